@@ -1,0 +1,144 @@
+/* typed.h - what check leaves for lower: types, symbols, and notes on nodes.
+ *
+ * resolve_program() makes a Symbol for every declaration of every module; check_program() gives every expression a Type (or issued a
+ * diagnostic), every name a Symbol, and to the nodes listed below an `info`. After a check without errors lower needs no lookup and no
+ * decision: it may assert. Everything lives in the Program's arena.
+ *
+ * Notes on nodes (`head.info`):
+ *   call_expr       CallInfo           field_expr      FieldInfo (or symbol: enum member, column, agent…)
+ *   index_expr      IndexInfo          from_expr, aggregate_expr, insert/update/delete_expr, index_expr on a table: QueryInfo
+ *   lambda_expr     Scope-less: its params are Symbols on the arg nodes (name_ref)     binary_expr  type of operands after `want`
+ *   else_expr       ElseInfo           match_stmt      MatchInfo      for_stmt  type of source decides      retry_expr policy symbol
+ *   branch, parallel_for, saga step compensate   CaptureInfo (they become functions of their own)
+ *   flow/tool/fn/handler/test decl   FuncInfo
+ */
+#ifndef COMPILER_TYPED_H
+#define COMPILER_TYPED_H
+#include "base/map.h"
+#include "dsl/syntax/ast.h"
+#include "dsl/syntax/diag.h"
+#include "interpreter/bytecode/image.h"
+
+typedef enum {
+    TYPE_POISON,        /* a diagnostic was issued: silences follow-ups */
+    TYPE_VOID, TYPE_NULL /* of the literal */, TYPE_BOOL, TYPE_INT, TYPE_FLOAT, TYPE_DECIMAL, TYPE_STRING, TYPE_DATE, TYPE_TIMESTAMP, TYPE_DURATION,
+    TYPE_BYTES, TYPE_JSON, TYPE_ERROR, TYPE_OPT, TYPE_LIST, TYPE_MAP, TYPE_RECORD, TYPE_ENUM, TYPE_ID /* of a table: a string at run time */,
+    TYPE_VAR            /* type variable of a built-in's signature */
+} TypeTag;
+
+typedef struct Symbol Symbol;
+typedef struct Type Type;
+typedef struct TypeField { Str name; Type *type; Ast *decl; bool has_default; } TypeField;
+struct Type {
+    TypeTag tag;
+    uint8_t labels;             /* LABEL_PII | LABEL_SECRET: of this value; propagates through expressions */
+    Type *element;              /* OPT, LIST, MAP */
+    Symbol *decl;               /* RECORD declared by type/event/signal/table row; ENUM by enum/machine; ID its table */
+    Str name;                   /* RECORD, ENUM: declared name, or empty */
+    TypeField *fields; uint32_t field_count;             /* RECORD, ERROR */
+    Str *members; uint32_t member_count;                 /* ENUM */
+    uint16_t image_index;       /* lower's: NO_INDEX until placed */
+};
+/* Equality ignores labels. Records are equal when fields (names, types, order) are: structural; enums by declaration. */
+bool  type_equal(const Type *a, const Type *b);
+void  type_print(const Type *type, Buf *out);                  /* "list<Flight>", "pii string?" */
+bool  type_is_counted(const Type *type);
+static inline bool type_is(const Type *t, TypeTag tag) { return t->tag == tag; }
+
+typedef enum {
+    SYMBOL_LOCAL, SYMBOL_PARAM, SYMBOL_FN, SYMBOL_FLOW, SYMBOL_AGENT, SYMBOL_TOOL, SYMBOL_EVENT, SYMBOL_SIGNAL, SYMBOL_RECORD, SYMBOL_ENUM,
+    SYMBOL_MEMBER, SYMBOL_MACHINE, SYMBOL_TABLE, SYMBOL_COLUMN, SYMBOL_POLICY, SYMBOL_FIXTURE, SYMBOL_HANDLER, SYMBOL_TEST, SYMBOL_NAMESPACE /* env, user, run, llm */
+} SymbolKind;
+
+struct Symbol {
+    SymbolKind kind;
+    Str name;
+    Ast *decl;                  /* NULL for built-in ones */
+    Type *type;                 /* LOCAL PARAM: its type; RECORD EVENT SIGNAL ENUM MACHINE: the type; TABLE: row record; MEMBER: the enum; COLUMN: its type; FN FLOW TOOL: result (VOID when none) */
+    Symbol *owner;              /* TOOL HANDLER: agent or NULL; TABLE: agent or NULL; COLUMN: table; MEMBER: enum */
+    uint32_t ordinal;           /* MEMBER, COLUMN: position */
+    bool is_mutable, is_used, is_public;
+    uint16_t func_id;           /* LOCAL PARAM: number of the function-like body (FuncInfo.id) that declares it */
+    Map members;                /* AGENT: tools by name; ENUM MACHINE: members; TABLE: columns */
+    uint16_t image_index;       /* lower's: agent, tool, flow, event, table, func … index, or register of a local */
+    void *info;                 /* FN FLOW TOOL HANDLER TEST FIXTURE: FuncInfo; POLICY: PolicyInfo; TABLE: TableInfo; MACHINE: MachineInfo */
+};
+
+/* A call with its arguments put in the order of the parameters; NULL where the default is taken (param decl's value expression, checked in the callee's scope: constants and pure expressions only). */
+typedef enum {
+    CALL_FN, CALL_TOOL /* local */, CALL_REMOTE, CALL_FLOW, CALL_BUILTIN, CALL_INLINE /* list/map method with lambdas */,
+    CALL_EFFECT /* now() uuid() random() */, CALL_LLM, CALL_RECORD /* Type(…)  */
+} CallKind;
+typedef enum { INLINE_MAP, INLINE_FILTER, INLINE_FIND, INLINE_ANY, INLINE_ALL, INLINE_COUNT, INLINE_SUM_BY, INLINE_SORT_BY, INLINE_MIN_BY, INLINE_MAX_BY, INLINE_GROUP_BY, INLINE_FLAT_MAP, INLINE_REDUCE } InlineKind;
+typedef struct CallInfo {
+    CallKind kind;
+    Symbol *target;             /* FN TOOL REMOTE FLOW RECORD */
+    Builtin builtin;            /* BUILTIN */
+    InlineKind method;          /* INLINE */
+    EffectKind effect;          /* EFFECT LLM */
+    Ast **args; uint32_t arg_count;      /* receiver first for BUILTIN and INLINE */
+    Type **param_types;         /* what each argument is converted to (= arg's want or type) */
+    Type *llm_type;             /* LLM classify, extract: the enum or record asked for (in list<> when a list) */
+} CallInfo;
+
+typedef enum { FIELD_RECORD, FIELD_JSON, FIELD_ERROR, FIELD_COLUMN, FIELD_MEMBER, FIELD_INFO /* user.id … */, FIELD_ENV, FIELD_MODULE } FieldKind;
+typedef struct FieldInfo { FieldKind kind; uint32_t index; Symbol *symbol; } FieldInfo;   /* RECORD ERROR: field index; INFO: operand of OP_INFO */
+typedef enum { INDEX_LIST, INDEX_MAP, INDEX_TABLE, INDEX_JSON } IndexKind;
+typedef struct IndexInfo { IndexKind kind; struct QueryInfo *query; } IndexInfo;
+typedef enum { ELSE_NULL, ELSE_TIMEOUT } ElseKind;           /* TIMEOUT: value is (within/ask/await …): otherwise on timeout; also on null when value is optional and result is not */
+typedef struct ElseInfo { ElseKind kind; } ElseInfo;
+
+/* Free variables of a body that becomes a function: captured by value, passed as parameters in this order. */
+typedef struct CaptureInfo { Symbol **symbols; uint32_t count; Type *result; bool critical; uint16_t func_id; } CaptureInfo;
+
+/* A table expression. Sub-expressions of where/set/order/select are either rendered into the query (they touch a row variable or column) or
+   hoisted: evaluated before and passed as a parameter. `hoisted` lists those, in the order of evaluation; lower renders the rest. */
+typedef struct QueryInfo {
+    QueryKind kind;
+    bool over_list;             /* from over a list: lowered to loops, nothing else here is set */
+    Symbol *table;
+    Symbol *row;                /* the row variable (SYMBOL_LOCAL with type = row record), or NULL for bare columns */
+    Symbol *join_tables[QUERY_JOINS_MAX]; Symbol *join_rows[QUERY_JOINS_MAX]; uint32_t join_count;
+    Ast **hoisted; uint32_t hoisted_count;
+    Type *row_type, *result;
+} QueryInfo;
+/* In rendered expressions: name_expr with SYMBOL_COLUMN (bare), field_expr with FIELD_COLUMN (symbol = column, its object's symbol = row). */
+
+typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
+typedef struct TableInfo { bool shared, versioned; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
+typedef struct MachineInfo { uint64_t *targets; uint64_t finals; } MachineInfo;
+typedef struct FuncInfo {
+    uint16_t id;
+    Symbol *symbol;
+    Symbol **params; uint32_t param_count;
+    Type *result;
+    uint32_t effects;           /* FUNC_EFFECT_* it may have, transitively */
+    uint16_t tool_flags;        /* TOOL_* of the image */
+    Symbol *compensated_by;
+} FuncInfo;
+enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16 };
+
+typedef struct Program {
+    Arena *arena;
+    SourceSet *sources;
+    Diags *diags;
+    Module **modules; uint32_t module_count;                   /* in order of use: a module after those it uses; modules[main_module] was named by the author */
+    uint32_t main_module;
+    Map globals;                                               /* every top-level name -> Symbol; agents' tools are in members */
+    Symbol **symbols; uint32_t symbol_count;                   /* all top-level symbols and tools and handlers, in order */
+} Program;
+
+/* Loads FILE and what it uses. Search: beside the using file, then each of `paths`, then the standard library folder. Dots are slashes: use agents.travel → agents/travel.flow. E0301 missing, E0302 cycle (allowed: modules may use each other; loaded once). */
+Program *program_load(const char *path, const char *const *paths, uint32_t path_count);
+Program *program_of_text(const char *path, Str text, const char *const *paths, uint32_t path_count);
+void program_free(Program *program);
+bool resolve_program(Program *program);                        /* false: errors */
+bool check_program(Program *program);                          /* false: errors */
+/* Only after a check without errors. with_tests: test blocks and their effects go in. */
+Image *lower_program(Program *program, bool with_tests);
+/* Warnings; never changes the tree. */
+void lint_program(Program *program);
+/* All of it: NULL when diags hold errors. */
+Image *compile_program(Program *program, bool with_tests);
+const char *stdlib_path(void);                                 /* FLOW_STDLIB, or ../stdlib and stdlib beside the program's folder */
+#endif

@@ -1,0 +1,65 @@
+/* engine.h - drives runs: loads, claims, journals, resumes, delivers; one event loop, one thread.
+ *
+ * The engine owns the store, the loop, the loaded images and the live runs. A run in memory is a cache of what the store can rebuild:
+ * at any error of the store or the lease the live run is dropped and, if it is still ours, loaded again.
+ * The protocol (what is durable when) is docs/durability.md.
+ *
+ * Time comes through EngineClock so that tests have virtual time: with a virtual clock nothing waits; engine_advance moves it and
+ * fires what is due, in order.
+ */
+#ifndef SCHED_ENGINE_H
+#define SCHED_ENGINE_H
+#include "interpreter/store/store.h"
+#include "interpreter/vm/vm.h"
+
+typedef struct Engine Engine;
+
+typedef struct EngineScript EngineScript;        /* scripted answers of tools and user, virtual ids: sched/script.h; only in tests */
+
+typedef struct EngineOptions {
+    const char *store_url;
+    const char *worker;                          /* NULL: host-pid */
+    bool virtual_time; int64_t virtual_start_us;
+    EngineScript *script;                        /* NULL outside tests */
+    int64_t lease_us;                            /* 0: 30 s */
+    uint32_t snapshot_every;                     /* effects between snapshots, 0: 64 */
+    VmLimits limits;
+    /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
+    void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);
+    /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
+    bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
+    void *arg;
+} EngineOptions;
+
+Err  engine_open(const EngineOptions *options, Engine **out, Error *error);
+void engine_close(Engine *engine);
+Store *engine_store(Engine *engine);
+int64_t engine_now(const Engine *engine);
+
+typedef struct EnginePrincipal { Str tenant, user, user_name; } EnginePrincipal;
+
+/* Puts the module into the store, makes its tables. The image is retained. */
+Err engine_deploy(Engine *engine, Image *image, Error *error);
+/* Creates the run durably (acknowledged when this returns ERR_OK). Input: JSON object of the flow's parameters; unknown, missing and ill-typed ones are ERR_INVALID with a JSON pointer.
+   run_id empty: a fresh one, copied to out_run_id (at least 40 bytes). */
+Err engine_start(Engine *engine, const Image *image, Str flow, Str input_json, const EnginePrincipal *who, char out_run_id[64], Error *error);
+Err engine_load_fixture(Engine *engine, Image *image, Str fixture, const EnginePrincipal *who, Error *error);      /* rows that exist already (same id) stay */
+/* Works until: the run ended or parked (run_id given), or nothing is left to do now (run_id empty: all runs, handlers, events). */
+Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error);
+/* Works forever (worker), until engine_stop from a signal. */
+Err engine_serve(Engine *engine, Error *error);
+void engine_stop(Engine *engine);
+/* Virtual time only. */
+Err engine_advance(Engine *engine, int64_t us, Error *error);
+
+/* From outside, any process: durable when they return. ERR_NOT_FOUND, ERR_CONFLICT (already answered, already ended), ERR_INVALID (does not fit the question's type). */
+Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error *error);
+Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_json, Error *error);
+Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error);
+Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char out_run_id[64], Error *error);
+
+/* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
+Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);
+/* How many runs are live in memory, and their bytes (for benches and tests). */
+void engine_stats(const Engine *engine, uint32_t *live_runs, size_t *live_bytes);
+#endif

@@ -1,0 +1,186 @@
+/* store.h - where runs, journals, snapshots, timers, events and the agents' tables live.
+ *
+ * One interface for every store (embedded SQLite; PostgreSQL and Redis). Work is handed over in batches: a batch is one atomic,
+ * durable change of one run (or of none) and the reads that belong to it. store_submit() returns at once; the callback comes from
+ * the event loop after the batch is durable. Batches that wait at the same time share one commit (group commit): a failing one is
+ * rolled back alone (savepoint) and the others stand.
+ *
+ * Fencing: a batch with a run id and epoch > 0 changes nothing and ends with ERR_FENCED unless the run's lease epoch is that epoch.
+ * Every key leads with the tenant. Times are Timestamps (microseconds) and come from the caller: a store reads no clock.
+ * Texts and rows in results live until the callback returns (arena of the batch).
+ *
+ * Crash tests: store_crash_at() makes the n-th durable operation (commit) from now die before or after it took effect,
+ * by SIGKILL of the process or, for tests inside a process, by ERR_CRASH for it and everything after it.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "interpreter/bytecode/image.h"
+
+typedef struct Store Store;
+typedef struct StoreBatch StoreBatch;
+typedef struct StoreTxn StoreTxn;
+struct event_base;
+
+typedef enum { RUN_READY = 0, RUN_RUNNING, RUN_PARKED, RUN_COMPLETED, RUN_FAILED, RUN_CANCELLED } RunStatus;   /* stored: never renumbered */
+const char *run_status_name(RunStatus status);
+static inline bool run_status_ended(RunStatus s) { return s >= RUN_COMPLETED; }
+
+typedef struct RunRow {
+    Str tenant, run_id;
+    Str module_hash;                     /* hex */
+    Str func_name;                       /* flow or handler name */
+    uint16_t func;                       /* function index in the module */
+    RunStatus status;
+    Str user, user_name;
+    Str correlation, causation;          /* run or event that caused it; the root's correlation is its own id */
+    uint32_t hops;                       /* events and starts between the root and it */
+    Str input;                           /* value_encode'd arguments, a record in declaration order */
+    Str input_json;                      /* redacted, for people */
+    Str result_json;                     /* RUN_COMPLETED: result; RUN_FAILED: error; full */
+    Str waits_json;                      /* RUN_PARKED: [{request, kind, text, choices, type, due}] */
+    Str concurrency_key, limit_key; uint32_t limit_count;         /* empty: none */
+    int priority;
+    uint64_t epoch; Str worker; int64_t lease_until_us;
+    uint64_t last_seq;                   /* newest journal seq */
+    uint64_t snapshot_seq;               /* 0: none */
+    int64_t created_us, updated_us, started_us, ended_us;
+    uint8_t durability;                  /* DURABILITY_* */
+    bool cancel_requested;
+} RunRow;
+
+/* One effect's result, a note, or a delivery. Small. */
+typedef struct JournalRow {
+    uint64_t seq;                        /* 1, 2, 3 … per run */
+    uint64_t request;                    /* VmRequest.id; 0 for deliveries that are none (deadline, cancel) */
+    uint32_t fiber, span, parent_span;
+    uint8_t entry;                       /* JOURNAL_* */
+    uint8_t effect;                      /* EffectKind */
+    uint16_t target;                     /* effect target (tool, query, event …), NO_INDEX none */
+    uint16_t agent;                      /* whose code asked: agent index or NO_INDEX */
+    Str name;                            /* effect name for people */
+    Str args_json;                       /* redacted, bounded (JOURNAL_ARGS_MAX), for the trace */
+    Str payload;                         /* value_encode'd result or error; for INTENT the idempotency key; expired scope id */
+    Str detail_json;                     /* redacted result for the trace, bounded */
+    int64_t started_us, ended_us;
+} JournalRow;
+enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED };
+enum { JOURNAL_ARGS_MAX = 4096, STORE_BLOB_MIN = 64 << 10 };
+
+typedef struct TimerRow { Str tenant, run_id; uint64_t request; int64_t due_us; } TimerRow;        /* request 0: deadline of the run's earliest scope */
+typedef enum { MAIL_ANSWER, MAIL_SIGNAL, MAIL_EVENT, MAIL_CANCEL } MailKind;
+typedef struct MailRow {
+    Str tenant, run_id, mail_id;         /* mail_id: unique in the run; a second one of the same id is ERR_CONFLICT */
+    MailKind kind;
+    uint64_t request;                    /* ANSWER: the question's request id; EVENT: the waiting request */
+    Str name;                            /* signal or event name */
+    Str payload;                         /* JSON */
+    int64_t created_us;
+} MailRow;
+typedef struct EventRow {
+    uint64_t position;                   /* of the outbox, ascending */
+    Str tenant, event_id, name, payload; /* payload: JSON of the event record */
+    Str module_hash; Str user;
+    Str correlation, causation; uint32_t hops;
+    Str run_id; uint64_t seq;            /* who emitted */
+    int64_t created_us;
+    bool dispatched;
+} EventRow;
+typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; } WaitRow;               /* a run that awaits an event by name */
+typedef struct DeadRow { Str tenant, event_id, subscriber, error; uint32_t attempts; int64_t created_us; } DeadRow;
+
+typedef enum { CELL_NULL, CELL_INT, CELL_FLOAT, CELL_TEXT, CELL_BLOB, CELL_DECIMAL /* text */, CELL_LIST } CellKind;
+typedef struct Cell { CellKind kind; int64_t i; double f; Str text; struct Cell *items; uint32_t count; } Cell;  /* LIST: parameter of QX_IN */
+typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;                                            /* row-major */
+
+/* ---- life --------------------------------------------------------------------------------------- */
+typedef struct StoreOptions { struct event_base *loop; bool read_only; } StoreOptions;
+/* "sqlite:PATH", "sqlite::memory:" ; creates and migrates. The schema version is checked: a newer one is refused. */
+Err  store_open(const char *url, const StoreOptions *options, Store **out, Error *error);
+void store_close(Store *store);                                    /* flushes what was submitted */
+const char *store_kind(const Store *store);                        /* "sqlite" */
+void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32]);     /* made at the first open, kept in the store */
+typedef enum { CRASH_BEFORE, CRASH_AFTER } CrashSide;
+void store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process);                 /* nth 0: off; also by FLOW_CRASH_AT=N:before|after */
+uint64_t store_commits(const Store *store);                        /* durable operations so far */
+
+/* ---- batches -------------------------------------------------------------------------------------- */
+StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch);
+Arena *store_batch_arena(StoreBatch *batch);                        /* lives as long as the batch: put texts here */
+/* Writes. Rows are copied. */
+void store_put_module(StoreBatch *batch, Str hash_hex, Str bytes);
+void store_put_run(StoreBatch *batch, const RunRow *row);           /* ERR_CONFLICT when the id exists; with `or_ignore` nothing happens */
+void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row);
+void store_update_run(StoreBatch *batch, const RunRow *row);        /* status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
+void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFLICT when seq exists */
+void store_put_snapshot(StoreBatch *batch, uint64_t seq, Str bytes);/* replaces older ones of the run */
+void store_set_timer(StoreBatch *batch, const TimerRow *row);       /* replaces the one of the same request */
+void store_clear_timer(StoreBatch *batch, uint64_t request);
+void store_put_wait(StoreBatch *batch, const WaitRow *row);
+void store_clear_wait(StoreBatch *batch, uint64_t request);
+void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
+void store_event_dispatched(StoreBatch *batch, uint64_t position);
+void store_put_dead(StoreBatch *batch, const DeadRow *row);
+void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY */
+void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery */
+void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes);
+void store_release(StoreBatch *batch, RunStatus status);            /* give the lease back */
+/* The agents' tables. Params in the order of the query. Result index for store_rows(). */
+int  store_query(StoreBatch *batch, const Image *image, uint16_t query, Str owner, const Cell *params, uint32_t param_count);
+void store_ensure_tables(StoreBatch *batch, const Image *image);    /* creates tables and indexes, adds columns; ERR_CONFLICT when a column changed its type */
+/* Reads: result index for the getters below. */
+int  store_get_module(StoreBatch *batch, Str hash_hex);
+int  store_get_run(StoreBatch *batch, Str run_id);                  /* an unambiguous prefix is enough: ERR_NOT_FOUND, ERR_CONFLICT */
+typedef struct RunFilter { bool any_tenant; Str correlation; Str func_name; int status /* -1 any */; bool unended; uint32_t limit; } RunFilter;
+int  store_list_runs(StoreBatch *batch, const RunFilter *filter);   /* newest first */
+int  store_get_snapshot(StoreBatch *batch);                         /* newest of the run: blob + seq */
+int  store_get_journal(StoreBatch *batch, Str run_id, uint64_t after_seq, uint32_t limit);
+int  store_get_mail(StoreBatch *batch, uint32_t limit);             /* of the run, oldest first */
+int  store_get_outbox(StoreBatch *batch, uint32_t limit);           /* undispatched events of all tenants, oldest first */
+int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correlation, uint32_t limit);
+int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await this event */
+int  store_get_blob(StoreBatch *batch, Str hash_hex);
+int  store_list_dead(StoreBatch *batch, uint32_t limit);
+int  store_next_due(StoreBatch *batch);                             /* earliest timer of all: due_us or INT64_MAX */
+/* Claims up to `max` runs that want a worker: READY, or RUNNING with an expired lease, or PARKED with a timer due or mail; sets RUNNING, epoch + 1,
+   worker, lease. Respects concurrency_key (one) and limit_key. Only `only_run` when not empty. */
+int  store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, uint32_t max, Str only_run);
+void store_renew(StoreBatch *batch, int64_t lease_until_us);
+
+typedef struct StoreResult {
+    Err err; Error error;                /* of the whole batch */
+    StoreBatch *batch;
+} StoreResult;
+typedef void (*StoreDone)(const StoreResult *result, void *arg);
+void store_submit(StoreBatch *batch, StoreDone done, void *arg);    /* takes the batch; done may be NULL */
+void store_flush(Store *store);                                     /* do everything submitted now (the loop does it when idle) */
+Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, and keep the batch for the getters; then store_batch_free */
+void store_batch_free(StoreBatch *batch);
+
+/* getters, valid in `done` (or until store_batch_free) */
+const RunRow     *store_runs(const StoreBatch *batch, int index, uint32_t *count);
+const JournalRow *store_journal(const StoreBatch *batch, int index, uint32_t *count);
+const MailRow    *store_mail(const StoreBatch *batch, int index, uint32_t *count);
+const EventRow   *store_events(const StoreBatch *batch, int index, uint32_t *count);
+const WaitRow    *store_waits(const StoreBatch *batch, int index, uint32_t *count);
+const DeadRow    *store_dead(const StoreBatch *batch, int index, uint32_t *count);
+Str               store_bytes(const StoreBatch *batch, int index, uint64_t *seq, bool *found);
+const RowSet     *store_rows(const StoreBatch *batch, int index);
+int64_t           store_time(const StoreBatch *batch, int index);
+
+/* ---- interactive transactions (`transaction { }`) --------------------------------------------------- */
+/* While one is open on a store other batches wait. Fenced like a batch. The journal rows, events … are put into the batch given to commit. */
+void store_txn_begin(Store *store, Str tenant, Str run_id, uint64_t epoch, void (*ready)(Err err, StoreTxn *txn, void *arg), void *arg);
+void store_txn_run(StoreTxn *txn, StoreBatch *batch, StoreDone done, void *arg);        /* inside; a failing batch is rolled back alone, the transaction lives on */
+void store_txn_commit(StoreTxn *txn, StoreBatch *last, StoreDone done, void *arg);      /* last may be NULL; ends the txn */
+void store_txn_rollback(StoreTxn *txn);
+
+/* ---- upkeep ------------------------------------------------------------------------------------------- */
+typedef struct FsckReport { uint64_t runs, journal_rows, snapshots, problems; } FsckReport;
+/* Checks: every run's module is there; journal seqs without holes from the snapshot on; ended runs hold no timers, waits, leases; foreign rows. Texts of problems into out. */
+Err store_fsck(Store *store, FsckReport *report, Buf *out, Error *error);
+/* A copy of a run at journal seq `at_seq` (snapshot or history before it) under a new id. Journal rows 1..at_seq are copied. ERR_NOT_FOUND when no state leads there. */
+Err store_fork(Store *store, Str tenant, Str run_id, uint64_t at_seq, Str new_run_id, int64_t now_us, Error *error);
+#endif

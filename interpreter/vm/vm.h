@@ -1,0 +1,78 @@
+/* vm.h - runs verified bytecode: pure, deterministic, no clock, no random, no I/O.
+ *
+ * The life of a run:
+ *     VmRun *run = vm_new(image, func, args, info, limits);
+ *     for (;;) {
+ *         VmStatus s = vm_run(run);            // until every fiber waits, or the end
+ *         while ((request = vm_next_request(run))) …start it…       // in order; notes among them
+ *         …one result comes: vm_resume(run, id, value) or vm_raise(run, id, error), then vm_run again
+ *     }
+ * Determinism: after each single delivery vm_run runs to quiescence; same deliveries in the same order give the same state, the
+ * same request ids and the same notes. The engine may encode a snapshot whenever vm_run has returned (vm/snapshot.h).
+ * No C frame of the VM ever lies below a suspension.
+ */
+#ifndef VM_VM_H
+#define VM_VM_H
+#include "interpreter/vm/value.h"
+
+typedef struct VmRun VmRun;
+
+typedef struct VmLimits {
+    uint64_t fuel;                       /* instructions-ish; 0: VM_FUEL_DEFAULT. Per vm_run turn a slice of VM_SLICE is used */
+    size_t memory_bytes;                 /* 0: VM_MEMORY_DEFAULT */
+    uint32_t depth;                      /* call depth, 0: VM_DEPTH_DEFAULT */
+    uint32_t fibers;                     /* live at once, 0: VM_FIBERS_DEFAULT */
+} VmLimits;
+#define VM_FUEL_DEFAULT   UINT64_C(10000000000)
+#define VM_MEMORY_DEFAULT ((size_t)64 << 20)
+enum { VM_DEPTH_DEFAULT = 1000, VM_FIBERS_DEFAULT = 10000 };
+
+typedef struct VmInfo { Str run_id, tenant, user, flow, correlation, user_name; } VmInfo;     /* copied */
+
+typedef enum {
+    VM_BLOCKED,      /* every fiber waits for a result */
+    VM_DONE,         /* vm_result */
+    VM_FAILED,       /* vm_error */
+    VM_SLICE_ENDED   /* a fuel slice is used up: call vm_run again when others had their turn */
+} VmStatus;
+
+typedef struct VmRequest {
+    uint64_t id;                         /* 1, 2, 3 … in the order of the asking: deterministic; notes have ids too */
+    uint32_t fiber;
+    const ImageEffect *effect;           /* for spans made by the VM: a static row of kind NOTE_SPAN_*, name and target filled */
+    const Value *args; uint16_t arg_count;       /* borrowed until the next vm_* call */
+    uint16_t func;                       /* whose code asks: gives agent (participant) and source place */
+    uint32_t pc;
+    uint32_t span;                       /* id of the innermost open tool/flow span of the fiber, 0 none; for NOTE_SPAN_*: the span itself */
+    uint32_t parent_span;                /* NOTE_SPAN_BEGIN: the one around it */
+    bool is_note;
+    bool span_failed;                    /* NOTE_SPAN_END: args[0] is an error (type ERROR), else the result */
+    bool scripted;                       /* a local tool call that vm_intercept_tool turned into a request: effect kind REMOTE_CALL */
+    bool shielded;                       /* deadlines and cancellation wait */
+    int64_t deadline_us;                 /* earliest open scope of the fiber (or of fibers waiting for it), INT64_MAX none */
+} VmRequest;
+
+VmRun *vm_new(Image *image, uint16_t func, const Value *args /* retained */, const VmInfo *info, const VmLimits *limits);
+void   vm_free(VmRun *run);
+VmStatus vm_run(VmRun *run);
+bool   vm_next_request(VmRun *run, VmRequest *out);                 /* not delivered yet ones, in order */
+bool   vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void *arg), void *arg);    /* all that still wait (after a resume: start them again) */
+/* Deliver. Unknown or no longer awaited ids (cancelled meanwhile) are ignored: returns false. Values are taken. */
+bool   vm_resume(VmRun *run, uint64_t request_id, Value result);
+bool   vm_raise(VmRun *run, uint64_t request_id, Value error);
+/* Deadlines: the earliest of all fibers, and its expiry (journalled by the engine like a delivery). */
+int64_t vm_next_deadline(const VmRun *run, uint32_t *scope);        /* INT64_MAX none */
+bool   vm_expire(VmRun *run, uint32_t scope);
+void   vm_cancel(VmRun *run, Str reason);                            /* raises cancelled in the main fiber (its groups follow), running finally and compensation */
+void   vm_intercept_tool(VmRun *run, uint16_t tool);                 /* before the first vm_run: calls of this local tool become requests */
+Value  vm_result(const VmRun *run);                                  /* borrowed; of the function's result type */
+Value  vm_error(const VmRun *run);                                   /* borrowed; type ERROR; also for VM_DONE == false ends by limits */
+Image *vm_image(const VmRun *run);
+const Heap *vm_heap(const VmRun *run);
+uint64_t vm_fuel_used(const VmRun *run);
+uint64_t vm_last_request(const VmRun *run);                          /* id of the newest request asked */
+uint16_t vm_func(const VmRun *run);
+bool   vm_in_transaction(const VmRun *run);                          /* between TXN_BEGIN's answer and the end: no snapshot now */
+/* Why it waits, for people: one line per fiber. */
+void   vm_explain(const VmRun *run, Buf *out);
+#endif
