@@ -34,35 +34,41 @@ const DiagInfo diag_infos[] = {
     { NULL, SEVERITY_ERROR, NULL },
 };
 
-const char *diag_pattern(const char *code) {
+const char *diag_pattern(const char *code)
+{
     for (const DiagInfo *info = diag_infos; info->code; info++) {
         if (!strcmp(info->code, code)) return info->pattern;
     }
     return NULL;
 }
 
-void diags_init(Diags *diags) {
+void diags_init(Diags *diags)
+{
     *diags = (Diags){ .arena = arena_new() };
 }
 
-void diags_deinit(Diags *diags) {
+void diags_deinit(Diags *diags)
+{
     arena_free(diags->arena);
     free(diags->items);
     *diags = (Diags){ 0 };
 }
 
-static bool same_place(Span a, Span b) {
+static bool same_place(Span a, Span b)
+{
     return a.file == b.file && a.start == b.start && a.end == b.end;
 }
 
-static Diag *find_same(const Diags *diags, const char *code, Span span) {
+static Diag *find_same(const Diags *diags, const char *code, Span span)
+{
     for (uint32_t i = 0; i < diags->count; i++) {
         if (same_place(diags->items[i]->span, span) && !strcmp(diags->items[i]->code, code)) return diags->items[i];
     }
     return NULL;
 }
 
-static void keep(Diags *diags, Diag *diag) {
+static void keep(Diags *diags, Diag *diag)
+{
     if (diag->severity == SEVERITY_ERROR) diags->error_count++;
     if (diags->count >= DIAG_COUNT_MAX) return;
     if (diags->count == diags->cap) {
@@ -72,7 +78,8 @@ static void keep(Diags *diags, Diag *diag) {
     diags->items[diags->count++] = diag;
 }
 
-static const char *format_text(Arena *arena, const char *format, va_list args) {
+static const char *format_text(Arena *arena, const char *format, va_list args)
+{
     va_list measured;
     va_copy(measured, args);
     int length = vsnprintf(NULL, 0, format, measured);
@@ -85,7 +92,8 @@ static const char *format_text(Arena *arena, const char *format, va_list args) {
 
 static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span span, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span span, const char *format, ...) {
+static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span span, const char *format, ...)
+{
     Diag *diag = ARENA_NEW(diags->arena, Diag);
     diag->code = code;
     diag->severity = severity;
@@ -114,7 +122,8 @@ static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span sp
 #undef L0
 #undef P
 
-Diag *diag_label(Diags *d, Diag *diag, const char *format, ...) {
+Diag *diag_label(Diags *d, Diag *diag, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     diag->label = format_text(d->arena, format, args);
@@ -122,7 +131,8 @@ Diag *diag_label(Diags *d, Diag *diag, const char *format, ...) {
     return diag;
 }
 
-Diag *diag_help(Diags *d, Diag *diag, const char *format, ...) {
+Diag *diag_help(Diags *d, Diag *diag, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     diag->help = format_text(d->arena, format, args);
@@ -131,7 +141,8 @@ Diag *diag_help(Diags *d, Diag *diag, const char *format, ...) {
 }
 
 /* A note past DIAG_NOTES_MAX is dropped: six places that share the blame are enough to see the pattern. */
-Diag *diag_note(Diags *d, Diag *diag, Span span, const char *format, ...) {
+Diag *diag_note(Diags *d, Diag *diag, Span span, const char *format, ...)
+{
     if (diag->note_count == DIAG_NOTES_MAX) return diag;
     DiagNote *note = &diag->notes[diag->note_count++];
     va_list args;
@@ -143,7 +154,8 @@ Diag *diag_note(Diags *d, Diag *diag, Span span, const char *format, ...) {
     return diag;
 }
 
-Diag *diag_fix(Diags *d, Diag *diag, Span span, const char *format, ...) {
+Diag *diag_fix(Diags *d, Diag *diag, Span span, const char *format, ...)
+{
     va_list args;
     va_start(args, format);
     diag->fix.text = format_text(d->arena, format, args);
@@ -154,7 +166,8 @@ Diag *diag_fix(Diags *d, Diag *diag, Span span, const char *format, ...) {
 }
 
 /* The edit replaces the diagnostic's whole span, so it is offered only when that span is the wrong word itself. */
-Diag *diag_did_you_mean(Diags *d, Diag *diag, Str wrong, const Str *candidates, size_t count) {
+Diag *diag_did_you_mean(Diags *d, Diag *diag, Str wrong, const Str *candidates, size_t count)
+{
     Str near = str_nearest(wrong, candidates, count);
     if (!near.len) return diag;
     diag_help(d, diag, "did you mean `%.*s`?", STR_ARG(near));
@@ -162,11 +175,13 @@ Diag *diag_did_you_mean(Diags *d, Diag *diag, Str wrong, const Str *candidates, 
     return diag;
 }
 
-static int compare_numbers(uint32_t a, uint32_t b) {
+static int compare_numbers(uint32_t a, uint32_t b)
+{
     return (a > b) - (a < b);
 }
 
-static int compare_diags(const void *left, const void *right) {
+static int compare_diags(const void *left, const void *right)
+{
     const Diag *a = *(Diag *const *)left, *b = *(Diag *const *)right;
     int order = compare_numbers(a->span.file, b->span.file);
     if (!order) order = compare_numbers(a->span.start, b->span.start);
@@ -174,6 +189,7 @@ static int compare_diags(const void *left, const void *right) {
     return order ? order : strcmp(a->code, b->code);
 }
 
-void diags_sort(Diags *diags) {
+void diags_sort(Diags *diags)
+{
     if (diags->count) qsort(diags->items, diags->count, sizeof *diags->items, compare_diags);
 }
