@@ -52,8 +52,8 @@ Value value_bytes(Str bytes);
 Value value_list(uint32_t cap, bool counted);
 Value list_push(Value list, Value item);                           /* takes both; returns the list (a copy when shared) */
 Value value_map(bool counted);
-Value map_put(Value map, Value key, Value item);                   /* takes all three; a key that is there keeps its place */
-bool  map_get(Value map, Str key, Value *out);                     /* borrowed */
+Value value_map_put(Value map, Value key, Value item);                   /* takes all three; a key that is there keeps its place */
+bool  value_map_get(Value map, Str key, Value *out);                     /* borrowed */
 Value value_record(const Image *image, uint16_t type);             /* fields zeroed: set those that are not */
 Value value_some(const Image *image, uint16_t opt_type, Value v);  /* takes v */
 Value opt_value(const Image *image, uint16_t opt_type, Value v);   /* new reference to what is inside; v is not null */
