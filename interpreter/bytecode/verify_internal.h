@@ -1,0 +1,79 @@
+/* verify_internal.h - what the files of the verifier share.
+ *
+ * A Verifier belongs to one image_verify call, a FuncCheck to one function of it. The first violation ends everything: it is put
+ * into `error` together with the place that was being looked at, so every check reads `return verify_fail(v, "…")`.
+ */
+#ifndef BYTECODE_VERIFY_INTERNAL_H
+#define BYTECODE_VERIFY_INTERNAL_H
+#include "interpreter/bytecode/opinfo.h"
+
+typedef struct Place { const char *what; uint32_t index; Str name; const char *op; uint32_t pc; } Place;   /* op: in the code, at pc */
+
+typedef struct Verifier {
+    Image *image;
+    Error *error;
+    Arena *arena;                        /* for the whole call */
+    Arena *scratch;                      /* for one row: reset between */
+    Place place;
+    uint8_t *type_depth;
+    bool *type_orderable;                /* sort, min and max make sense: no map, json or error inside */
+} Verifier;
+
+void verify_at(Verifier *v, const char *what, uint32_t index, Str name);
+Err  verify_fail(Verifier *v, const char *format, ...) __attribute__((format(printf, 2, 3)));
+Err  verify_limit(Verifier *v, const char *what, size_t found, const char *limit_name, size_t limit);
+const char *verify_type_text(Verifier *v, uint16_t type);                      /* in the scratch arena */
+
+static inline const ImageType *type_row(const Verifier *v, uint16_t type) { return &v->image->types[type]; }
+static inline TypeKind type_kind(const Verifier *v, uint16_t type) { return v->image->types[type].kind; }
+bool type_is_value(const Verifier *v, uint16_t type);                          /* in range, and not void or group */
+Err  verify_result_type(Verifier *v, uint16_t type);                           /* void, or a value type */
+Err  verify_fields(Verifier *v, const ImageField *fields, uint16_t count, uint16_t count_max, const char *limit_name);
+Err  verify_unique(Verifier *v, const char *what, Str (*name_of)(const Image *, uint32_t), uint32_t count);
+
+/* verify_signature.c: types of builtins.def and of effects as text. `vars`: a..z, then SIGNATURE_TARGET for `@`; NO_INDEX: still free. */
+enum { SIGNATURE_TARGET = 26, SIGNATURE_VARS };
+void signature_vars_init(uint16_t vars[SIGNATURE_VARS]);
+bool signature_match(const Verifier *v, Str signature, uint16_t type, uint16_t vars[SIGNATURE_VARS]);
+bool signature_next(Str *rest, Str *first);                                    /* takes the first of a list "int, list<x>" off; false at the end */
+
+/* One part of the image each. */
+Err verify_tables(Verifier *v);
+Err verify_machines(Verifier *v);
+Err verify_declarations(Verifier *v);    /* agents, tools, flows, events, handlers, tests, fixtures; function heads must be verified */
+Err verify_queries(Verifier *v);
+Err verify_effects(Verifier *v);
+Err verify_func_heads(Verifier *v);      /* everything of a function that others refer to */
+Err verify_func_bodies(Verifier *v);
+
+/* ---- one function's code ---- */
+
+enum { VERIFY_STATE_WORDS_MAX = 1 << 22, VERIFY_GROUPS_MAX = 1024 };           /* memory of the assignment check; GROUP_NEW in one function */
+
+typedef struct Flow Flow;                /* verify_flow.c: which registers hold a value */
+typedef struct FuncCheck {
+    Verifier *v;
+    const ImageFunc *func;
+    uint32_t pc;
+    Insn insn;
+    const OpInfo *info;
+    int run_operand;                     /* the operand that begins a run of consecutive registers, or -1 */
+    uint32_t run_count;
+    bool result_void;                    /* operand A is no register here */
+    const ImageTry **tries;              /* outermost first, ascending `from` */
+    uint32_t try_next;                   /* first that begins behind pc */
+    Flow *flow;
+} FuncCheck;
+
+Err verify_insn_rule(FuncCheck *f);      /* verify_insn.c: the rules that operand sorts cannot say */
+int insn_group_operand(uint16_t op);     /* the operand that is a group handle, or -1 */
+
+Err  flow_begin(FuncCheck *f);           /* looks for labels; jump targets must be checked already */
+bool flow_is_label(const FuncCheck *f, uint32_t pc);
+Err  flow_at(FuncCheck *f);              /* before the instruction at f->pc */
+Err  flow_step(FuncCheck *f);            /* its reads, kills, writes and jumps */
+Err  flow_end(FuncCheck *f);             /* what can be said only at the end: types of the results of groups */
+
+static inline uint16_t insn_operand(Insn insn, int i) { return (uint16_t)(insn >> (16 * (i + 1))); }
+static inline uint32_t insn_rel_target(Insn insn, uint32_t pc) { return (uint32_t)((int64_t)pc + 1 + (int16_t)INSN_C(insn)); }
+#endif
