@@ -28,7 +28,8 @@ static const struct { const char *name; uint16_t type; } error_fields[ERROR_FIEL
 static void fixed_types_add(Image *image)
 {
     for (int i = 0; i < TYPE_INDEX_FIXED_COUNT; i++) {
-        ImageType *type = &image->types[IMAGE_ADD(image, type)];
+        uint16_t row = IMAGE_ADD(image, type);       /* first: it moves `types` */
+        ImageType *type = &image->types[row];
         type->kind = fixed_kinds[i];
         type->element = fixed_elements[i];
     }
