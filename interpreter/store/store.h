@@ -91,6 +91,8 @@ typedef struct EventRow {
 typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; } WaitRow;               /* a run that awaits an event by name */
 typedef struct DeadRow { Str tenant, event_id, subscriber, error; uint32_t attempts; int64_t created_us; } DeadRow;
 
+/* In and out: bool, int, date (days), timestamp and duration (microseconds) INT; enum TEXT, the member's name (an ordinal as INT is taken too);
+   decimal DECIMAL; bytes BLOB; json, list, map and record TEXT holding JSON. Decimals come back without trailing zeros. */
 typedef enum { CELL_NULL, CELL_INT, CELL_FLOAT, CELL_TEXT, CELL_BLOB, CELL_DECIMAL /* text */, CELL_LIST } CellKind;
 typedef struct Cell { CellKind kind; int64_t i; double f; Str text; struct Cell *items; uint32_t count; } Cell;  /* LIST: parameter of QX_IN */
 typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;                                            /* row-major */
@@ -113,7 +115,7 @@ Arena *store_batch_arena(StoreBatch *batch);                        /* lives as 
 void store_put_module(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_put_run(StoreBatch *batch, const RunRow *row);           /* ERR_CONFLICT when the id exists; with `or_ignore` nothing happens */
 void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row);
-void store_update_run(StoreBatch *batch, const RunRow *row);        /* status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
+void store_update_run(StoreBatch *batch, const RunRow *row);        /* any status but RUNNING gives the lease back, an ended one drops timers, waits and mail; status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
 void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFLICT when seq exists */
 void store_put_snapshot(StoreBatch *batch, uint64_t seq, Str bytes);/* replaces older ones of the run */
 void store_set_timer(StoreBatch *batch, const TimerRow *row);       /* replaces the one of the same request */
@@ -123,29 +125,32 @@ void store_clear_wait(StoreBatch *batch, uint64_t request);
 void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
 void store_event_dispatched(StoreBatch *batch, uint64_t position);
 void store_put_dead(StoreBatch *batch, const DeadRow *row);
-void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY */
-void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery */
+void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY, MAIL_CANCEL sets cancel_requested; to a run that has ended ERR_CONFLICT, but a MAIL_EVENT is dropped; ERR_NOT_FOUND */
+void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery; ERR_NOT_FOUND when it was already */
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_release(StoreBatch *batch, RunStatus status);            /* give the lease back */
-/* The agents' tables. Params in the order of the query. Result index for store_rows(). */
+/* The agents' tables. Params in the order of the query. Result index for store_rows(): SELECTs the rows, INSERT the whole row, AGGREGATE and EXISTS one cell,
+   UPDATE and DELETE one cell, the number of rows. ERR_CONFLICT for a taken unique key, ERR_INVALID "TABLE.column: no transition A -> B" against a machine. */
 int  store_query(StoreBatch *batch, const Image *image, uint16_t query, Str owner, const Cell *params, uint32_t param_count);
 void store_ensure_tables(StoreBatch *batch, const Image *image);    /* creates tables and indexes, adds columns; ERR_CONFLICT when a column changed its type */
 /* Reads: result index for the getters below. */
 int  store_get_module(StoreBatch *batch, Str hash_hex);
 int  store_get_run(StoreBatch *batch, Str run_id);                  /* an unambiguous prefix is enough: ERR_NOT_FOUND, ERR_CONFLICT */
 typedef struct RunFilter { bool any_tenant; Str correlation; Str func_name; int status /* -1 any */; bool unended; uint32_t limit; } RunFilter;
-int  store_list_runs(StoreBatch *batch, const RunFilter *filter);   /* newest first */
+int  store_list_runs(StoreBatch *batch, const RunFilter *filter);   /* newest first; limit 0 here and below: all */
 int  store_get_snapshot(StoreBatch *batch);                         /* newest of the run: blob + seq */
 int  store_get_journal(StoreBatch *batch, Str run_id, uint64_t after_seq, uint32_t limit);
 int  store_get_mail(StoreBatch *batch, uint32_t limit);             /* of the run, oldest first */
 int  store_get_outbox(StoreBatch *batch, uint32_t limit);           /* undispatched events of all tenants, oldest first */
-int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correlation, uint32_t limit);
+int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correlation, uint32_t limit);      /* of the batch's tenant: the newest `limit`, oldest of them first */
 int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await this event */
 int  store_get_blob(StoreBatch *batch, Str hash_hex);
 int  store_list_dead(StoreBatch *batch, uint32_t limit);
 int  store_next_due(StoreBatch *batch);                             /* earliest timer of all: due_us or INT64_MAX */
 /* Claims up to `max` runs that want a worker: READY, or RUNNING with an expired lease, or PARKED with a timer due or mail; sets RUNNING, epoch + 1,
-   worker, lease. Respects concurrency_key (one) and limit_key. Only `only_run` when not empty. */
+   worker, lease. Respects concurrency_key (one) and limit_key. Only `only_run` when not empty.
+   A batch without a tenant claims for all tenants. A run holds its key and its place under the limit from its first claim until it ends, also while parked.
+   Mail wakes a parked run once: a claim marks what is there as seen. */
 int  store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, uint32_t max, Str only_run);
 void store_renew(StoreBatch *batch, int64_t lease_until_us);
 
@@ -156,7 +161,7 @@ typedef struct StoreResult {
 typedef void (*StoreDone)(const StoreResult *result, void *arg);
 void store_submit(StoreBatch *batch, StoreDone done, void *arg);    /* takes the batch; done may be NULL */
 void store_flush(Store *store);                                     /* do everything submitted now (the loop does it when idle) */
-Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, and keep the batch for the getters; then store_batch_free */
+Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, and keep the batch for the getters; then store_batch_free. ERR_IO while an interactive transaction is open that does not end by flushing */
 void store_batch_free(StoreBatch *batch);
 
 /* getters, valid in `done` (or until store_batch_free) */
@@ -181,6 +186,6 @@ void store_txn_rollback(StoreTxn *txn);
 typedef struct FsckReport { uint64_t runs, journal_rows, snapshots, problems; } FsckReport;
 /* Checks: every run's module is there; journal seqs without holes from the snapshot on; ended runs hold no timers, waits, leases; foreign rows. Texts of problems into out. */
 Err store_fsck(Store *store, FsckReport *report, Buf *out, Error *error);
-/* A copy of a run at journal seq `at_seq` (snapshot or history before it) under a new id. Journal rows 1..at_seq are copied. ERR_NOT_FOUND when no state leads there. */
+/* A copy of a run at journal seq `at_seq` (its input and history, so at_seq's whole past must be in the journal) under a new id, READY and free of its key. Journal rows 1..at_seq are copied. ERR_NOT_FOUND when no state leads there. */
 Err store_fork(Store *store, Str tenant, Str run_id, uint64_t at_seq, Str new_run_id, int64_t now_us, Error *error);
 #endif

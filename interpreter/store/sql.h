@@ -1,0 +1,86 @@
+/* sql.h - what the SQL stores share: statements with parameters, the operations of a batch, the rendering of queries.
+ *
+ * SqlDb is a connection as the operations see it; a store fills in `run` and a dialect. Values travel as parameters only; the text of
+ * a statement holds nothing but fixed words and quoted identifiers. Placeholders are written ?1, ?2 … in fixed statements (a store
+ * with another form rewrites them when it prepares) and in the dialect's form in rendered ones.
+ *
+ * Tables of programs are named "t_<agent>_<table>", their columns "c_<column>"; the engine's own are flow_*.
+ */
+#ifndef STORE_SQL_H
+#define STORE_SQL_H
+#include "base/map.h"
+#include "interpreter/store/store_internal.h"
+
+enum { SQL_NAME_MAX = 200, SQL_QUERIES_KEPT_MAX = 4096 };           /* bytes of an identifier; rendered queries in memory */
+
+/* Where databases differ. In a template @a and @b stand for the operands. */
+typedef struct SqlDialect {
+    const char *name;
+    char placeholder;                    /* '?' or '$', the number follows */
+    const char *type_bool, *type_int, *type_float, *type_decimal, *type_text, *type_blob, *row_no;
+    const char *same, *differs;          /* comparison in which null equals null */
+    const char *decimal_order;           /* template: a decimal as an operand of < = in order by min max */
+    const char *decimal_of_int, *decimal_add, *decimal_sub, *decimal_mul, *decimal_sum, *decimal_avg;
+    const char *int_add, *int_sub, *int_mul, *int_of_float;          /* raise on overflow */
+    const char *date_shift;              /* @a days moved by @b microseconds */
+    const char *contains, *starts, *ends, *lower, *upper;
+    const char *in_list, *in_blob_list;  /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex) */
+    const char *quote;                   /* statement: ?1 as a literal for DDL */
+    const char *lock_rows;               /* behind a select whose rows are about to change, or "" */
+    const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
+} SqlDialect;
+
+typedef struct SqlRows {
+    RowSet set;                          /* in the arena of the call */
+    int64_t changes;                     /* rows changed */
+} SqlRows;
+
+typedef struct SqlDb SqlDb;
+struct SqlDb {
+    const SqlDialect *dialect;
+    /* Runs one statement to its end. `rows` NULL: the result is not asked for. On ERR_CONFLICT `constraint` names what was violated:
+       an index, or the columns joined by ", ". */
+    Err (*run)(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
+    bool changed;                        /* some statement changed something since it was cleared */
+    Buf constraint;
+    Map queries; Arena *queries_arena;   /* rendered: image hash and number → SqlText */
+};
+
+static inline Cell cell_int(int64_t v)   { return (Cell){ .kind = CELL_INT, .i = v }; }
+static inline Cell cell_u64(uint64_t v)  { return (Cell){ .kind = CELL_INT, .i = (int64_t)v }; }
+static inline Cell cell_text(Str s)      { return (Cell){ .kind = CELL_TEXT, .text = s }; }
+static inline Cell cell_blob(Str s)      { return (Cell){ .kind = CELL_BLOB, .text = s }; }
+static inline Cell cell_null(void)       { return (Cell){ .kind = CELL_NULL }; }
+#define SQL_RUN(db, literal, args, arena, rows, error) \
+    (db)->run((db), STR(literal), (args), sizeof(args) / sizeof *(args), (arena), (rows), (error))
+
+/* ---- operations ---------------------------------------------------------------------------------------- */
+Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                       /* fence and all operations; the caller has the savepoint */
+Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
+Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM FORK GET_RUN LIST_RUNS */
+Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
+Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
+Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error);
+void sql_db_deinit(SqlDb *db);
+
+/* ---- rendering ----------------------------------------------------------------------------------------- */
+typedef enum { BIND_TENANT, BIND_OWNER, BIND_PARAM, BIND_LIST, BIND_CONST } SqlBindKind;
+typedef struct SqlBind { SqlBindKind kind; uint16_t param; Cell value; } SqlBind;    /* placeholder number = index + 1 */
+typedef struct SqlTransition { uint16_t column, machine; Str sql; SqlBind *binds; uint32_t bind_count; } SqlTransition;
+typedef struct SqlText {
+    Str sql;
+    SqlBind *binds; uint32_t bind_count;
+    uint16_t *out_types; uint32_t out_count;                                          /* type of each result column */
+    SqlTransition *transitions; uint32_t transition_count;                            /* UPDATE: selects (old, new) of the rows about to change */
+} SqlText;
+/* ERR_INVALID for what no verified image holds, ERR_UNSUPPORTED for what SQL cannot say. */
+Err sql_render(Arena *arena, const SqlDialect *dialect, const Image *image, uint16_t query, SqlText *out, Error *error);
+
+Err  sql_put_identifier(Buf *out, const char *prefix, Str name, Error *error);        /* quoted */
+Err  sql_table_name(const Image *image, const ImageTable *table, Buf *out, Error *error);        /* unquoted t_agent_table */
+bool sql_has_hidden_version(const ImageTable *table);                                 /* versioned, but `version` is not among its columns */
+uint32_t sql_column_count(const ImageTable *table);                                   /* a hidden version included, as the last */
+Str  sql_column_name(const ImageTable *table, uint32_t column);
+uint16_t sql_column_type(const ImageTable *table, uint32_t column);
+const ImageType *sql_plain_type(const Image *image, uint16_t type, bool *optional);   /* without the `?` */
+#endif

@@ -1,0 +1,390 @@
+/* sql_ops.c - the operations of a batch as statements on the engine's own tables (flow_*); runs and claims are in sql_runs.c. */
+#include "interpreter/store/sql.h"
+
+typedef Err (*Apply)(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
+
+static int64_t limit_of(const StoreOp *op)
+{
+    return op->limit ? op->limit : INT64_MAX;
+}
+
+/* A batch of one tenant writes rows of that tenant only. One without a tenant is the engine's own. */
+static Err check_tenant(const StoreBatch *batch, Str tenant, Error *error)
+{
+    if (batch->tenant.len && !str_eq(batch->tenant, tenant))
+        return err_set(error, ERR_INVALID, "cannot write a row of tenant `%.*s` in a batch of `%.*s`", STR_ARG(tenant), STR_ARG(batch->tenant));
+    return ERR_OK;
+}
+
+/* Gives a conflict its sentence. */
+static Err conflict(Err err, Error *error, const char *what, Str name)
+{
+    return err == ERR_CONFLICT ? err_set(error, err, "%s `%.*s` exists already", what, STR_ARG(name)) : err;
+}
+
+/* ---- modules, blobs, snapshots -------------------------------------------------------------------------- */
+
+static Err put_module(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(op->text), cell_blob(op->bytes) };
+    return SQL_RUN(db, "INSERT INTO flow_modules (hash, bytes) VALUES (?1, ?2) ON CONFLICT DO NOTHING", args, batch->arena, NULL, error);
+}
+
+static Err put_blob(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_blob(op->bytes) };
+    return SQL_RUN(db, "INSERT INTO flow_blobs (tenant, hash, bytes) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", args, batch->arena, NULL, error);
+}
+
+static Err put_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(op->number), cell_blob(op->bytes) };
+    return SQL_RUN(db, "INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes",
+                   args, batch->arena, NULL, error);
+}
+
+/* Results of (seq, bytes). */
+static void take_bytes(StoreBatch *batch, const StoreOp *op, const SqlRows *rows)
+{
+    StoreSlot *slot = store_slot(batch, op);
+    slot->found = rows->set.rows > 0;
+    if (slot->found) {
+        slot->seq = (uint64_t)rows->set.cells[0].i;
+        slot->bytes = rows->set.cells[1].text;
+    }
+}
+
+static Err get_module(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(op->text) };
+    Err err = SQL_RUN(db, "SELECT 0, bytes FROM flow_modules WHERE hash = ?1", args, batch->arena, &rows, error);
+    if (!err)
+        take_bytes(batch, op, &rows);
+    return err;
+}
+
+static Err get_blob(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text) };
+    Err err = SQL_RUN(db, "SELECT 0, bytes FROM flow_blobs WHERE tenant = ?1 AND hash = ?2", args, batch->arena, &rows, error);
+    if (!err)
+        take_bytes(batch, op, &rows);
+    return err;
+}
+
+static Err get_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
+    Err err = SQL_RUN(db, "SELECT seq, bytes FROM flow_snapshots WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
+    if (!err)
+        take_bytes(batch, op, &rows);
+    return err;
+}
+
+/* ---- journal -------------------------------------------------------------------------------------------- */
+
+#define JOURNAL_COLUMNS "seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, ended_us"
+
+static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const JournalRow *r = op->row;
+    const Cell args[] = {
+        cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_u64(r->request), cell_int(r->fiber), cell_int(r->span),
+        cell_int(r->parent_span), cell_int(r->entry), cell_int(r->effect), cell_int(r->target), cell_int(r->agent), cell_text(r->name),
+        cell_text(r->args_json), cell_blob(r->payload), cell_text(r->detail_json), cell_int(r->started_us), cell_int(r->ended_us),
+    };
+    if (r->args_json.len > JOURNAL_ARGS_MAX || r->detail_json.len > JOURNAL_ARGS_MAX)
+        return err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
+    Err err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, " JOURNAL_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                      args, batch->arena, NULL, error);
+    if (err == ERR_CONFLICT)
+        return err_set(error, err, "journal row %llu of run `%.*s` exists already", (unsigned long long)r->seq, STR_ARG(batch->run_id));
+    return err;
+}
+
+static Err get_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_u64(op->number), cell_int(limit_of(op)) };
+    Err err = SQL_RUN(db, "SELECT " JOURNAL_COLUMNS " FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4", args, batch->arena, &rows, error);
+    if (err)
+        return err;
+    JournalRow *out = ARENA_ARRAY(batch->arena, JournalRow, rows.set.rows);
+    for (uint32_t i = 0; i < rows.set.rows; i++) {
+        const Cell *c = &rows.set.cells[i * rows.set.columns];
+        out[i] = (JournalRow){
+            .seq = (uint64_t)c[0].i, .request = (uint64_t)c[1].i, .fiber = (uint32_t)c[2].i, .span = (uint32_t)c[3].i, .parent_span = (uint32_t)c[4].i,
+            .entry = (uint8_t)c[5].i, .effect = (uint8_t)c[6].i, .target = (uint16_t)c[7].i, .agent = (uint16_t)c[8].i, .name = c[9].text,
+            .args_json = c[10].text, .payload = c[11].text, .detail_json = c[12].text, .started_us = c[13].i, .ended_us = c[14].i,
+        };
+    }
+    StoreSlot *slot = store_slot(batch, op);
+    slot->rows = out;
+    slot->count = rows.set.rows;
+    return ERR_OK;
+}
+
+/* ---- timers and waits ----------------------------------------------------------------------------------- */
+
+static Err set_timer(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const TimerRow *r = op->row;
+    const Cell args[] = { cell_text(r->tenant), cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) };
+    Err err = check_tenant(batch, r->tenant, error);
+    return err ? err : SQL_RUN(db, "INSERT INTO flow_timers (tenant, run_id, request, due_us) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us",
+                               args, batch->arena, NULL, error);
+}
+
+static Err clear_timer(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(op->number) };
+    return SQL_RUN(db, "DELETE FROM flow_timers WHERE tenant = ?1 AND run_id = ?2 AND request = ?3", args, batch->arena, NULL, error);
+}
+
+static Err next_due(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    Err err = db->run(db, STR("SELECT due_us FROM flow_timers ORDER BY due_us LIMIT 1"), NULL, 0, batch->arena, &rows, error);
+    if (!err)
+        store_slot(batch, op)->time = rows.set.rows ? rows.set.cells[0].i : INT64_MAX;
+    return err;
+}
+
+static Err put_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const WaitRow *r = op->row;
+    const Cell args[] = { cell_text(r->tenant), cell_text(r->event), cell_text(r->run_id), cell_u64(r->request) };
+    Err err = check_tenant(batch, r->tenant, error);
+    return err ? err : SQL_RUN(db, "INSERT INTO flow_waits (tenant, event, run_id, request) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", args, batch->arena, NULL, error);
+}
+
+static Err clear_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(op->number) };
+    return SQL_RUN(db, "DELETE FROM flow_waits WHERE tenant = ?1 AND run_id = ?2 AND request = ?3", args, batch->arena, NULL, error);
+}
+
+static Err get_waits(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(op->more), cell_text(op->text) };
+    Err err = SQL_RUN(db, "SELECT run_id, request FROM flow_waits WHERE tenant = ?1 AND event = ?2 ORDER BY run_id, request", args, batch->arena, &rows, error);
+    if (err)
+        return err;
+    WaitRow *out = ARENA_ARRAY(batch->arena, WaitRow, rows.set.rows);
+    for (uint32_t i = 0; i < rows.set.rows; i++) {
+        const Cell *c = &rows.set.cells[i * rows.set.columns];
+        out[i] = (WaitRow){ .tenant = op->more, .event = op->text, .run_id = c[0].text, .request = (uint64_t)c[1].i };
+    }
+    StoreSlot *slot = store_slot(batch, op);
+    slot->rows = out;
+    slot->count = rows.set.rows;
+    return ERR_OK;
+}
+
+/* ---- events --------------------------------------------------------------------------------------------- */
+
+#define EVENT_COLUMNS "position, tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched"
+
+static Err put_event(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const EventRow *r = op->row;
+    const Cell args[] = {
+        cell_text(r->tenant), cell_text(r->event_id), cell_text(r->name), cell_text(r->payload), cell_text(r->module_hash), cell_text(r->user),
+        cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_text(r->run_id), cell_u64(r->seq), cell_int(r->created_us), cell_int(r->dispatched),
+    };
+    Err err = check_tenant(batch, r->tenant, error);
+    if (err)
+        return err;
+    err = SQL_RUN(db, "INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
+                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)", args, batch->arena, NULL, error);
+    return conflict(err, error, "event", r->event_id);
+}
+
+static Err event_dispatched(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_u64(op->number) };
+    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 1 WHERE position = ?1", args, batch->arena, &rows, error);
+    if (!err && rows.changes == 0)
+        err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
+    return err;
+}
+
+static void take_events(StoreBatch *batch, const StoreOp *op, const SqlRows *rows, bool backwards)
+{
+    EventRow *out = ARENA_ARRAY(batch->arena, EventRow, rows->set.rows);
+    for (uint32_t i = 0; i < rows->set.rows; i++) {
+        const Cell *c = &rows->set.cells[i * rows->set.columns];
+        out[backwards ? rows->set.rows - 1 - i : i] = (EventRow){
+            .position = (uint64_t)c[0].i, .tenant = c[1].text, .event_id = c[2].text, .name = c[3].text, .payload = c[4].text, .module_hash = c[5].text,
+            .user = c[6].text, .correlation = c[7].text, .causation = c[8].text, .hops = (uint32_t)c[9].i, .run_id = c[10].text, .seq = (uint64_t)c[11].i,
+            .created_us = c[12].i, .dispatched = c[13].i != 0,
+        };
+    }
+    StoreSlot *slot = store_slot(batch, op);
+    slot->rows = out;
+    slot->count = rows->set.rows;
+}
+
+static Err get_outbox(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_int(limit_of(op)) };
+    Err err = SQL_RUN(db, "SELECT " EVENT_COLUMNS " FROM flow_events WHERE dispatched = 0 ORDER BY position LIMIT ?1", args, batch->arena, &rows, error);
+    if (!err)
+        take_events(batch, op, &rows, false);
+    return err;
+}
+
+/* The newest `limit`, oldest of them first. */
+static Err list_events(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    static const Str SQL[] = {
+        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND ?2 = '' AND ?3 = '' ORDER BY position DESC LIMIT ?4"),
+        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND name = ?2 AND ?3 = '' ORDER BY position DESC LIMIT ?4"),
+        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND correlation = ?3 AND (?2 = '' OR name = ?2) ORDER BY position DESC LIMIT ?4"),
+    };
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_text(op->more), cell_int(limit_of(op)) };
+    Err err = db->run(db, SQL[op->more.len ? 2 : op->text.len ? 1 : 0], args, 4, batch->arena, &rows, error);
+    if (!err)
+        take_events(batch, op, &rows, true);
+    return err;
+}
+
+static Err put_dead(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const DeadRow *r = op->row;
+    const Cell args[] = { cell_text(r->tenant), cell_text(r->event_id), cell_text(r->subscriber), cell_text(r->error), cell_int(r->attempts), cell_int(r->created_us) };
+    Err err = check_tenant(batch, r->tenant, error);
+    return err ? err : SQL_RUN(db, "INSERT INTO flow_dead (tenant, event_id, subscriber, error, attempts, created_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
+                                   "ON CONFLICT (tenant, event_id, subscriber) DO UPDATE SET error = excluded.error, attempts = excluded.attempts", args, batch->arena, NULL, error);
+}
+
+static Err list_dead(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_int(limit_of(op)) };
+    Err err = SQL_RUN(db, "SELECT tenant, event_id, subscriber, error, attempts, created_us FROM flow_dead WHERE ?1 = '' OR tenant = ?1 ORDER BY created_us, event_id, subscriber LIMIT ?2",
+                      args, batch->arena, &rows, error);
+    if (err)
+        return err;
+    DeadRow *out = ARENA_ARRAY(batch->arena, DeadRow, rows.set.rows);
+    for (uint32_t i = 0; i < rows.set.rows; i++) {
+        const Cell *c = &rows.set.cells[i * rows.set.columns];
+        out[i] = (DeadRow){ .tenant = c[0].text, .event_id = c[1].text, .subscriber = c[2].text, .error = c[3].text, .attempts = (uint32_t)c[4].i, .created_us = c[5].i };
+    }
+    StoreSlot *slot = store_slot(batch, op);
+    slot->rows = out;
+    slot->count = rows.set.rows;
+    return ERR_OK;
+}
+
+/* ---- mail ----------------------------------------------------------------------------------------------- */
+
+/* `fresh` mail makes a parked run claimable; a claim clears the mark, so mail that the program does not want yet wakes nobody twice.
+   `taken` mail stays, so that the same mail_id is refused for ever. */
+static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const MailRow *r = op->row;
+    SqlRows rows;
+    Err err = check_tenant(batch, r->tenant, error);
+    if (err)
+        return err;
+    const Cell run[] = { cell_text(r->tenant), cell_text(r->run_id), cell_int(r->kind == MAIL_CANCEL), cell_int(r->created_us) };
+    if ((err = SQL_RUN(db, "UPDATE flow_runs SET status = CASE status WHEN 2 THEN 0 ELSE status END, cancel_requested = CASE WHEN ?3 = 1 THEN 1 ELSE cancel_requested END, updated_us = ?4 "
+                           "WHERE tenant = ?1 AND run_id = ?2 AND status < 3", run, batch->arena, &rows, error)))
+        return err;
+    if (rows.changes == 0) {
+        const Cell key[] = { run[0], run[1] };
+        if ((err = SQL_RUN(db, "SELECT 1 FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error)))
+            return err;
+        if (rows.set.rows == 0)
+            return err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(r->run_id));
+        return r->kind == MAIL_EVENT ? ERR_OK : err_set(error, ERR_CONFLICT, "run `%.*s` has ended", STR_ARG(r->run_id));    /* nobody waits for the event any more */
+    }
+    const Cell args[] = {
+        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->mail_id), cell_int(r->kind), cell_u64(r->request), cell_text(r->name), cell_text(r->payload), cell_int(r->created_us),
+    };
+    err = SQL_RUN(db, "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 1)",
+                  args, batch->arena, NULL, error);
+    return conflict(err, error, "mail", r->mail_id);
+}
+
+static Err take_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_text(op->text) };
+    Err err = SQL_RUN(db, "UPDATE flow_mail SET taken = 1, fresh = 0 WHERE tenant = ?1 AND run_id = ?2 AND mail_id = ?3 AND taken = 0", args, batch->arena, &rows, error);
+    if (!err && rows.changes == 0)
+        err = err_set(error, ERR_NOT_FOUND, "no mail `%.*s` waits for run `%.*s`", STR_ARG(op->text), STR_ARG(batch->run_id));
+    return err;
+}
+
+static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_int(limit_of(op)) };
+    Err err = SQL_RUN(db, "SELECT mail_id, kind, request, name, payload, created_us FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND taken = 0 ORDER BY position LIMIT ?3",
+                      args, batch->arena, &rows, error);
+    if (err)
+        return err;
+    MailRow *out = ARENA_ARRAY(batch->arena, MailRow, rows.set.rows);
+    for (uint32_t i = 0; i < rows.set.rows; i++) {
+        const Cell *c = &rows.set.cells[i * rows.set.columns];
+        out[i] = (MailRow){ .tenant = batch->tenant, .run_id = batch->run_id, .mail_id = c[0].text, .kind = (MailKind)c[1].i, .request = (uint64_t)c[2].i, .name = c[3].text, .payload = c[4].text, .created_us = c[5].i };
+    }
+    StoreSlot *slot = store_slot(batch, op);
+    slot->rows = out;
+    slot->count = rows.set.rows;
+    return ERR_OK;
+}
+
+/* ---- all of them ---------------------------------------------------------------------------------------- */
+
+static const Apply APPLY[DO_COUNT] = {
+    [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
+    [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_CLEAR_WAIT] = clear_wait,
+    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail,
+    [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
+    [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
+    [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
+    [DO_GET_OUTBOX] = get_outbox, [DO_LIST_EVENTS] = list_events, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = list_dead,
+    [DO_NEXT_DUE] = next_due,
+};
+
+Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error)
+{
+    if (batch->epoch == 0 || batch->run_id.len == 0)
+        return ERR_OK;
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
+    Err err = SQL_RUN(db, "SELECT epoch FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
+    if (err)
+        return err;
+    if (rows.set.rows == 0)
+        return err_set(error, ERR_FENCED, "run `%.*s` is not there", STR_ARG(batch->run_id));
+    if ((uint64_t)rows.set.cells[0].i != batch->epoch)
+        return err_set(error, ERR_FENCED, "run `%.*s` is at epoch %lld, not %llu", STR_ARG(batch->run_id), (long long)rows.set.cells[0].i, (unsigned long long)batch->epoch);
+    return ERR_OK;
+}
+
+Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error)
+{
+    Err err = sql_check_fence(db, batch, error);
+    for (StoreOp *op = batch->first; op && !err; op = op->next)
+        err = APPLY[op->kind](db, batch, op, error);
+    return err;
+}
+
+void sql_db_deinit(SqlDb *db)
+{
+    buf_free(&db->constraint);
+    map_free(&db->queries);
+    if (db->queries_arena)
+        arena_free(db->queries_arena);
+}

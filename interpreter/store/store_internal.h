@@ -1,0 +1,84 @@
+/* store_internal.h - what the stores share beneath store.h.
+ *
+ * A batch is a list of typed operations in an arena; a store is a StoreOps over its own state. store.c owns the queue, the group
+ * commit, the interactive transactions and the crash points, so a new store only answers for begin, apply, commit and rollback.
+ * SQL stores go one step further: everything they do is a statement with parameters through SqlDb.run (see sql.h), so PostgreSQL
+ * brings a dialect, a connection and migrations, and no second copy of the operations.
+ */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+#include "interpreter/store/store.h"
+
+enum { STORE_GROUP_MAX = 512, STORE_SPARE_ARENAS = 64 };   /* batches in one commit; emptied arenas that are kept */
+
+typedef enum {
+    DO_PUT_MODULE, DO_PUT_RUN, DO_UPDATE_RUN, DO_APPEND_JOURNAL, DO_PUT_SNAPSHOT, DO_SET_TIMER, DO_CLEAR_TIMER, DO_PUT_WAIT, DO_CLEAR_WAIT,
+    DO_PUT_EVENT, DO_EVENT_DISPATCHED, DO_PUT_DEAD, DO_PUT_MAIL, DO_TAKE_MAIL, DO_PUT_BLOB, DO_RELEASE, DO_RENEW, DO_CLAIM, DO_FORK,
+    DO_QUERY, DO_ENSURE_TABLES,
+    DO_GET_MODULE, DO_GET_RUN, DO_LIST_RUNS, DO_GET_SNAPSHOT, DO_GET_JOURNAL, DO_GET_MAIL, DO_GET_OUTBOX, DO_LIST_EVENTS, DO_GET_WAITS,
+    DO_GET_BLOB, DO_LIST_DEAD, DO_NEXT_DUE,
+    DO_COUNT
+} StoreDo;
+
+typedef struct StoreOp {
+    struct StoreOp *next;
+    StoreDo kind;
+    int result;                          /* slot of its result, or -1 */
+    bool or_ignore;                      /* PUT_RUN */
+    Str text, more, bytes;               /* a hash, run id, mail id, name, worker; a second one; bytes */
+    uint64_t number;                     /* seq, request, position, status */
+    int64_t now_us, lease_us;
+    uint32_t limit;
+    const void *row;                     /* the typed row of a put or update, RunFilter of LIST_RUNS */
+    Image *image; uint16_t query;        /* QUERY, ENSURE_TABLES: one reference */
+    const Cell *params; uint32_t param_count;
+} StoreOp;
+
+/* The answer to one reading operation; which fields count follows from the kind. */
+typedef struct StoreSlot {
+    StoreDo kind;
+    void *rows; uint32_t count;
+    Str bytes; uint64_t seq; bool found;
+    RowSet set;
+    int64_t time;
+} StoreSlot;
+
+struct StoreBatch {
+    Store *store;
+    Arena *arena;
+    Str tenant, run_id;
+    uint64_t epoch;
+    StoreOp *first, *last;
+    StoreSlot *slots; int slot_count, slot_cap;
+    bool writes;                         /* has an operation that may change something */
+    bool keep;                           /* store_run_batch: the caller frees */
+    bool finished;
+    Err err; Error error;
+    StoreDone done; void *arg;
+};
+
+typedef struct StoreOps {
+    const char *kind;
+    Err  (*open)(const char *place, bool read_only, void **state, Error *error);
+    void (*close)(void *state);
+    Err  (*key)(void *state, uint32_t *id, uint8_t bytes[32], Error *error);
+    Err  (*begin)(void *state, bool writes, Error *error);
+    Err  (*commit)(void *state, Error *error);
+    void (*rollback)(void *state);
+    bool (*in_transaction)(void *state);                                                   /* false once the store ended it by itself */
+    Err  (*check_fence)(void *state, StoreBatch *fence, Error *error);                     /* ERR_FENCED */
+    /* All or nothing inside the open transaction, fence included; *changed: it left something to commit. */
+    Err  (*apply)(void *state, StoreBatch *batch, bool *changed, Error *error);
+    Err  (*fsck)(void *state, FsckReport *report, Buf *out, Error *error);
+} StoreOps;
+
+extern const StoreOps STORE_SQLITE;
+
+bool store_do_reads(StoreDo kind);                                 /* changes nothing whatever its arguments are */
+StoreOp *store_add_op(StoreBatch *batch, StoreDo kind, bool result);
+StoreSlot *store_slot(StoreBatch *batch, const StoreOp *op);
+StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, uint64_t epoch);
+void store_batch_release(StoreBatch *batch);                       /* drops what the operations hold; the arena stays */
+Arena *store_arena_take(Store *store);
+void store_arena_give(Store *store, Arena *arena);
+#endif
