@@ -10,6 +10,10 @@
  * Determinism: after each single delivery vm_run runs to quiescence; same deliveries in the same order give the same state, the
  * same request ids and the same notes. The engine may encode a snapshot whenever vm_run has returned (vm/snapshot.h).
  * No C frame of the VM ever lies below a suspension.
+ * Limits of a run are raised in it as errors of kind `rejected` whose code is the limit's name: VM_MEMORY_LIMIT, VM_FUEL_LIMIT,
+ * VM_DEPTH_LIMIT, VM_FIBERS_LIMIT, VM_GROUPS_MAX, VM_NOTES_MAX (undelivered), VALUE_SIZE_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX,
+ * VALUE_WEIGHT_MAX, DECIMAL_DIGITS_MAX, RE_MATCH_LIMIT. After the first memory or fuel error the run has a reserve (an eighth; 200,000)
+ * to undo what it did; fuel that runs out once more ends the run.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -44,7 +48,8 @@ typedef struct VmRequest {
     uint16_t func;                       /* whose code asks: gives agent (participant) and source place */
     uint32_t pc;
     uint32_t span;                       /* id of the innermost open tool/flow span of the fiber, 0 none; for NOTE_SPAN_*: the span itself */
-    uint32_t parent_span;                /* NOTE_SPAN_BEGIN: the one around it */
+    uint32_t parent_span;                /* NOTE_SPAN_*: the one around it */
+    uint16_t span_func;                  /* NOTE_SPAN_*: the function the span is of (its kind says tool or flow); else NO_INDEX */
     bool is_note;
     bool span_failed;                    /* NOTE_SPAN_END: args[0] is an error (type ERROR), else the result */
     bool scripted;                       /* a local tool call that vm_intercept_tool turned into a request: effect kind REMOTE_CALL */
@@ -56,8 +61,9 @@ VmRun *vm_new(Image *image, uint16_t func, const Value *args /* retained */, con
 void   vm_free(VmRun *run);
 VmStatus vm_run(VmRun *run);
 bool   vm_next_request(VmRun *run, VmRequest *out);                 /* not delivered yet ones, in order */
-bool   vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void *arg), void *arg);    /* all that still wait (after a resume: start them again) */
-/* Deliver. Unknown or no longer awaited ids (cancelled meanwhile) are ignored: returns false. Values are taken. */
+bool   vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void *arg), void *arg);    /* all that were fetched and still wait, by id (after a restore: start them again, then vm_next_request for the rest); false when a visit said so */
+/* Deliver. Unknown or no longer awaited ids (cancelled meanwhile) are ignored: returns false. The value is taken when true is returned;
+   a result nobody awaits stays the caller's (its type is the caller's knowledge), an error is released. A value over a limit is raised instead. */
 bool   vm_resume(VmRun *run, uint64_t request_id, Value result);
 bool   vm_raise(VmRun *run, uint64_t request_id, Value error);
 /* Deadlines: the earliest of all fibers, and its expiry (journalled by the engine like a delivery). */
