@@ -11,7 +11,9 @@ LIBS    := -levent -lsqlite3 -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -l
 
 # Libraries, lowest first. A folder may include only what stands before it (see `make layers`).
 DIRS    := base dsl/syntax interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/effect interpreter/sched compiler compiler/lint
-PROGRAM_SRC := $(wildcard compiler/flowc.c compiler/cmd_*.c interpreter/flowd.c interpreter/cmd_*.c)
+FLOWC_SRC := $(wildcard compiler/flowc.c compiler/cmd*.c)
+FLOWD_SRC := $(wildcard interpreter/flowd.c interpreter/cmd*.c)
+PROGRAM_SRC := $(FLOWC_SRC) $(FLOWD_SRC)
 LIB_SRC := $(filter-out $(PROGRAM_SRC),$(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
 GEN_SRC := $(BUILD)/dsl/grammar/flow.tab.c $(BUILD)/dsl/grammar/flow.lex.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_SRC:.c=.o)
@@ -22,10 +24,15 @@ all: $(BUILD)/flowc $(BUILD)/flowd
 
 $(BUILD)/libflow.a: $(LIB_OBJ)
 	rm -f $@ && ar rcs $@ $^
-$(BUILD)/flowc: $(patsubst %.c,$(BUILD)/%.o,$(wildcard compiler/flowc.c compiler/cmd_*.c)) $(BUILD)/libflow.a
+$(BUILD)/flowc: $(FLOWC_SRC:%.c=$(BUILD)/%.o) $(BUILD)/compiler/pages.o $(BUILD)/libflow.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
-$(BUILD)/flowd: $(patsubst %.c,$(BUILD)/%.o,$(wildcard interpreter/flowd.c interpreter/cmd_*.c)) $(BUILD)/libflow.a
+$(BUILD)/flowd: $(FLOWD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libflow.a
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(BUILD)/compiler/pages.c: $(wildcard docs/errors/*.md) scripts/pages.sh
+	@mkdir -p $(@D)
+	sh scripts/pages.sh > $@
+$(BUILD)/compiler/pages.o: $(BUILD)/compiler/pages.c
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -48,3 +55,46 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- what people call ---------------------------------------------------------------------------------------
+.PHONY: run test bench asan clang fuzz layers help deps fmt bless
+deps:
+	@sh scripts/deps.sh build
+run: deps
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) sh scripts/run.sh
+test:
+	@sh scripts/deps.sh test
+	@$(MAKE) --no-print-directory all $(TESTS)
+	@BUILD=$(BUILD) sh scripts/test.sh
+# The same tests with AddressSanitizer and UndefinedBehaviorSanitizer.
+asan:
+	@$(MAKE) --no-print-directory BUILD=build/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recover=all' all tests
+	@BUILD=build/asan FLOW_TEST_QUICK=1 sh scripts/test.sh
+clang:
+	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all tests
+.PHONY: tests
+tests: $(TESTS)
+# A folder includes only what stands before it in DIRS (programs may include anything).
+layers:
+	@sh scripts/layers.sh
+fuzz:
+	@sh scripts/deps.sh test
+	@BUILD=build/fuzz sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),120)
+bench:
+	@sh scripts/deps.sh bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) sh scripts/bench.sh
+fmt: all
+	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
+bless: all
+	@BLESS=1 BUILD=$(BUILD) sh scripts/golden.sh
+help:
+	@echo "make run      install what is missing, build, run the main job and show it"
+	@echo "make test     install what is missing, build, run every test"
+	@echo "make asan     the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
+	@echo "make clang    build everything with clang, warnings are errors"
+	@echo "make fuzz     each fuzz target for FUZZ_SECONDS (120)"
+	@echo "make bench    measure against lua5.4, luajit and luac5.4 beside it"
+	@echo "make layers   no include points up"
+	@echo "make bless    rewrite the golden files; review the diff"

@@ -1,0 +1,24 @@
+/* flowc - the author's tool. Each command is a row here and a file cmd_*.c. */
+#include "compiler/cmd.h"
+
+static const Command commands[] = {
+    { "check", "[--format text|json|sarif] [--path DIR]… FILE…", "find what is wrong, all of it, before anything runs",
+      "FILE may be - for standard input. Exit 0: clean, 1: errors, 2: usage or a file that cannot be read.\n", cmd_check },
+    { "lint", "[--format text|json|sarif] [--path DIR]… FILE…", "check, and say what is legal but asks for trouble",
+      "A finding is silenced on its line by `// allow: NAME because REASON` at the line's end or on the line before.\n", cmd_lint },
+    { "fmt", "[--check | --diff] FILE…|-", "lay out programs in the one way there is",
+      "Without options files are rewritten in place (only when they change); - reads standard input and writes standard output.\n"
+      "--check  change nothing; list the files that would change and exit 1\n--diff   change nothing; show what would change and exit 1\n", cmd_fmt },
+    { "build", "FILE -o OUT.flowb", "compile to verified bytecode; its SHA-256 is its identity", "Tests are left out; --with-tests keeps them.\n", cmd_build },
+    { "test", "[--only NAME] [--trace mermaid|text] [--crash] PATH…", "run the test blocks of files or folders",
+      "Tests run on a real store in memory with virtual time; tools and the user do what `given` says.\n"
+      "--only NAME   the tests whose title contains NAME; `documented` means the test marked so\n"
+      "--trace KIND  print each run's sequence after its result line, drawn from the journal\n"
+      "--crash       repeat every test with a crash before and after each durable operation; the outcome must not change\n", cmd_test },
+    { "graph", "FILE [NAME]", "draw a flow, machine or saga as a Mermaid diagram", "Without NAME: every flow, machine and saga of the file.\n", cmd_graph },
+    { "disasm", "FILE", "show the bytecode of a .flow or .flowb file", NULL, cmd_disasm },
+    { "explain", "CODE", "tell what a diagnostic means, with an example and its repair", "Without CODE: the list of all.\n", cmd_explain },
+    { 0 }
+};
+
+int main(int argc, char **argv) { return cli_main("flowc", "compiles, checks, formats and tests .flow programs", commands, argc, argv); }

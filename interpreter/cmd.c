@@ -1,0 +1,234 @@
+/* cmd.c - what the commands of flowd share. */
+#include "interpreter/cmd.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *login_name(void) {
+    const char *name = getenv("USER");
+    if (name && name[0]) return name;
+    const struct passwd *entry = getpwuid(getuid());
+    return entry ? entry->pw_name : "me";
+}
+
+/* $XDG_STATE_HOME/fidus/flow.db, else ~/.local/state/fidus/flow.db; folders are made. */
+static bool default_store(char *url, size_t size) {
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    char folder[1024];
+    if (state && state[0]) snprintf(folder, sizeof folder, "%s/fidus", state);
+    else if (home && home[0]) snprintf(folder, sizeof folder, "%s/.local/state/fidus", home);
+    else return false;
+    for (char *at = folder + 1; *at; at++) {
+        if (*at != '/') continue;
+        *at = '\0';
+        mkdir(folder, 0755);
+        *at = '/';
+    }
+    mkdir(folder, 0700);
+    return snprintf(url, size, "sqlite:%s/flow.db", folder) < (int)size;
+}
+
+static bool principal_of(CmdSession *session, const char *as) {
+    if (as && as[0]) snprintf(session->text, sizeof session->text, "%s", as);
+    else snprintf(session->text, sizeof session->text, "%s@local", login_name());
+    char *at = strrchr(session->text, '@');
+    if (!at || at == session->text || !at[1]) {
+        cli_usage("--as wants USER@TENANT, not `%s`", session->text);
+        return false;
+    }
+    session->who = (EnginePrincipal){ .tenant = str_of(at + 1), .user = { session->text, (size_t)(at - session->text) } };
+    session->who.user_name = session->who.user;
+    return true;
+}
+
+static void show_note(const RunRow *run, const JournalRow *row, void *arg) {
+    CmdSession *session = arg;
+    if (session->quiet || row->entry != JOURNAL_NOTE) return;
+    const char *dim = session->color ? "\033[2m" : "", *off = session->color ? "\033[0m" : "";
+    switch (row->effect) {
+    case EFFECT_NOTE_SPAN_BEGIN: fprintf(stderr, "%s  -> %.*s%s\n", dim, STR_ARG(row->name), off); break;
+    case EFFECT_NOTE_RETRY: fprintf(stderr, "%s  .. retry: %.*s%s\n", dim, STR_ARG(row->args_json), off); break;
+    case EFFECT_NOTE_SAGA_FAILED: fprintf(stderr, "  !! a step failed; undoing what was done\n"); break;
+    case EFFECT_NOTE_COMPENSATE: fprintf(stderr, "%s  <- undo %.*s%s\n", dim, STR_ARG(row->args_json), off); break;
+    case EFFECT_NOTE_PROGRESS: fprintf(stderr, "  %.*s\n", STR_ARG(row->args_json)); break;
+    default: break;
+    }
+}
+
+/* Bare words are text; what reads as JSON is taken as it is unless the question wants text. */
+static void put_answer(Str line, Str type, Buf *out) {
+    Arena *arena = arena_new();
+    Json *json = NULL;
+    if (!str_is(type, "string") && json_parse(arena, line, JOURNAL_ARGS_MAX, &json, NULL) == ERR_OK) buf_put_str(out, line);
+    else json_put_string(out, line);
+    arena_free(arena);
+}
+
+static bool ask_terminal(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer, void *arg) {
+    if (!cli_interactive()) return false;
+    fprintf(stderr, "%.*s", STR_ARG(question));
+    if (choice_count) fprintf(stderr, "\n");
+    for (uint32_t i = 0; i < choice_count; i++) fprintf(stderr, "  %u) %.*s\n", i + 1, STR_ARG(choices[i]));
+    fprintf(stderr, choice_count ? "> " : str_is(type, "bool") ? " [yes/no] " : " ");
+    fflush(stderr);
+    char *line = NULL;
+    size_t cap = 0;
+    ssize_t got = getline(&line, &cap, stdin);
+    while (got > 0 && (line[got - 1] == '\n' || line[got - 1] == '\r' || line[got - 1] == ' ')) got--;
+    if (got > 0) {
+        Str text = { line, (size_t)got };
+        long pick = choice_count && got <= 3 ? strtol(line, NULL, 10) : 0;
+        if (pick >= 1 && pick <= (long)choice_count) text = choices[pick - 1];
+        put_answer(text, choice_count ? STR("string") : type, answer);
+    }
+    free(line);
+    return got > 0;
+}
+
+bool cmd_open(CmdSession *session, const CmdCommon *common) {
+    char url[1200];
+    const char *store = common->store_url ? common->store_url : getenv("FLOW_STORE");
+    if (!store || !store[0]) {
+        if (!default_store(url, sizeof url)) return cli_usage("no state folder: set HOME, or give --store"), false;
+        store = url;
+    }
+    if (!principal_of(session, common->as ? common->as : getenv("FLOW_AS"))) return false;
+    session->json = common->json;
+    session->quiet = session->quiet || common->json;
+    session->color = cli_color(stderr);
+    EngineOptions options = { .store_url = store, .on_note = show_note, .on_question = ask_terminal, .arg = session };
+    Error error = { 0 };
+    if (engine_open(&options, &session->engine, &error) == ERR_OK) return true;
+    fprintf(stderr, "flowd: %s\n", error.text);
+    return false;
+}
+
+void cmd_close(CmdSession *session) {
+    engine_close(session->engine);
+    session->engine = NULL;
+}
+
+int cmd_failed(const Error *error) {
+    fprintf(stderr, "flowd: %s\n", error->text);
+    return error->code == ERR_NOT_FOUND || error->code == ERR_CONFLICT || error->code == ERR_INVALID ? EXIT_FINDINGS : EXIT_USAGE;
+}
+
+const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **out) {
+    StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
+    int index = store_get_run(batch, str_of(run));
+    Error error = { 0 };
+    uint32_t count = 0;
+    const RunRow *rows = NULL;
+    if (store_run_batch(batch, &error) == ERR_OK) rows = store_runs(batch, index, &count);
+    if (rows && count == 1) return *out = batch, rows;
+    if (error.text[0]) fprintf(stderr, "flowd: %s\n", error.text);
+    else fprintf(stderr, "flowd: no run `%s` of tenant %.*s; `flowd ps --all` lists them\n", run, STR_ARG(session->who.tenant));
+    store_batch_free(batch);
+    return NULL;
+}
+
+static void put_field(Buf *out, const char *name, Str text) {
+    if (!text.len) return;
+    buf_printf(out, ",\"%s\":", name);
+    json_put_string(out, text);
+}
+
+static void put_json_field(Buf *out, const char *name, Str json) {
+    if (json.len) buf_printf(out, ",\"%s\":%.*s", name, STR_ARG(json));
+}
+
+static void put_time_field(Buf *out, const char *name, int64_t us) {
+    if (!us) return;
+    buf_printf(out, ",\"%s\":\"", name);
+    timestamp_print(us, out);
+    buf_put_char(out, '"');
+}
+
+void cmd_print_run_json(const RunRow *run, Buf *out) {
+    buf_put_text(out, "{\"run\":");
+    json_put_string(out, run->run_id);
+    put_field(out, "flow", run->func_name);
+    put_field(out, "status", str_of(run_status_name(run->status)));
+    put_field(out, "tenant", run->tenant);
+    put_field(out, "user", run->user);
+    put_field(out, "correlation", run->correlation);
+    put_field(out, "causation", run->causation);
+    put_field(out, "module", run->module_hash);
+    put_json_field(out, "input", run->input_json);
+    if (run->status == RUN_PARKED) put_json_field(out, "waits", run->waits_json);
+    if (run->status == RUN_COMPLETED) put_json_field(out, "result", run->result_json);
+    else if (run_status_ended(run->status)) put_json_field(out, "error", run->result_json);
+    buf_printf(out, ",\"entries\":%llu", (unsigned long long)run->last_seq);
+    put_time_field(out, "created", run->created_us);
+    put_time_field(out, "ended", run->ended_us);
+    buf_put_char(out, '}');
+}
+
+static void print_waits(const RunRow *run) {
+    Arena *arena = arena_new();
+    Json *waits = NULL;
+    printf("parked %.*s\n", STR_ARG(run->run_id));
+    if (json_parse(arena, run->waits_json, 1 << 20, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
+        for (size_t i = 0; i < waits->count; i++) {
+            Str kind = json_get_text(waits->items[i], "kind"), text = json_get_text(waits->items[i], "text"), due = json_get_text(waits->items[i], "due");
+            printf("  waits for %.*s%s%.*s%s%.*s\n", STR_ARG(kind), text.len ? ": " : "", STR_ARG(text), due.len ? ", until " : "", STR_ARG(due));
+            if (str_is(kind, "answer") || str_is(kind, "ask"))
+                printf("  go on with: flowd answer %.*s VALUE\n", STR_ARG(run->run_id));
+        }
+    }
+    arena_free(arena);
+}
+
+/* A text result, or a record with a `text`, is shown as text; anything else as JSON. */
+static void print_result(Str json) {
+    Arena *arena = arena_new();
+    Json *value = NULL;
+    if (json_parse(arena, json, 16 << 20, &value, NULL) == ERR_OK && value->kind == JSON_OBJECT && json_get_text(value, "text").len) {
+        Str text = json_get_text(value, "text");
+        printf("%.*s\n", STR_ARG(text));
+    } else if (value && value->kind == JSON_STRING) {
+        printf("%.*s\n", STR_ARG(value->text));
+    } else if (json.len) {
+        printf("%.*s\n", STR_ARG(json));
+    }
+    arena_free(arena);
+}
+
+static void print_error(const RunRow *run) {
+    Arena *arena = arena_new();
+    Json *error = NULL;
+    if (json_parse(arena, run->result_json, 16 << 20, &error, NULL) == ERR_OK && error->kind == JSON_OBJECT) {
+        Str kind = json_get_text(error, "kind"), message = json_get_text(error, "message"), at = json_get_text(error, "at");
+        fprintf(stderr, "%s %.*s: %.*s: %.*s%s%.*s\n", run_status_name(run->status), STR_ARG(run->run_id), STR_ARG(kind), STR_ARG(message), at.len ? "\n  at " : "", STR_ARG(at));
+    } else {
+        fprintf(stderr, "%s %.*s\n", run_status_name(run->status), STR_ARG(run->run_id));
+    }
+    arena_free(arena);
+}
+
+int cmd_print_outcome(CmdSession *session, const RunRow *run) {
+    if (session->json) {
+        Buf out = { 0 };
+        cmd_print_run_json(run, &out);
+        buf_put_char(&out, '\n');
+        cli_write(stdout, &out);
+        buf_free(&out);
+    }
+    switch (run->status) {
+    case RUN_COMPLETED:
+        if (!session->json) print_result(run->result_json);
+        return EXIT_DONE;
+    case RUN_FAILED: case RUN_CANCELLED:
+        if (!session->json) print_error(run);
+        return EXIT_FINDINGS;
+    case RUN_READY: case RUN_RUNNING:
+        if (!session->json) printf("%s %.*s\n", run_status_name(run->status), STR_ARG(run->run_id));
+        return EXIT_PARKED;
+    case RUN_PARKED:
+        if (!session->json) print_waits(run);
+        return EXIT_PARKED;
+    }
+    return EXIT_USAGE;
+}

@@ -1,0 +1,44 @@
+/* cmd.h - the commands of flowd, one file a family, and what they share: the store, the principal, reading runs. */
+#ifndef INTERPRETER_CMD_H
+#define INTERPRETER_CMD_H
+#include "base/cli.h"
+#include "base/time.h"
+#include "interpreter/sched/engine.h"
+
+int cmd_run(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+int cmd_show(int argc, char **argv);
+int cmd_trace(int argc, char **argv);
+int cmd_answer(int argc, char **argv);
+int cmd_signal(int argc, char **argv);
+int cmd_cancel(int argc, char **argv);
+int cmd_fork(int argc, char **argv);
+int cmd_fsck(int argc, char **argv);
+
+/* What every command takes. */
+typedef struct CmdCommon {
+    const char *store_url;               /* --store, FLOW_STORE, else sqlite:<state folder>/flow.db */
+    const char *as;                      /* --as USER@TENANT, FLOW_AS, else <login>@local */
+    bool json;                           /* --json */
+} CmdCommon;
+#define CMD_COMMON_OPTIONS(c) { .name = "--store", .value = &(c).store_url }, { .name = "--as", .value = &(c).as }, { .name = "--json", .flag = &(c).json }
+
+typedef struct CmdSession {
+    Engine *engine;
+    EnginePrincipal who;                 /* borrowed from `text` */
+    char text[256];
+    bool json, quiet;
+    bool color;
+} CmdSession;
+
+/* Opens the engine; false after printing why. */
+bool cmd_open(CmdSession *session, const CmdCommon *common);
+void cmd_close(CmdSession *session);
+int  cmd_failed(const Error *error);                               /* prints, returns the exit code: 1 for what the user named wrongly, else 2 */
+/* The run that RUN (an id or an unambiguous beginning) means; the row lives until the batch is freed. NULL after printing why. */
+const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **batch);
+/* Prints how it stands with a run (result, error, or what it waits for); the exit code. */
+int  cmd_print_outcome(CmdSession *session, const RunRow *run);
+void cmd_print_run_json(const RunRow *run, Buf *out);
+#endif

@@ -1,0 +1,103 @@
+/* cmd_deliver.c - reaching a run from outside: answer, signal, cancel, fork. Each is durable when the engine says so; then the run goes on. */
+#include "interpreter/cmd.h"
+
+#include <stdlib.h>
+
+typedef Err (*Delivery)(CmdSession *session, Str run_id, char **argv, Error *error);
+
+static int go_on(CmdSession *session, const char *run_id, bool park) {
+    Error error = { 0 };
+    if (!park) {
+        Err err = engine_work(session->engine, session->who.tenant, str_of(run_id), &error);
+        if (err == ERR_OK) err = engine_work(session->engine, session->who.tenant, STR(""), &error);
+        if (err != ERR_OK) return cmd_failed(&error);
+    }
+    StoreBatch *batch = NULL;
+    const RunRow *run = cmd_find_run(session, run_id, &batch);
+    int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;
+    if (batch) store_batch_free(batch);
+    return code;
+}
+
+static int deliver(int argc, char **argv, int least, int most, const char *want, Delivery delivery) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    bool park = false;
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet }, { 0 } };
+    int count = cli_options(argc, argv, options);
+    if (count < 0) return EXIT_USAGE;
+    if (count < least || count > most) return cli_usage("%s", want);
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    StoreBatch *batch = NULL;
+    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    int code = EXIT_FINDINGS;
+    if (run) {
+        char run_id[64];
+        snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run->run_id));
+        store_batch_free(batch);
+        Error error = { 0 };
+        Err err = delivery(&session, str_of(run_id), argv, &error);
+        code = err == ERR_OK ? go_on(&session, run_id, park) : cmd_failed(&error);
+    }
+    cmd_close(&session);
+    return code;
+}
+
+static Err deliver_answer(CmdSession *session, Str run_id, char **argv, Error *error) {
+    Arena *arena = arena_new();
+    Buf json = { 0 };
+    Json *parsed = NULL;
+    Str text = str_of(argv[2]);
+    if (json_parse(arena, text, 1 << 20, &parsed, NULL) == ERR_OK) buf_put_str(&json, text);
+    else json_put_string(&json, text);
+    Err err = engine_answer(session->engine, session->who.tenant, run_id, buf_str(&json), error);
+    buf_free(&json);
+    arena_free(arena);
+    return err;
+}
+
+static Err deliver_signal(CmdSession *session, Str run_id, char **argv, Error *error) {
+    return engine_signal(session->engine, session->who.tenant, run_id, str_of(argv[2]), argv[3] ? str_of(argv[3]) : STR("{}"), error);
+}
+
+static Err deliver_cancel(CmdSession *session, Str run_id, char **argv, Error *error) {
+    return engine_cancel(session->engine, session->who.tenant, run_id, error);
+}
+
+int cmd_answer(int argc, char **argv) { return deliver(argc, argv, 2, 2, "which run, and what is the answer?", deliver_answer); }
+int cmd_signal(int argc, char **argv) { return deliver(argc, argv, 2, 3, "which run, and which signal?", deliver_signal); }
+
+int cmd_cancel(int argc, char **argv) {
+    int code = deliver(argc, argv, 1, 1, "which run?", deliver_cancel);
+    return code == EXIT_FINDINGS ? EXIT_DONE : code;
+}
+
+int cmd_fork(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    const char *at = NULL;
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--at", .value = &at }, { 0 } };
+    int count = cli_options(argc, argv, options);
+    if (count < 0) return EXIT_USAGE;
+    if (count != 1 || !at) return cli_usage("which run, and at which journal entry? `flowd trace RUN` numbers them");
+    char *end;
+    unsigned long long seq = strtoull(at, &end, 10);
+    if (*end || !seq) return cli_usage("--at wants the number of a journal entry, not `%s`", at);
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    StoreBatch *batch = NULL;
+    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    int code = EXIT_FINDINGS;
+    if (run) {
+        char forked[64];
+        Error error = { 0 };
+        Err err = engine_fork(session.engine, run->tenant, run->run_id, seq, forked, &error);
+        if (err != ERR_OK) code = cmd_failed(&error);
+        else {
+            printf(session.json ? "{\"run\":\"%s\"}\n" : "%s\n", forked);
+            code = EXIT_DONE;
+        }
+        store_batch_free(batch);
+    }
+    cmd_close(&session);
+    return code;
+}

@@ -1,0 +1,145 @@
+/* cmd_runs.c - looking at runs: ps, show, trace, fsck. */
+#include "interpreter/cmd.h"
+#include "interpreter/sched/trace.h"
+
+static void print_table(const RunRow *runs, uint32_t count) {
+    printf("%-28s %-10s %-28s %-16s %s\n", "RUN", "STATUS", "FLOW", "USER", "CREATED");
+    for (uint32_t i = 0; i < count; i++) {
+        Buf when = { 0 };
+        timestamp_print(runs[i].created_us - runs[i].created_us % TIME_SECOND, &when);
+        printf("%-28.*s %-10s %-28.*s %-16.*s %s\n", STR_ARG(runs[i].run_id), run_status_name(runs[i].status), STR_ARG(runs[i].func_name), STR_ARG(runs[i].user), buf_cstr(&when));
+        buf_free(&when);
+    }
+}
+
+static void print_json_lines(const RunRow *runs, uint32_t count) {
+    Buf out = { 0 };
+    for (uint32_t i = 0; i < count; i++) {
+        cmd_print_run_json(&runs[i], &out);
+        buf_put_char(&out, '\n');
+    }
+    cli_write(stdout, &out);
+    buf_free(&out);
+}
+
+int cmd_ps(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    bool all = false, tenants = false;
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--all", .flag = &all }, { .name = "--tenants", .flag = &tenants }, { 0 } };
+    if (cli_options(argc, argv, options) != 0) return cli_usage("takes options only");
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    StoreBatch *batch = store_batch(engine_store(session.engine), session.who.tenant, STR(""), 0);
+    int index = store_list_runs(batch, &(RunFilter){ .any_tenant = tenants, .status = -1, .unended = !all, .limit = 1000 });
+    Error error = { 0 };
+    int code = EXIT_DONE;
+    if (store_run_batch(batch, &error) != ERR_OK) {
+        code = cmd_failed(&error);
+    } else {
+        uint32_t count;
+        const RunRow *runs = store_runs(batch, index, &count);
+        if (session.json) print_json_lines(runs, count);
+        else if (count) print_table(runs, count);
+        else printf("no %sruns of tenant %.*s\n", all ? "" : "waiting or working ", STR_ARG(session.who.tenant));
+    }
+    store_batch_free(batch);
+    cmd_close(&session);
+    return code;
+}
+
+static void print_line(const char *name, Str text) {
+    if (text.len) printf("%-12s %.*s\n", name, STR_ARG(text));
+}
+
+static void print_time(const char *name, int64_t us) {
+    if (!us) return;
+    Buf out = { 0 };
+    timestamp_print(us, &out);
+    print_line(name, buf_str(&out));
+    buf_free(&out);
+}
+
+static int show_run(CmdSession *session, const RunRow *run) {
+    if (session->json) return print_json_lines(run, 1), EXIT_DONE;
+    print_line("run", run->run_id);
+    print_line("flow", run->func_name);
+    print_line("status", str_of(run_status_name(run->status)));
+    print_line("tenant", run->tenant);
+    print_line("user", run->user);
+    print_line("input", run->input_json);
+    if (run->status == RUN_PARKED) print_line("waits for", run->waits_json);
+    if (run_status_ended(run->status)) print_line(run->status == RUN_COMPLETED ? "result" : "error", run->result_json);
+    print_line("correlation", run->correlation);
+    print_line("caused by", run->causation);
+    print_line("module", run->module_hash);
+    printf("%-12s %llu (snapshot at %llu)\n", "entries", (unsigned long long)run->last_seq, (unsigned long long)run->snapshot_seq);
+    print_time("created", run->created_us);
+    print_time("ended", run->ended_us);
+    return EXIT_DONE;
+}
+
+int cmd_show(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
+    int count = cli_options(argc, argv, options);
+    if (count < 0) return EXIT_USAGE;
+    if (count != 1) return cli_usage("which run?");
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    StoreBatch *batch = NULL;
+    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    int code = run ? show_run(&session, run) : EXIT_FINDINGS;
+    if (batch) store_batch_free(batch);
+    cmd_close(&session);
+    return code;
+}
+
+int cmd_trace(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    const char *format = "text";
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--format", .value = &format }, { 0 } };
+    int count = cli_options(argc, argv, options);
+    if (count < 0) return EXIT_USAGE;
+    if (count != 1) return cli_usage("which run?");
+    bool mermaid = strcmp(format, "mermaid") == 0;
+    if (!mermaid && strcmp(format, "text") != 0) return cli_usage("--format is text or mermaid, not `%s`", format);
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    StoreBatch *batch = NULL;
+    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    int code = EXIT_FINDINGS;
+    if (run) {
+        Buf out = { 0 };
+        Error error = { 0 };
+        Err err = trace_render(session.engine, run->tenant, run->run_id, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
+        code = err == ERR_OK ? EXIT_DONE : cmd_failed(&error);
+        cli_write(stdout, &out);
+        buf_free(&out);
+        store_batch_free(batch);
+    }
+    cmd_close(&session);
+    return code;
+}
+
+int cmd_fsck(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
+    if (cli_options(argc, argv, options) != 0) return cli_usage("takes options only");
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    FsckReport report = { 0 };
+    Buf problems = { 0 };
+    Error error = { 0 };
+    int code = EXIT_DONE;
+    if (store_fsck(engine_store(session.engine), &report, &problems, &error) != ERR_OK) {
+        code = cmd_failed(&error);
+    } else {
+        cli_write(stderr, &problems);
+        const char *form = session.json ? "{\"runs\":%llu,\"journal\":%llu,\"snapshots\":%llu,\"problems\":%llu}\n" : "%llu runs, %llu journal entries, %llu snapshots, %llu problems\n";
+        printf(form, (unsigned long long)report.runs, (unsigned long long)report.journal_rows, (unsigned long long)report.snapshots, (unsigned long long)report.problems);
+        if (report.problems) code = EXIT_FINDINGS;
+    }
+    buf_free(&problems);
+    cmd_close(&session);
+    return code;
+}

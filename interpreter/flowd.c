@@ -1,0 +1,28 @@
+/* flowd - runs .flow programs and looks after their runs. Each command is a row here and lives in cmd_*.c. */
+#include "interpreter/cmd.h"
+
+static const char store_help[] =
+    "--store URL       sqlite:PATH (default: a file in the state folder; FLOW_STORE sets it)\n"
+    "--as USER@TENANT  whose run it is (FLOW_AS; default: your login at tenant `local`)\n"
+    "--json            machine-readable output\n";
+
+static const Command commands[] = {
+    { "run", "[--input JSON|@FILE] [--fixture NAME] [--as USER@TENANT] [--store URL] [--json] FILE [FLOW]", "run a flow to its end, or until it waits for somebody",
+      "FILE is a .flow program or a .flowb image. FLOW may be left out when the file declares one flow.\n"
+      "Questions are asked at the terminal if there is one; otherwise the run parks and `flowd answer` takes it on.\n"
+      "--input JSON|@FILE  the flow's parameters as a JSON object\n--fixture NAME      put this fixture's rows into the tables first\n--path DIR          where used modules are looked for, too\n"
+      "Exit: 0 completed, 1 failed, 2 usage or internal, 3 parked.\n", cmd_run },
+    { "resume", "[--store URL] [--json] [RUN]", "go on with a run, or with every run that can go on", store_help, cmd_resume },
+    { "ps", "[--all] [--tenants] [--store URL] [--json]", "list runs: those that have not ended, or all", "--all      ended ones too\n--tenants  of every tenant\n", cmd_ps },
+    { "show", "[--store URL] [--json] RUN", "one run: state, what it waits for, result", store_help, cmd_show },
+    { "trace", "[--format text|mermaid] [--store URL] RUN", "what a run did: who called whom, with what, how long", "Drawn from the journal, also of a run that still works.\n", cmd_trace },
+    { "answer", "[--store URL] [--json] RUN VALUE", "answer the question a run waits for, and go on",
+      "VALUE: yes, no, a number, a date, one of the choices, or text; JSON is understood too.\n--park  only record the answer; the run goes on at the next `flowd resume`\n", cmd_answer },
+    { "signal", "[--store URL] [--json] RUN NAME [JSON]", "send a run a signal, and go on", store_help, cmd_signal },
+    { "cancel", "[--store URL] [--json] RUN", "cancel a run: finally blocks and compensation run", store_help, cmd_cancel },
+    { "fork", "--at SEQ [--store URL] [--json] RUN", "copy a run as it was after journal entry SEQ, and leave the old one alone", "The copy is parked until `flowd resume`.\n", cmd_fork },
+    { "fsck", "[--store URL] [--json]", "check the store: modules, journals, snapshots, timers", "Exit 1 when there are problems.\n", cmd_fsck },
+    { 0 }
+};
+
+int main(int argc, char **argv) { return cli_main("flowd", "runs .flow programs: persistent, resumable, exactly once", commands, argc, argv); }

@@ -1,0 +1,33 @@
+/* testrun_internal.h - the state of one life of one test. */
+#ifndef SCHED_TESTRUN_INTERNAL_H
+#define SCHED_TESTRUN_INTERNAL_H
+#include <stdarg.h>
+
+#include "base/json.h"
+#include "interpreter/sched/script.h"
+#include "interpreter/sched/testrun.h"
+
+typedef struct TestRun {
+    Image *image;
+    Engine *engine;
+    EngineScript *script;
+    VmRun *vm;                           /* of the test itself */
+    Arena *arena;
+    char path[160], url[180];
+    EnginePrincipal who;
+    int64_t now_us;                      /* virtual time across engines */
+    char run_id[64]; uint16_t flow;      /* the run under test; empty: none yet */
+    uint64_t crash_nth; CrashSide crash_side;
+    uint32_t crashes;
+    bool hit, wants_crash, failed;
+    Buf why;
+    const VmRequest *request;            /* the statement that is done now */
+} TestRun;
+
+/* Answers one request of the test's own code. */
+void test_effect(TestRun *t, const VmRequest *request, Value *result, bool *raised);
+void testrun_fail(TestRun *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+Err  testrun_reopen(TestRun *t, Error *error);           /* after a crash: a new engine on the same store */
+int64_t testrun_start(void);
+uint32_t testrun_serial(void);
+#endif

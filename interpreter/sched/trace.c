@@ -1,0 +1,106 @@
+/* trace.c - draws what trace_read.c found. Mermaid text is escaped: a semicolon or a hash would end or start something there. */
+#include "interpreter/sched/trace_internal.h"
+
+#include "base/time.h"
+
+static void put_escaped(Buf *out, Str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (c == ';') buf_put_text(out, "#59;");
+        else if (c == '#') buf_put_text(out, "#35;");
+        else if (c == '<') buf_put_text(out, "#lt;");
+        else if (c == '>') buf_put_text(out, "#gt;");
+        else if (c == '\n') buf_put_text(out, "<br/>");
+        else if (c >= 0x20) buf_put_char(out, (char)c);
+    }
+}
+
+/* Mermaid wants an alias without spaces; the title follows as the shown name. */
+static void put_alias(Buf *out, Str title) {
+    for (size_t i = 0; i < title.len; i++) {
+        char c = title.ptr[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        buf_put_char(out, word ? c : '_');
+    }
+}
+
+static bool seen_before(const Trace *trace, Str title, uint32_t message, bool as_to) {
+    for (uint32_t i = 0; i < message; i++)
+        if (str_eq(trace->items[i].from, title) || str_eq(trace->items[i].to, title)) return true;
+    return as_to && str_eq(trace->items[message].from, title);
+}
+
+static void put_participant(Buf *out, Str title) {
+    buf_put_text(out, "    participant ");
+    put_alias(out, title);
+    buf_put_text(out, " as ");
+    put_escaped(out, title);
+    buf_put_char(out, '\n');
+}
+
+static void render_mermaid(const Trace *trace, Buf *out) {
+    buf_put_text(out, "sequenceDiagram\n");
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const Message *m = &trace->items[i];
+        if (m->from.len && !seen_before(trace, m->from, i, false)) put_participant(out, m->from);
+        if (m->to.len && !seen_before(trace, m->to, i, true)) put_participant(out, m->to);
+    }
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const Message *m = &trace->items[i];
+        if (m->kind == MESSAGE_PAR_BEGIN) {
+            open++;
+            buf_put_text(out, "    par ");
+            put_escaped(out, m->text);
+            buf_put_char(out, '\n');
+            continue;
+        }
+        if (m->kind == MESSAGE_PAR_END) {
+            if (open) buf_put_text(out, "    end\n"), open--;
+            continue;
+        }
+        buf_put_text(out, "    ");
+        put_alias(out, m->from);
+        buf_put_text(out, m->kind == MESSAGE_REPLY ? "-->>" : "->>");
+        put_alias(out, m->to);
+        buf_put_text(out, ": ");
+        put_escaped(out, m->text);
+        buf_put_char(out, '\n');
+    }
+    while (open--) buf_put_text(out, "    end\n");
+}
+
+static void render_text(const Trace *trace, Buf *out) {
+    buf_printf(out, "run %.*s  %.*s  %s\n", STR_ARG(trace->root_run), STR_ARG(trace->root_flow), run_status_name(trace->root_status));
+    int64_t start = trace->count ? trace->items[0].at_us : 0;
+    for (uint32_t i = 0; i < trace->count; i++) {
+        const Message *m = &trace->items[i];
+        if (m->kind == MESSAGE_PAR_BEGIN || m->kind == MESSAGE_PAR_END) {
+            buf_printf(out, "%18s%*s%s\n", "", (int)(m->depth * 2), "", m->kind == MESSAGE_PAR_BEGIN ? "in parallel:" : "joined");
+            continue;
+        }
+        if (m->seq) buf_printf(out, "%5llu", (unsigned long long)m->seq);
+        else buf_put_text(out, "     ");
+        buf_printf(out, " %+10.3fs  %*s", (double)(m->at_us - start) / 1e6, (int)(m->depth * 2), "");
+        bool self = str_eq(m->from, m->to);
+        buf_put_str(out, m->from);
+        if (!self) buf_printf(out, " %s %.*s", m->kind == MESSAGE_REPLY ? "-->" : "->", STR_ARG(m->to));
+        buf_printf(out, ": %.*s", STR_ARG(m->text));
+        if (m->took_us) {
+            buf_put_text(out, "  (");
+            duration_print(m->took_us - m->took_us % 1000 ? m->took_us - m->took_us % 1000 : m->took_us, out);
+            buf_put_char(out, ')');
+        }
+        if (!str_eq(m->run_id, trace->root_run)) buf_printf(out, "  [%.*s]", STR_ARG(m->run_id));
+        buf_put_char(out, '\n');
+    }
+}
+
+Err trace_render(Engine *engine, Str tenant, Str run_id, TraceFormat format, Buf *out, Error *error) {
+    Trace trace = { .arena = arena_new() };
+    Err err = trace_read(engine, tenant, run_id, &trace, error);
+    if (!err && format == TRACE_MERMAID) render_mermaid(&trace, out);
+    else if (!err) render_text(&trace, out);
+    arena_free(trace.arena);
+    return err;
+}

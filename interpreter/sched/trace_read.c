@@ -1,0 +1,414 @@
+/* trace_read.c - from journal rows to messages between participants.
+ *
+ * A span (the call of a tool or flow) is between whoever called and the agent whose tool it is; an effect is between the agent of the
+ * innermost span and the part of the engine it went to, if that part has a name, else it is the agent's own doing. After a retry the
+ * next attempts come from the part named `retry`, if there is one.
+ */
+#include "interpreter/sched/trace_internal.h"
+
+#include "base/time.h"
+
+typedef struct Span { uint32_t id; Str participant, caller; uint32_t depth; int64_t started_us; Str name; } Span;
+typedef struct Retrying { uint32_t fiber; uint32_t attempts; } Retrying;
+
+typedef struct RunReader {
+    Trace *trace;
+    const Image *image;
+    const RunRow *run;
+    Str base;                            /* participant of code outside every span */
+    Span *spans; uint32_t span_count;
+    Retrying retrying[64]; uint32_t retrying_count;
+} RunReader;
+
+static Message *add(Trace *trace, MessageKind kind, Str from, Str to, Str text) {
+    if (trace->count == trace->cap) {
+        uint32_t cap = trace->cap ? trace->cap * 2 : 64;
+        Message *items = ARENA_ARRAY(trace->arena, Message, cap);
+        if (trace->count) memcpy(items, trace->items, trace->count * sizeof *items);
+        trace->items = items;
+        trace->cap = cap;
+    }
+    Message *m = &trace->items[trace->count++];
+    *m = (Message){ .kind = kind, .from = from, .to = to, .text = text };
+    return m;
+}
+
+static Str part_title(const Image *image, const char *part, const char *otherwise) {
+    for (uint16_t i = 0; i < image->participant_count; i++)
+        if (str_is(image->participants[i].part, part)) return image->participants[i].title;
+    return str_of(otherwise);
+}
+
+static Str agent_title(const Image *image, uint16_t agent) {
+    if (agent == NO_INDEX || agent >= image->agent_count) return part_title(image, "orchestrator", "Orchestrator");
+    const ImageAgent *row = &image->agents[agent];
+    return row->title.len ? row->title : row->name;
+}
+
+static Str shorten(Trace *trace, Str text) {
+    if (text.len <= TRACE_TEXT_MAX) return arena_str(trace->arena, text);
+    size_t len = TRACE_TEXT_MAX;
+    while (len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) len--;
+    return str_of(arena_printf(trace->arena, "%.*s…", (int)len, text.ptr));
+}
+
+/* The first text in a JSON value: a question, a result's `text`. Empty when there is none. */
+static Str first_text(const Json *json) {
+    if (json->kind == JSON_STRING) return json->text;
+    if (json->kind == JSON_OBJECT && json_get_text(json, "text").len) return json_get_text(json, "text");
+    if (json->kind != JSON_ARRAY && json->kind != JSON_OBJECT) return (Str){ 0 };
+    for (size_t i = 0; i < json->count; i++)
+        if (json->items[i]->kind == JSON_STRING) return json->items[i]->text;
+    return (Str){ 0 };
+}
+
+static Str text_of_json(Trace *trace, Str json) {
+    Json *parsed = NULL;
+    if (json_parse(trace->arena, json, 16 << 20, &parsed, NULL) == ERR_OK) {
+        Str text = first_text(parsed);
+        if (text.len) return shorten(trace, text);
+    }
+    return shorten(trace, json);
+}
+
+static Span *find_span(RunReader *r, uint32_t id) {
+    for (uint32_t i = r->span_count; i-- > 0;)
+        if (r->spans[i].id == id) return &r->spans[i];
+    return NULL;
+}
+
+static Str participant_of(RunReader *r, uint32_t span_id) {
+    Span *span = find_span(r, span_id);
+    return span ? span->participant : r->base;
+}
+
+static Retrying *retrying_of(RunReader *r, uint32_t fiber) {
+    for (uint32_t i = 0; i < r->retrying_count; i++)
+        if (r->retrying[i].fiber == fiber) return &r->retrying[i];
+    return NULL;
+}
+
+/* Who makes the call: the part `retry` when it is a later attempt and has a name. */
+static Str caller_of(RunReader *r, const JournalRow *row, Str caller) {
+    Retrying *again = retrying_of(r, row->fiber);
+    return again && again->attempts ? part_title(r->image, "retry", "") .len ? part_title(r->image, "retry", "") : caller : caller;
+}
+
+static Message *message_of(RunReader *r, const JournalRow *row, MessageKind kind, Str from, Str to, Str text) {
+    Message *m = add(r->trace, kind, from, to, text);
+    Span *span = find_span(r, row->span);
+    m->seq = row->seq;
+    m->at_us = kind == MESSAGE_REPLY ? row->ended_us : row->started_us;
+    m->run_id = r->run->run_id;
+    m->depth = span ? span->depth + 1 : 0;
+    return m;
+}
+
+static void push_span(RunReader *r, const JournalRow *row, Str participant, Str caller) {
+    Span *parent = find_span(r, row->parent_span);
+    r->spans[r->span_count++] = (Span){ .id = row->span, .participant = participant, .caller = caller, .depth = parent ? parent->depth + 1 : 0,
+                                        .started_us = row->started_us, .name = row->name };
+}
+
+/* "travel.search_flights" -> "search_flights" */
+static Str short_name(Str name) {
+    for (size_t i = name.len; i-- > 0;)
+        if (name.ptr[i] == '.') return (Str){ name.ptr + i + 1, name.len - i - 1 };
+    return name;
+}
+
+static const ImageTool *tool_of(const Image *image, uint16_t target) { return target < image->tool_count ? &image->tools[target] : NULL; }
+
+static bool is_tool_span(const RunReader *r, const JournalRow *row) {
+    const ImageTool *tool = tool_of(r->image, row->target);
+    if (!tool) return false;
+    Str agent = r->image->agents[tool->agent].name;
+    return row->name.len == agent.len + 1 + tool->name.len && str_starts(row->name, agent) && str_eq(short_name(row->name), tool->name);
+}
+
+static void read_span_begin(RunReader *r, const JournalRow *row) {
+    Str caller = participant_of(r, row->parent_span);
+    bool is_tool = is_tool_span(r, row);
+    Str callee = is_tool ? agent_title(r->image, tool_of(r->image, row->target)->agent) : caller;
+    Str from = caller_of(r, row, caller);
+    bool root_flow = !is_tool && row->parent_span == 0 && str_eq(row->name, r->run->func_name);
+    push_span(r, row, callee, from);
+    if (root_flow) return;
+    Str text = str_of(arena_printf(r->trace->arena, "%s%.*s %.*s", is_tool && !str_eq(from, callee) ? "tools/call " : "", STR_ARG(short_name(row->name)),
+                                   STR_ARG(shorten(r->trace, row->args_json))));
+    Message *m = message_of(r, row, MESSAGE_CALL, from, callee, text);
+    m->depth = r->spans[r->span_count - 1].depth;
+}
+
+static void end_retrying(RunReader *r, const JournalRow *row, Str to, bool ok) {
+    Retrying *again = retrying_of(r, row->fiber);
+    Str retry = part_title(r->image, "retry", "");
+    if (!again || !again->attempts || !ok) return;
+    if (retry.len) message_of(r, row, MESSAGE_REPLY, retry, to, str_of(arena_printf(r->trace->arena, "Success after %u attempts", again->attempts + 1)));
+    again->attempts = 0;
+}
+
+static Str failure_text(RunReader *r, Str json) {
+    Json *parsed = NULL;
+    if (json_parse(r->trace->arena, json, 16 << 20, &parsed, NULL) != ERR_OK) return shorten(r->trace, json);
+    Str message = json_get_text(parsed, "message");
+    const Json *status = json_get(parsed, "status");
+    long long code = status && status->kind == JSON_INT ? (long long)status->integer : 0;
+    return str_of(code ? arena_printf(r->trace->arena, "ERROR %lld: \"%.*s\"", code, STR_ARG(message)) : arena_printf(r->trace->arena, "ERROR: \"%.*s\"", STR_ARG(message)));
+}
+
+static void read_span_end(RunReader *r, const JournalRow *row) {
+    Span *span = find_span(r, row->span);
+    if (!span || (str_eq(span->name, r->run->func_name) && span->depth == 0 && !is_tool_span(r, row))) return;
+    Json *parsed = NULL;
+    bool failed = json_parse(r->trace->arena, row->detail_json, 16 << 20, &parsed, NULL) == ERR_OK && json_get(parsed, "kind") && json_get(parsed, "message") && json_get(parsed, "undone");
+    Str text = failed ? failure_text(r, row->detail_json) : row->detail_json.len ? shorten(r->trace, row->detail_json) : STR("done");
+    Message *m = message_of(r, row, MESSAGE_REPLY, span->participant, span->caller, text);
+    m->took_us = row->ended_us - span->started_us;
+    m->failed = failed;
+    m->depth = span->depth;
+    end_retrying(r, row, participant_of(r, row->parent_span), !failed);
+}
+
+static void read_retry(RunReader *r, const JournalRow *row) {
+    Retrying *again = retrying_of(r, row->fiber);
+    if (!again && r->retrying_count < 64) {
+        again = &r->retrying[r->retrying_count++];
+        *again = (Retrying){ .fiber = row->fiber };
+    }
+    Str agent = participant_of(r, row->span), retry = part_title(r->image, "retry", "");
+    if (again && again->attempts == 0 && retry.len) message_of(r, row, MESSAGE_CALL, agent, retry, STR("Handle transient error"));
+    Str self = retry.len ? retry : agent;
+    message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(r->trace->arena, "Retry: %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
+    if (again) again->attempts++;
+}
+
+static void read_remote(RunReader *r, const JournalRow *row) {
+    const ImageTool *tool = tool_of(r->image, row->target);
+    Str caller = participant_of(r, row->span), from = caller_of(r, row, caller);
+    Str to = tool ? agent_title(r->image, tool->agent) : row->name;
+    Str text = tool && tool->method.len
+                   ? str_of(arena_printf(r->trace->arena, "%.*s %.*s %.*s", STR_ARG(tool->method), STR_ARG(tool->path), STR_ARG(shorten(r->trace, row->args_json))))
+                   : str_of(arena_printf(r->trace->arena, "tools/call %.*s %.*s", STR_ARG(short_name(row->name)), STR_ARG(shorten(r->trace, row->args_json))));
+    message_of(r, row, MESSAGE_CALL, from, to, text);
+    bool failed = row->entry == JOURNAL_ERROR;
+    Message *reply = message_of(r, row, MESSAGE_REPLY, to, from, failed ? failure_text(r, row->detail_json) : shorten(r->trace, row->detail_json));
+    reply->took_us = row->ended_us - row->started_us;
+    reply->failed = failed;
+    end_retrying(r, row, caller, !failed);
+}
+
+static void read_ask(RunReader *r, const JournalRow *row) {
+    Str from = participant_of(r, row->span), user = part_title(r->image, "user", "User");
+    message_of(r, row, MESSAGE_CALL, from, user, str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text_of_json(r->trace, row->args_json)))));
+    if (row->entry == JOURNAL_ERROR) return;
+    Message *answer = message_of(r, row, MESSAGE_CALL, user, from, text_of_json(r->trace, row->detail_json));
+    answer->at_us = row->ended_us;
+    answer->took_us = row->ended_us - row->started_us;
+}
+
+/* To a part of the engine: when it has a name in this module, a message and its reply; else the agent's own doing. */
+static void read_part(RunReader *r, const JournalRow *row, const char *part, const char *verb, bool reply) {
+    Str from = participant_of(r, row->span), to = part_title(r->image, part, "");
+    Str text = str_of(arena_printf(r->trace->arena, "%s%.*s", verb, STR_ARG(row->name)));
+    if (!to.len) to = from;
+    message_of(r, row, MESSAGE_CALL, from, to, text);
+    if (!reply || str_eq(from, to)) return;
+    message_of(r, row, MESSAGE_REPLY, to, from, shorten(r->trace, row->detail_json));
+}
+
+static void read_note(RunReader *r, const JournalRow *row) {
+    Str self = participant_of(r, row->span);
+    Arena *arena = r->trace->arena;
+    switch (row->effect) {
+    case EFFECT_NOTE_SPAN_BEGIN: read_span_begin(r, row); break;
+    case EFFECT_NOTE_SPAN_END: read_span_end(r, row); break;
+    case EFFECT_NOTE_RETRY: read_retry(r, row); break;
+    case EFFECT_NOTE_SAGA_FAILED: message_of(r, row, MESSAGE_CALL, self, self, STR("Saga failed: trigger compensating transactions")); break;
+    case EFFECT_NOTE_COMPENSATE: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Compensate %.*s", STR_ARG(text_of_json(r->trace, row->args_json))))); break;
+    case EFFECT_NOTE_COMPENSATED:
+        if (memmem(row->args_json.ptr, row->args_json.len, "false", 5))
+            message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Could not compensate %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
+        break;
+    case EFFECT_NOTE_PROGRESS: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Progress %.*s", STR_ARG(shorten(r->trace, row->args_json))))); break;
+    case EFFECT_NOTE_PARALLEL: {
+        bool begin = str_starts(row->args_json, STR("[true"));           /* begins, group, race */
+        Message *m = add(r->trace, begin ? MESSAGE_PAR_BEGIN : MESSAGE_PAR_END, (Str){ 0 }, (Str){ 0 }, begin ? STR("Parallel Execution") : (Str){ 0 });
+        m->run_id = r->run->run_id;
+        m->at_us = row->started_us;
+        break;
+    }
+    default: break;
+    }
+}
+
+static void read_effect(RunReader *r, const JournalRow *row) {
+    Str self = participant_of(r, row->span);
+    switch (row->effect) {
+    case EFFECT_REMOTE_CALL: read_remote(r, row); break;
+    case EFFECT_ASK: read_ask(r, row); break;
+    case EFFECT_QUERY_READ: read_part(r, row, "database", "", true); break;
+    case EFFECT_QUERY_WRITE: read_part(r, row, "database", "", false); break;
+    case EFFECT_EMIT: read_part(r, row, "bus", "Publish ", false); break;
+    case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_PLAN: {
+        Str to = part_title(r->image, "llm", "");
+        Str text = str_of(arena_printf(r->trace->arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->detail_json))));
+        if (!to.len) message_of(r, row, MESSAGE_CALL, self, self, text);
+        else read_part(r, row, "llm", "", true);
+        break;
+    }
+    case EFFECT_REFRESH: message_of(r, row, MESSAGE_CALL, self, self, STR("Refresh credential")); break;
+    case EFFECT_SLEEP_UNTIL: {
+        Str retry = part_title(r->image, "retry", "");
+        Retrying *again = retrying_of(r, row->fiber);
+        Str who = again && again->attempts && retry.len ? retry : self;
+        Buf text = { 0 };
+        buf_put_text(&text, "Wait ");
+        duration_print(row->ended_us - row->started_us - (row->ended_us - row->started_us) % 1000, &text);
+        message_of(r, row, MESSAGE_CALL, who, who, arena_str(r->trace->arena, buf_str(&text)));
+        buf_free(&text);
+        break;
+    }
+    case EFFECT_AWAIT_EVENT: {
+        Str bus = part_title(r->image, "bus", "");
+        message_of(r, row, MESSAGE_CALL, bus.len ? bus : self, self, str_of(arena_printf(r->trace->arena, "%.*s %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->detail_json)))));
+        break;
+    }
+    case EFFECT_AWAIT_SIGNAL: message_of(r, row, MESSAGE_CALL, part_title(r->image, "user", "User"), self, str_of(arena_printf(r->trace->arena, "signal %.*s", STR_ARG(row->name)))); break;
+    case EFFECT_START_FLOW: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(r->trace->arena, "Start %.*s", STR_ARG(row->name)))); break;
+    case EFFECT_SEND_SIGNAL: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(r->trace->arena, "Signal %.*s", STR_ARG(row->name)))); break;
+    default: break;
+    }
+}
+
+static void read_row(RunReader *r, const JournalRow *row) {
+    Str self = participant_of(r, row->span);
+    switch (row->entry) {
+    case JOURNAL_NOTE: read_note(r, row); break;
+    case JOURNAL_RESULT: case JOURNAL_ERROR: read_effect(r, row); break;
+    case JOURNAL_EXPIRED: message_of(r, row, MESSAGE_CALL, self, self, STR("Time is up")); break;
+    case JOURNAL_CANCEL: message_of(r, row, MESSAGE_CALL, part_title(r->image, "user", "User"), self, STR("Cancel")); break;
+    default: break;
+    }
+}
+
+static Str run_input_text(Trace *trace, const RunRow *run) {
+    Json *input = NULL;
+    if (json_parse(trace->arena, run->input_json, 16 << 20, &input, NULL) == ERR_OK && input->kind == JSON_OBJECT && input->count && input->items[0]->kind == JSON_STRING)
+        return str_of(arena_printf(trace->arena, "\"%.*s\"", STR_ARG(shorten(trace, input->items[0]->text))));
+    return str_of(arena_printf(trace->arena, "%.*s %.*s", STR_ARG(run->func_name), STR_ARG(shorten(trace, run->input_json))));
+}
+
+static const ImageHandler *handler_of(const Image *image, const RunRow *run) {
+    if (run->func >= image->func_count || image->funcs[run->func].kind != FUNC_HANDLER) return NULL;
+    uint16_t owner = image->funcs[run->func].owner;
+    return owner < image->handler_count ? &image->handlers[owner] : NULL;
+}
+
+/* The arrow that starts a run: from the user, or from the bus to the subscriber. */
+static void read_start(RunReader *r) {
+    const ImageHandler *handler = handler_of(r->image, r->run);
+    Message *m;
+    if (handler) {
+        Str bus = part_title(r->image, "bus", "");
+        Str event = r->image->events[handler->event].name;
+        m = add(r->trace, MESSAGE_CALL, bus.len ? bus : r->base, r->base, str_of(arena_printf(r->trace->arena, "%.*s event", STR_ARG(event))));
+    } else {
+        Str from = part_title(r->image, r->run->causation.len && !str_eq(r->run->causation, r->run->run_id) ? "orchestrator" : "user", r->run->causation.len ? "Orchestrator" : "User");
+        m = add(r->trace, MESSAGE_CALL, from, r->base, run_input_text(r->trace, r->run));
+    }
+    m->run_id = r->run->run_id;
+    m->at_us = r->run->created_us;
+}
+
+static void read_end(RunReader *r) {
+    if (handler_of(r->image, r->run) || !run_status_ended(r->run->status)) return;
+    Str user = part_title(r->image, "user", "User");
+    bool ok = r->run->status == RUN_COMPLETED;
+    Str text = ok ? text_of_json(r->trace, r->run->result_json) : failure_text(r, r->run->result_json);
+    Message *m = add(r->trace, MESSAGE_REPLY, r->base, user, ok ? str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))) : text);
+    m->run_id = r->run->run_id;
+    m->at_us = r->run->ended_us;
+    m->took_us = r->run->ended_us - r->run->created_us;
+    m->failed = !ok;
+}
+
+static Err read_run(Engine *engine, Trace *trace, const RunRow *run, RunReader *r, Error *error) {
+    Image *image = NULL;
+    Err err = engine_image(engine, run->module_hash, &image, error);
+    if (err) return err;
+    *r = (RunReader){ .trace = trace, .image = image, .run = run };
+    const ImageHandler *handler = handler_of(image, run);
+    r->base = agent_title(image, handler ? handler->agent : NO_INDEX);
+    read_start(r);
+    StoreBatch *batch = store_batch(engine_store(engine), run->tenant, run->run_id, 0);
+    int index = store_get_journal(batch, run->run_id, 0, TRACE_ROWS_MAX);
+    err = store_run_batch(batch, error);
+    if (!err) {
+        uint32_t count;
+        const JournalRow *rows = store_journal(batch, index, &count);
+        r->spans = ARENA_ARRAY(trace->arena, Span, count ? count : 1);
+        for (uint32_t i = 0; i < count; i++) {
+            JournalRow row = rows[i];
+            row.name = arena_str(trace->arena, row.name);
+            row.args_json = arena_str(trace->arena, row.args_json);
+            row.detail_json = arena_str(trace->arena, row.detail_json);
+            read_row(r, &row);
+        }
+    }
+    store_batch_free(batch);
+    return err;
+}
+
+static RunRow copy_run(Arena *arena, const RunRow *run) {
+    RunRow copy = *run;
+    Str *texts[] = { &copy.tenant, &copy.run_id, &copy.module_hash, &copy.func_name, &copy.user, &copy.correlation, &copy.causation, &copy.input_json, &copy.result_json };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(arena, *texts[i]);
+    return copy;
+}
+
+/* All runs of the same correlation, oldest first; the root alone when it has none. */
+static Err list_family(Engine *engine, Trace *trace, const RunRow *root, RunRow **out, uint32_t *out_count, Error *error) {
+    StoreBatch *batch = store_batch(engine_store(engine), root->tenant, STR(""), 0);
+    int index = store_list_runs(batch, &(RunFilter){ .correlation = root->correlation, .status = -1, .limit = TRACE_RUNS_MAX });
+    Err err = store_run_batch(batch, error);
+    uint32_t count = 0;
+    const RunRow *runs = err ? NULL : store_runs(batch, index, &count);
+    *out = ARENA_ARRAY(trace->arena, RunRow, count + 1);
+    *out_count = 0;
+    for (uint32_t i = count; i-- > 0;)
+        if (!str_eq(runs[i].run_id, root->run_id)) (*out)[(*out_count)++] = copy_run(trace->arena, &runs[i]);
+    store_batch_free(batch);
+    return err;
+}
+
+Err trace_read(Engine *engine, Str tenant, Str run_id, Trace *trace, Error *error) {
+    StoreBatch *batch = store_batch(engine_store(engine), tenant, STR(""), 0);
+    int index = store_get_run(batch, run_id);
+    Err err = store_run_batch(batch, error);
+    uint32_t count = 0;
+    const RunRow *found = err ? NULL : store_runs(batch, index, &count);
+    if (!err && !count) err = err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(run_id));
+    RunRow root = { 0 };
+    if (!err) root = copy_run(trace->arena, found);
+    store_batch_free(batch);
+    if (err) return err;
+    trace->root_run = root.run_id;
+    trace->root_flow = root.func_name;
+    trace->root_status = root.status;
+
+    RunReader reader, caused;
+    err = read_run(engine, trace, &root, &reader, error);
+    bool is_root = str_eq(root.correlation, root.run_id) || !root.causation.len;
+    RunRow *family = NULL;
+    uint32_t family_count = 0;
+    if (!err && is_root && root.correlation.len) err = list_family(engine, trace, &root, &family, &family_count, error);
+    for (uint32_t i = 0; !err && i < family_count; i++) {
+        add(trace, MESSAGE_PAR_BEGIN, (Str){ 0 }, (Str){ 0 }, STR("Async Event Processing"))->run_id = root.run_id;
+        err = read_run(engine, trace, &family[i], &caused, error);
+        if (!err) read_end(&caused);
+        add(trace, MESSAGE_PAR_END, (Str){ 0 }, (Str){ 0 }, (Str){ 0 })->run_id = root.run_id;
+    }
+    if (!err) read_end(&reader);
+    return err;
+}

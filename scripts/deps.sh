@@ -1,0 +1,28 @@
+#!/bin/sh
+# deps.sh - makes sure that the Debian packages of the list are there; as root installs them, else prints the line to run.
+# Usage: deps.sh build|test|bench|all
+set -eu
+build="gcc make flex bison pkg-config libevent-dev libsqlite3-dev libcurl4-openssl-dev libjansson-dev libpcre2-dev libssl-dev libgmp-dev libzstd-dev libxxhash-dev libutf8proc-dev libcmocka-dev"
+test="$build clang libclang-rt-14-dev python3 sqlite3"
+bench="$build lua5.4 luajit"
+case "${1:-build}" in
+    build) wanted=$build ;;
+    test) wanted=$test ;;
+    bench) wanted=$bench ;;
+    all) wanted="$test $bench" ;;
+    *) echo "usage: deps.sh build|test|bench|all" >&2; exit 2 ;;
+esac
+missing=
+for package in $wanted; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "these packages are missing; install them with:" >&2
+    echo "    sudo apt-get install$missing" >&2
+    exit 1
+fi

@@ -1,0 +1,65 @@
+#!/bin/sh
+# test.sh - `make test`: every test there is, and one line at the end that adds them up.
+# FLOW_TEST_QUICK=1 leaves out what is about processes and documents (used for the second, instrumented build).
+set -u
+build=${BUILD:-build}
+passed=0
+failed=0
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export FLOW_STDLIB="$PWD/stdlib"
+
+# Adds the last "N passed, N failed" of the log; a suite without one has failed.
+add() {
+    line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+    if [ -z "$line" ]; then
+        echo "!! $1 did not finish"
+        tail -n 30 "$log"
+        failed=$((failed + 1))
+        return
+    fi
+    p=${line%% passed*}
+    f=${line#*passed, }
+    f=${f%% failed*}
+    passed=$((passed + p))
+    failed=$((failed + f))
+    printf '%-12s %s\n' "$1" "$line"
+    [ "$f" = 0 ] || grep -vE '^  ok ' "$log" | tail -n 80
+}
+
+unit() {
+    for t in "$build"/tests/unit/test_*; do
+        case $t in *.d|*.o) continue ;; esac
+        [ -x "$t" ] || continue
+        "$t" >"$log" 2>&1
+        code=$?
+        p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+        f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+        passed=$((passed + ${p:-0}))
+        failed=$((failed + ${f:-0}))
+        if [ "$code" != 0 ]; then
+            [ "${f:-0}" -gt 0 ] || failed=$((failed + 1))
+            echo "!! $t exited with $code"
+            grep -vE '^\[ (RUN|      OK) ' "$log" | tail -n 40
+        fi
+    done
+    echo "unit         $passed passed, $failed failed"
+}
+
+unit
+"$build/flowc" test flows tests/flows >"$log" 2>&1
+add flows
+if [ -z "${FLOW_TEST_QUICK:-}" ]; then
+    sh scripts/golden.sh >"$log" 2>&1
+    add golden
+    sh scripts/docs.sh >"$log" 2>&1
+    add docs
+    sh scripts/layers.sh >"$log" 2>&1 && echo "1 passed, 0 failed" >>"$log"
+    add layers
+    sh scripts/cli.sh >"$log" 2>&1
+    add cli
+    python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
+    add crash
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
