@@ -1,0 +1,114 @@
+#!/bin/sh
+# cli.sh - the command lines are a contract: exit codes, formats, what is printed where.
+set -u
+build=${BUILD:-build}
+flowc=$build/flowc
+flowd=$build/flowd
+passed=0
+failed=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export FLOW_STORE="sqlite:$work/flow.db" FLOW_AS="anna@family" NO_COLOR=1
+
+# expect NAME EXIT COMMAND…: the exit code; then `says`/`warns` look at what was printed.
+expect() {
+    name=$1 wanted=$2
+    shift 2
+    "$@" >"$work/out" 2>"$work/err" </dev/null
+    code=$?
+    if [ "$code" = "$wanted" ]; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $name: exit $code, expected $wanted"; head -n 5 "$work/out" "$work/err"; fi
+}
+look() { if grep -qE -- "$2" "$1"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAIL $name: no \"$2\" in:"; head -n 20 "$1"; fi; }
+says() { look "$work/out" "$1"; }
+warns() { look "$work/err" "$1"; }
+
+cat >"$work/good.flow" <<'FLOW'
+flow add(a: int, b: int = 2) -> int {
+    return a + b
+}
+FLOW
+cat >"$work/bad.flow" <<'FLOW'
+flow add(a: int) -> int {
+    let x: string = a
+    return y
+}
+FLOW
+cat >"$work/ask.flow" <<'FLOW'
+flow ask_me(name: string = "you") -> string {
+    let n = ask "How old is ${name}?" as int within 24h else 0
+    if n < 0 { fail invalid "nobody is ${n} years old" }
+    return "${name} is ${n}"
+}
+FLOW
+cat >"$work/signal.flow" <<'FLOW'
+signal note { text: string }
+
+flow wait_for_note() -> string {
+    let n = await note as n within 24h else null
+    return n?.text ?? "nothing"
+}
+FLOW
+
+expect "no command" 2 $flowc
+expect "help" 0 $flowc --help;                                says 'check .*find what is wrong'
+expect "command help" 0 $flowc check --help;                   says 'Usage: flowc check'
+expect "unknown command" 2 $flowc chekc;                       warns 'did you mean `check`'
+expect "unknown option" 2 $flowc check --formt json "$work/good.flow";  warns 'did you mean --format'
+expect "check clean" 0 $flowc check "$work/good.flow"
+expect "check findings" 1 $flowc check "$work/bad.flow";       warns '2 errors'
+expect "check json" 1 $flowc check --format json "$work/bad.flow";      says '"code":"E0'
+expect "check sarif" 1 $flowc check --format sarif "$work/bad.flow";    says '2\.1\.0'
+expect "check stdin" 0 sh -c "$flowc check - <'$work/good.flow'"
+expect "missing file" 2 $flowc check "$work/none.flow";        warns 'could not read'
+expect "explain" 0 $flowc explain E0201;                       says 'E0201'
+expect "explain unknown" 2 $flowc explain E0021;               warns 'no diagnostic'
+expect "build" 0 $flowc build "$work/good.flow" -o "$work/good.flowb";  says 'sha256:[0-9a-f]{64}'
+expect "build without -o" 2 $flowc build "$work/good.flow";    warns '-o'
+expect "disasm" 0 $flowc disasm "$work/good.flowb";            says 'ADD_INT'
+head -c 100 "$work/good.flowb" >"$work/cut.flowb"
+expect "a cut image is refused" 1 $flowc disasm "$work/cut.flowb"
+expect "graph" 0 $flowc graph "$work/ask.flow";                says 'sequenceDiagram'
+printf 'flow   a( )->int{return 1}\n' >"$work/ugly.flow"
+expect "fmt --check" 1 $flowc fmt --check "$work/ugly.flow";   says 'ugly.flow'
+expect "fmt --diff" 1 $flowc fmt --diff "$work/ugly.flow";     says '^\+flow a'
+expect "fmt" 0 $flowc fmt "$work/ugly.flow"
+expect "fmt again" 0 $flowc fmt --check "$work/ugly.flow"
+
+expect "run" 0 $flowd run "$work/good.flow" --input '{"a": 40}';        says '^42$'
+expect "run an image" 0 $flowd run "$work/good.flowb" --input '{"a": 1, "b": 5}';  says '^6$'
+expect "missing input" 1 $flowd run "$work/good.flow";         warns 'a'
+expect "wrong input" 1 $flowd run "$work/good.flow" --input '{"a": "x"}';          warns '/a'
+expect "unknown input" 1 $flowd run "$work/good.flow" --input '{"a": 1, "c": 1}';  warns 'c'
+expect "not json" 1 $flowd run "$work/good.flow" --input '{a}'
+expect "unknown flow" 2 $flowd run "$work/good.flow" ad;       warns 'did you mean `add`'
+expect "a program with errors" 2 $flowd run "$work/bad.flow";  warns 'E0'
+expect "parked" 3 $flowd run "$work/ask.flow" --input '{"name": "Ann"}';           says 'How old is Ann'
+run=$(sed -n 's/^parked //p' "$work/out")
+expect "ps" 0 $flowd ps;                                       says 'parked +ask_me'
+expect "ps json" 0 $flowd ps --json;                           says '"status":"parked"'
+expect "show" 0 $flowd show "$run";                            says 'How old is Ann'
+expect "other tenants do not see it" 1 $flowd show "$run" --as eve@other;          warns 'no run'
+expect "an answer that does not fit" 1 $flowd answer "$run" maybe;                 warns 'int'
+expect "still parked" 0 $flowd ps;                             says 'parked'
+expect "answer" 0 $flowd answer "$run" 7;                      says 'Ann is 7'
+expect "answered already" 1 $flowd answer "$run" 8
+expect "a failed run" 3 $flowd run "$work/ask.flow"
+run=$(sed -n 's/^parked //p' "$work/out")
+expect "failed" 1 $flowd answer "$run" -- -1;                  warns 'invalid: nobody is -1 years old'
+expect "trace" 0 $flowd trace "$run";                          says 'How old is you'
+expect "trace mermaid" 0 $flowd trace "$run" --format mermaid; says '^sequenceDiagram'
+expect "cancel" 3 $flowd run "$work/ask.flow"
+run=$(sed -n 's/^parked //p' "$work/out")
+expect "cancelled" 0 $flowd cancel "$run";                     warns 'cancelled'
+expect "signal parks" 3 $flowd run "$work/signal.flow"
+run=$(sed -n 's/^parked //p' "$work/out")
+expect "fork" 0 $flowd fork "$run" --at 1
+fork=$(cat "$work/out")
+expect "unknown signal" 1 $flowd signal "$run" nothing '{}'
+expect "signal" 0 $flowd signal "$run" note '{"text": "hello"}';        says '^hello$'
+expect "the fork goes on alone" 0 $flowd signal "$fork" note '{"text": "fork"}';   says '^fork$'
+expect "unknown run" 1 $flowd show run-none;                   warns 'no run'
+expect "resume all" 0 $flowd resume;                           says 'wait'
+expect "fsck" 0 $flowd fsck;                                   says ' 0 problems'
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

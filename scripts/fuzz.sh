@@ -1,0 +1,40 @@
+#!/bin/sh
+# fuzz.sh SECONDS - builds every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan and runs each for SECONDS, two at a time.
+# A finding is kept in $BUILD/findings and the exit code says so.
+set -eu
+seconds=${1:-120}
+build=${BUILD:-build/fuzz}
+san='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
+make --no-print-directory -j2 BUILD="$build" CC=clang OPT=-O1 SAN="$san" "$build/libflow.a"
+mkdir -p "$build/findings" "$build/seeds"
+names=
+for target in tests/fuzz/fuzz_*.c; do
+    name=$(basename "$target" .c)
+    names="$names $name"
+    clang -std=gnu11 -g -O1 -I. -I"$build" -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "$build/$name" "$target" "$build/libflow.a" \
+        -levent -lsqlite3 -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+done
+mkdir -p "$build/seeds/fuzz_parse"
+cp flows/*.flow stdlib/*.flow stdlib/agents/*.flow tests/syntax/*.flow "$build/seeds/fuzz_parse/" 2>/dev/null || true
+run_one() {
+    mkdir -p "$build/corpus/$1" "$build/seeds/$1"
+    if "$build/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
+        "$build/corpus/$1" "$build/seeds/$1" >"$build/$1.log" 2>&1; then
+        echo "$1: no finding, $(sed -n 's/stat::number_of_executed_units: *//p' "$build/$1.log") inputs"
+    else
+        echo "$1: FINDING"
+        tail -n 40 "$build/$1.log"
+        return 1
+    fi
+}
+bad=0
+set -- $names
+while [ $# -gt 0 ]; do
+    run_one "$1" & first=$!
+    second=
+    if [ $# -gt 1 ]; then run_one "$2" & second=$!; shift; fi
+    shift
+    wait $first || bad=1
+    [ -z "$second" ] || wait $second || bad=1
+done
+exit $bad
