@@ -209,7 +209,7 @@ static Err verify_key(Verifier *v, const ImageFlow *flow, uint8_t per, uint16_t 
     return func->result == TYPE_INDEX_STRING ? ERR_OK : verify_fail(v, "the key function of `%s` does not give a string", clause);
 }
 
-static Err verify_flow(Verifier *v, uint32_t index, const ImageFlow *flow)
+static Err verify_flow_row(Verifier *v, uint32_t index, const ImageFlow *flow)
 {
     if (flow->durability > DURABILITY_NONE) return verify_fail(v, "unknown durability %u", flow->durability);
     if (flow->within_us < 0 || flow->rate_unit_us < 0) return verify_fail(v, "a time of it is negative");
@@ -229,7 +229,7 @@ static Err verify_flows(Verifier *v)
     Err err = ERR_OK;
     for (uint32_t i = 0; i < v->image->flow_count && !err; i++) {
         verify_at(v, "flow", i, v->image->flows[i].name);
-        err = verify_flow(v, i, &v->image->flows[i]);
+        err = verify_flow_row(v, i, &v->image->flows[i]);
     }
     return err;
 }

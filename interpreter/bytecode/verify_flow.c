@@ -4,21 +4,27 @@
  * records and errors, nor a group handle; those are tracked here, one bit each, in one forward pass:
  *   - A label keeps the meet (intersection) of the sets of all jumps to it. Jumps go forward except LOOP and FORLOOP, so all
  *     other ways into a label are known when the pass arrives. The set assumed at the head of a loop stays; the jump back must
- *     bring at least as much.
+ *     bring at least as much. When it does not, the head is marked careful and the pass is made again: a careful head assumes
+ *     nothing of registers that are taken away anywhere in its loop (temporaries, which nobody reads across the head). After
+ *     FLOW_ROUNDS_MAX - 1 passes all heads are careful, so there are at most FLOW_ROUNDS_MAX of them.
  *   - The handler of a try range gets the meet over every point in the range: a set only grows except at labels and where a
- *     register is taken away, so it is met there and at the beginning. What leaves an inner range may also leave the outer one.
+ *     register is taken away, so it is met there and at the beginning. Ranges need not nest: each keeps its own meet.
  *   - Code that nothing reaches has no set; a jump back into it is refused.
  *
  * Groups: a handle never leaves its register, so at every use the GROUP_NEW it comes from is known: each such instruction (a site)
  * has a bit of its own that replaces the bits of other sites on the same register. From the fibers spawned at a site follow the
  * types of its results, which are compared at the end, when all of its SPAWNs were seen.
  *
- * Memory is bounded: all sets together have at most VERIFY_STATE_WORDS_MAX words, and sets of labels passed are used again.
+ * Memory is bounded: all sets together have at most VERIFY_STATE_WORDS_MAX words, and sets of labels passed are used again. So is
+ * time: words met and instructions searched for what a loop takes away are counted against VERIFY_WORK_MAX, and at most
+ * VERIFY_TRIES_OPEN_MAX ranges cover one instruction.
  */
 #include "interpreter/bytecode/verify_internal.h"
 
 typedef struct Set { struct Set *next; uint64_t words[]; } Set;
-typedef struct Label { Set *set; bool loop, reached; } Label;
+enum { FLOW_ROUNDS_MAX = 5 };
+
+typedef struct Label { Set *set; uint32_t last_back; bool loop, careful, reached; } Label;     /* last_back: pc of the last jump back to it */
 typedef struct OpenTry { const ImageTry *row; Set *set; } OpenTry;             /* set NULL: nothing in it was reached yet */
 typedef struct Site { uint16_t reg; uint32_t older; uint32_t labels_passed; uint32_t spawns, first_spawn; bool ordered; } Site;   /* older: site index + 1 on the same register */
 typedef struct Spawn { uint32_t site, ordinal; uint16_t func; } Spawn;
@@ -33,10 +39,12 @@ struct Flow {
     uint32_t label_count, labels_passed;
     Set *free;
     size_t words_used;
+    size_t work;
     Set *now;                            /* the set here; meaningless when not live */
-    bool live;
+    bool live, again;                    /* again: a head became careful in this pass */
+    int round;
     OpenTry *open;
-    uint32_t open_count, try_next;
+    uint32_t open_count, next_close, try_next;          /* next_close: pc at which an open range ends */
     Site *sites; uint32_t site_count;
     Spawn *spawns; uint32_t spawn_count;
     Use *uses; uint32_t use_count;
@@ -77,9 +85,17 @@ static Err too_large(FuncCheck *f)
     return verify_limit(f->v, "words for the sets of assigned registers", f->flow->words_used, "VERIFY_STATE_WORDS_MAX", VERIFY_STATE_WORDS_MAX);
 }
 
+static Err work_add(FuncCheck *f, size_t work)
+{
+    f->flow->work += work;
+    return f->flow->work <= VERIFY_WORK_MAX ? ERR_OK : verify_limit(f->v, "steps to follow what is assigned", f->flow->work, "VERIFY_WORK_MAX", VERIFY_WORK_MAX);
+}
+
 /* *to becomes the meet of itself and `with`; the first one is copied. */
 static Err meet_into(FuncCheck *f, Set **to, const Set *with)
 {
+    Err err = work_add(f, f->flow->words);
+    if (err) return err;
     if (*to) {
         set_meet(f->flow, *to, with);
         return ERR_OK;
@@ -117,11 +133,13 @@ static void labels_find(FuncCheck *f)
     for (uint32_t pc = 0; pc < f->func->code_count; pc++)
         if (insn_target(f, f->func->code[pc], pc, &target)) label_add(flow, target);
     flow->labels = ARENA_ARRAY(f->v->scratch, Label, flow->label_count + 1);
-    for (uint32_t pc = 0; pc < f->func->code_count; pc++)
-        if (goes_back(INSN_OP(f->func->code[pc])) && insn_target(f, f->func->code[pc], pc, &target)) flow->labels[flow->label_of[target] - 1].loop = true;
+    for (uint32_t pc = 0; pc < f->func->code_count; pc++) {
+        if (!goes_back(INSN_OP(f->func->code[pc])) || !insn_target(f, f->func->code[pc], pc, &target)) continue;
+        Label *label = &flow->labels[flow->label_of[target] - 1];
+        label->loop = true;
+        label->last_back = pc;
+    }
 }
-
-bool flow_is_label(const FuncCheck *f, uint32_t pc) { return f->flow->label_of[pc] != 0; }
 
 /* ---- beginning ---- */
 
@@ -167,32 +185,91 @@ Err flow_begin(FuncCheck *f)
     if (err) return err;
     flow->open = ARENA_ARRAY(f->v->scratch, OpenTry, f->func->try_count + 1);
     flow->now = set_new(f);
-    if (!flow->now) return too_large(f);
+    return flow->now ? ERR_OK : too_large(f);
+}
+
+bool flow_round(FuncCheck *f)
+{
+    Flow *flow = f->flow;
+    if (flow->round && !flow->again) return false;
+    flow->round++;
+    flow->again = false;
     flow->live = true;
+    flow->labels_passed = flow->open_count = flow->try_next = flow->site_count = flow->spawn_count = flow->use_count = 0;
+    flow->next_close = UINT32_MAX;
+    memset(flow->site_of, 0, f->func->reg_count * sizeof *flow->site_of);
+    for (uint32_t i = 0; i < flow->label_count; i++) {
+        set_free(flow, flow->labels[i].set);
+        flow->labels[i].set = NULL;
+        if (flow->round == FLOW_ROUNDS_MAX) flow->labels[i].careful = true;
+    }
+    memset(flow->now->words, 0, flow->words * sizeof(uint64_t));
     for (int r = 0; r < f->func->param_count; r++)
         if (flow->bit_of[r] >= 0) bit_put(flow->now, (uint32_t)flow->bit_of[r]);
-    return ERR_OK;
+    return true;
 }
 
 /* ---- arriving at an instruction ---- */
 
-/* Something can be raised here with this set: the innermost range hears of it. */
+/* Something can be raised here with this set: every range around it hears of it. */
 static Err note_raise(FuncCheck *f)
 {
     Flow *flow = f->flow;
-    return flow->live && flow->open_count ? meet_into(f, &flow->open[flow->open_count - 1].set, flow->now) : ERR_OK;
+    Err err = ERR_OK;
+    for (uint32_t i = 0; flow->live && i < flow->open_count && !err; i++) err = meet_into(f, &flow->open[i].set, flow->now);
+    return err;
 }
 
-static Err close_try(FuncCheck *f)
+static Err open_try(FuncCheck *f, const ImageTry *row)
 {
     Flow *flow = f->flow;
-    OpenTry closed = flow->open[--flow->open_count];
+    if (flow->open_count == VERIFY_TRIES_OPEN_MAX) return verify_limit(f->v, "try ranges around one instruction", flow->open_count + 1u, "VERIFY_TRIES_OPEN_MAX", VERIFY_TRIES_OPEN_MAX);
+    flow->open[flow->open_count++] = (OpenTry){ row, NULL };
+    if (row->to < flow->next_close) flow->next_close = row->to;
+    return ERR_OK;
+}
+
+static Err close_try(FuncCheck *f, OpenTry closed)
+{
+    Flow *flow = f->flow;
     if (!closed.set) return ERR_OK;
-    Err err = flow->open_count ? meet_into(f, &flow->open[flow->open_count - 1].set, closed.set) : ERR_OK;
-    if (err) return err;
     bit_put(closed.set, (uint32_t)flow->bit_of[closed.row->error_reg]);
-    err = meet_into(f, &flow->labels[flow->label_of[closed.row->handler] - 1].set, closed.set);
+    Err err = meet_into(f, &flow->labels[flow->label_of[closed.row->handler] - 1].set, closed.set);
     set_free(flow, closed.set);
+    return err;
+}
+
+static Err close_tries(FuncCheck *f)
+{
+    Flow *flow = f->flow;
+    uint32_t kept = 0;
+    Err err = ERR_OK;
+    flow->next_close = UINT32_MAX;
+    for (uint32_t i = 0; i < flow->open_count && !err; i++) {
+        OpenTry open = flow->open[i];
+        if (open.row->to == f->pc) {
+            err = close_try(f, open);
+            continue;
+        }
+        if (open.row->to < flow->next_close) flow->next_close = open.row->to;
+        flow->open[kept++] = open;
+    }
+    flow->open_count = kept;
+    return err;
+}
+
+static void drop_sites(Flow *flow, uint16_t r);
+
+/* Forgets what is taken away somewhere in the loop that begins here. */
+static Err be_careful(FuncCheck *f, const Label *label)
+{
+    Err err = work_add(f, label->last_back - f->pc);
+    for (uint32_t pc = f->pc; pc <= label->last_back && !err; pc++) {
+        Insn insn = f->func->code[pc];
+        uint16_t op = INSN_OP(insn);
+        if (op == OP_TAKE_REF && f->flow->bit_of[INSN_B(insn)] >= 0) bit_drop(f->flow->now, (uint32_t)f->flow->bit_of[INSN_B(insn)]);
+        if (op == OP_GROUP_NEW || op == OP_GROUP_FREE) drop_sites(f->flow, INSN_A(insn));
+    }
     return err;
 }
 
@@ -204,25 +281,22 @@ static Err pass_label(FuncCheck *f, Label *label)
     else if (label->set) set_copy(flow, flow->now, label->set);
     flow->live = flow->live || label->set;
     label->reached = flow->live;
-    if (label->loop && flow->live) {
-        set_free(flow, label->set);
-        label->set = NULL;
-        return meet_into(f, &label->set, flow->now);
-    }
     set_free(flow, label->set);
     label->set = NULL;
-    return ERR_OK;
+    if (!label->loop || !flow->live) return ERR_OK;
+    Err err = label->careful ? be_careful(f, label) : ERR_OK;
+    return err ? err : meet_into(f, &label->set, flow->now);
 }
 
 Err flow_at(FuncCheck *f)
 {
     Flow *flow = f->flow;
     Err err = ERR_OK;
-    while (!err && flow->open_count && flow->open[flow->open_count - 1].row->to == f->pc) err = close_try(f);
+    if (flow->next_close == f->pc) err = close_tries(f);
     bool is_label = flow->label_of[f->pc] != 0, opened = false;
     if (!err && is_label) err = pass_label(f, &flow->labels[flow->label_of[f->pc] - 1]);
     for (; !err && flow->try_next < f->func->try_count && f->tries[flow->try_next]->from == f->pc; opened = true)
-        flow->open[flow->open_count++] = (OpenTry){ f->tries[flow->try_next++], NULL };
+        err = open_try(f, f->tries[flow->try_next++]);
     return err || !(is_label || opened) ? err : note_raise(f);
 }
 
@@ -308,12 +382,16 @@ static Err flow_group(FuncCheck *f)
 
 /* ---- one instruction ---- */
 
-static Err jump_back(FuncCheck *f, const Label *label)
+static Err jump_back(FuncCheck *f, Label *label)
 {
     if (!label->reached) return verify_fail(f->v, "jumps back to code that nothing else reaches");
     for (uint32_t bit = 0; bit < f->flow->bits; bit += 64) {
         uint64_t missing = label->set->words[bit / 64] & ~f->flow->now->words[bit / 64];
         if (!missing) continue;
+        if (!label->careful) {
+            label->careful = f->flow->again = true;
+            return ERR_OK;
+        }
         bit += (uint32_t)__builtin_ctzll(missing);
         for (int r = 0; r < f->func->reg_count; r++)
             if (f->flow->bit_of[r] == (int32_t)bit) return verify_fail(f->v, "register r%d holds a value where the loop begins and none on the way back", r);

@@ -72,13 +72,12 @@ Err verify_func_heads(Verifier *v)
 
 /* ---- try ranges ---- */
 
-/* Outermost first; of equal ranges the later row is the outer one. */
+/* Ranges may overlap as they like: the machine takes the first row that covers a pc. Here they are only looked up as they begin. */
 static int try_order(const void *a, const void *b)
 {
     const ImageTry *x = *(const ImageTry *const *)a, *y = *(const ImageTry *const *)b;
     if (x->from != y->from) return x->from < y->from ? -1 : 1;
-    if (x->to != y->to) return x->to > y->to ? -1 : 1;
-    return x > y ? -1 : x < y;
+    return x < y ? -1 : x > y;
 }
 
 static Err verify_try(FuncCheck *f, const ImageTry *t)
@@ -94,21 +93,6 @@ static Err verify_try(FuncCheck *f, const ImageTry *t)
     return ERR_OK;
 }
 
-/* Nested or apart, and the inner one before the outer one in the table, where the machine takes the first that covers the pc. */
-static Err verify_nesting(FuncCheck *f)
-{
-    const ImageTry **open = ARENA_ARRAY(f->v->scratch, const ImageTry *, f->func->try_count + 1);
-    int depth = 0;
-    for (int i = 0; i < f->func->try_count; i++) {
-        const ImageTry *t = f->tries[i];
-        while (depth && open[depth - 1]->to <= t->from) depth--;
-        if (depth && (t->to > open[depth - 1]->to || t > open[depth - 1]))
-            return verify_fail(f->v, "try rows %u and %u overlap, or the outer one stands first", (unsigned)(t - f->func->tries), (unsigned)(open[depth - 1] - f->func->tries));
-        open[depth++] = t;
-    }
-    return ERR_OK;
-}
-
 static Err verify_tries(FuncCheck *f)
 {
     uint16_t count = f->func->try_count;
@@ -119,15 +103,6 @@ static Err verify_tries(FuncCheck *f)
         f->tries[i] = &f->func->tries[i];
     }
     if (count) qsort(f->tries, count, sizeof *f->tries, try_order);
-    return verify_nesting(f);
-}
-
-/* Nobody jumps over the SCOPE_ENTER into its range. */
-static Err verify_scopes(FuncCheck *f)
-{
-    for (int i = 0; i < f->func->try_count; i++)
-        if (f->tries[i]->kind == TRY_SCOPE && flow_is_label(f, f->tries[i]->from))
-            return verify_fail(f->v, "pc %u, where a scope begins, is a jump target", f->tries[i]->from);
     return ERR_OK;
 }
 
@@ -263,6 +238,21 @@ static Err verify_insn(FuncCheck *f)
 
 /* ---- the code ---- */
 
+static Err verify_flow(FuncCheck *f)
+{
+    Err err = ERR_OK;
+    for (f->pc = 0; f->pc < f->func->code_count && !err; f->pc++) {
+        f->insn = f->func->code[f->pc];
+        f->info = opinfo_find(INSN_OP(f->insn));
+        f->v->place.pc = f->pc;
+        f->v->place.op = f->info->name;
+        err = flow_at(f);
+        if (!err) run_find(f);
+        if (!err) err = flow_step(f);
+    }
+    return err;
+}
+
 /* Instructions first, since labels are read from jumps whose targets must be good; then the flow of values over the same code. */
 static Err verify_code(FuncCheck *f)
 {
@@ -275,16 +265,7 @@ static Err verify_code(FuncCheck *f)
     if (!(f->info->flags & OPFLAG_ENDS)) return verify_fail(f->v, "the code ends here and control would fall off");
     f->v->place.op = NULL;
     err = flow_begin(f);
-    if (!err) err = verify_scopes(f);
-    for (f->pc = 0; f->pc < f->func->code_count && !err; f->pc++) {
-        f->insn = f->func->code[f->pc];
-        f->info = opinfo_find(INSN_OP(f->insn));
-        f->v->place.pc = f->pc;
-        f->v->place.op = f->info->name;
-        err = flow_at(f);
-        if (!err) run_find(f);
-        if (!err) err = flow_step(f);
-    }
+    while (!err && flow_round(f)) err = verify_flow(f);
     return err ? err : flow_end(f);
 }
 

@@ -48,7 +48,8 @@ Err verify_func_bodies(Verifier *v);
 
 /* ---- one function's code ---- */
 
-enum { VERIFY_STATE_WORDS_MAX = 1 << 22, VERIFY_GROUPS_MAX = 1024 };           /* memory of the assignment check; GROUP_NEW in one function */
+/* Memory and time of the assignment check, GROUP_NEW instructions in one function, try ranges around one instruction. */
+enum { VERIFY_STATE_WORDS_MAX = 1 << 22, VERIFY_WORK_MAX = 1 << 28, VERIFY_GROUPS_MAX = 1024, VERIFY_TRIES_OPEN_MAX = 256 };
 
 typedef struct Flow Flow;                /* verify_flow.c: which registers hold a value */
 typedef struct FuncCheck {
@@ -60,7 +61,7 @@ typedef struct FuncCheck {
     int run_operand;                     /* the operand that begins a run of consecutive registers, or -1 */
     uint32_t run_count;
     bool result_void;                    /* operand A is no register here */
-    const ImageTry **tries;              /* outermost first, ascending `from` */
+    const ImageTry **tries;              /* ascending `from` */
     uint32_t try_next;                   /* first that begins behind pc */
     Flow *flow;
 } FuncCheck;
@@ -69,7 +70,7 @@ Err verify_insn_rule(FuncCheck *f);      /* verify_insn.c: the rules that operan
 int insn_group_operand(uint16_t op);     /* the operand that is a group handle, or -1 */
 
 Err  flow_begin(FuncCheck *f);           /* looks for labels; jump targets must be checked already */
-bool flow_is_label(const FuncCheck *f, uint32_t pc);
+bool flow_round(FuncCheck *f);           /* begins a pass over the code; false when none is needed any more */
 Err  flow_at(FuncCheck *f);              /* before the instruction at f->pc */
 Err  flow_step(FuncCheck *f);            /* its reads, kills, writes and jumps */
 Err  flow_end(FuncCheck *f);             /* what can be said only at the end: types of the results of groups */

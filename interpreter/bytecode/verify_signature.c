@@ -17,10 +17,19 @@ static bool match_variable(const Verifier *v, uint16_t *variable, uint16_t type)
     return *variable == type && type_is_value(v, type);
 }
 
+/* `x?` of an x that can be null already is x itself. */
+static bool signature_match_null(const Verifier *v, Str inner, uint16_t type, const uint16_t vars[SIGNATURE_VARS])
+{
+    bool variable = inner.len == 1 && inner.ptr[0] >= 'a' && inner.ptr[0] <= 'z';
+    TypeKind kind = type_kind(v, type);
+    return variable && vars[inner.ptr[0] - 'a'] == type && (kind == KIND_OPT || kind == KIND_JSON);
+}
+
 bool signature_match(const Verifier *v, Str signature, uint16_t type, uint16_t vars[SIGNATURE_VARS])
 {
     const ImageType *row = type_row(v, type);
     char last = signature.ptr[signature.len - 1];
+    if (last == '?' && signature_match_null(v, (Str){ signature.ptr, signature.len - 1 }, type, vars)) return true;
     if (last == '?') return row->kind == KIND_OPT && signature_match(v, (Str){ signature.ptr, signature.len - 1 }, row->element, vars);
     if (last == '>') {
         const char *open = memchr(signature.ptr, '<', signature.len);

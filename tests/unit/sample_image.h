@@ -248,13 +248,15 @@ static inline void sample_declarations(Image *m)
     *NEW_ROW(m, participant) = (ImageParticipant){ STR("user"), STR("User") };
 }
 
-static inline void sample_tries(Image *m, const ImageTry *tries, uint16_t count)
+static inline void sample_tries_of(Image *m, uint16_t index, const ImageTry *tries, uint16_t count)
 {
-    ImageFunc *func = sample_last(m);
+    ImageFunc *func = &m->funcs[index];
     func->tries = ARENA_ARRAY(m->arena, ImageTry, count);
     memcpy(func->tries, tries, count * sizeof *tries);
     func->try_count = count;
 }
+
+static inline void sample_tries(Image *m, const ImageTry *tries, uint16_t count) { sample_tries_of(m, (uint16_t)(m->func_count - 1), tries, count); }
 
 /* Declared functions: small ones behind tool, flow, handler, test. */
 static inline void sample_small_funcs(Image *m)

@@ -162,10 +162,8 @@
     F(try_handler_behind_code, "does not stand behind", m->funcs[F_GUARD].tries[0].handler = 7) \
     F(try_error_in_string, "cannot hold an error", m->funcs[F_GUARD].tries[0].error_reg = 1) \
     F(try_error_in_nothing, "cannot hold an error", m->funcs[F_GUARD].tries[0].error_reg = 4) \
-    F(try_overlap, "overlap", m->funcs[F_GUARD].tries[1].from = 2) \
-    F(try_outer_first, "the outer one stands first", ImageTry t = m->funcs[F_GUARD].tries[0]; m->funcs[F_GUARD].tries[0] = m->funcs[F_GUARD].tries[1]; m->funcs[F_GUARD].tries[1] = t) \
     F(try_scope_without_enter, "does not begin behind SCOPE_ENTER", m->funcs[F_GUARD].tries[0].kind = TRY_SCOPE) \
-    F(scope_without_try, "0 try rows of kind scope", m->funcs[F_SCOPE].tries[0].kind = TRY_CATCH) \
+    F(scope_with_two_tries, "2 try rows of kind scope", ImageTry t = m->funcs[F_SCOPE].tries[0]; sample_tries_of(m, F_SCOPE, (ImageTry[]){ t, t }, 2)) \
     /* instructions */ \
     F(op_unknown, "unknown instruction 0x00", CODE(F_WORK, 0) = 0) \
     F(op_far_unknown, "unknown instruction 0x4000", CODE(F_WORK, 0) = INSN(0x4000, 0, 0, 0)) \
@@ -246,8 +244,7 @@
     F(value_read_too_early, "may hold no value", CODE(F_WORK, 4) = I(RAISE, 9, 0, 0)) \
     F(value_of_freed_group, "holds no group here", CODE(F_PARALLEL, 9) = I(JOIN, 1, 0, 0)) \
     F(value_taken_away, "may hold no value", CODE(F_GUARD, 3) = I(RETURN, 1, 0, 0)) \
-    F(value_in_handler, "may hold no value", CODE(F_GUARD, 6) = I(RAISE, 2, 0, 0)) \
-    F(scope_entered_by_jump, "is a jump target", CODE(F_SCOPE, 0) = WIDE(JT, 2, 2))
+    F(value_in_handler, "may hold no value", CODE(F_GUARD, 6) = I(RAISE, 2, 0, 0))
 
 #define F(name, part, ...) static void fault_##name(Image *m) { __VA_ARGS__; }
 FAULTS(F)
@@ -366,12 +363,58 @@ static void a_loop_may_not_lose_what_it_began_with(void **state)
     REGS(m, S, INT, INT, S);
     PUT(m, I(TAKE_REF, 3, 0, 0), I(FORLOOP, 2, 1, -2), I(RETURN, 3, 0, 0));
     expect(m, "register r0");
-    m = with_func(2, S);
-    REGS(m, S, INT, INT, S);
-    PUT(m, WIDE(LOADI, 2, 0), I(NEG_INT, 2, 2, 0), I(TAKE_REF, 3, 0, 0), WIDE(JF, 4, 5), WIDE(LOOP, 0, 1), I(RETURN, 3, 0, 0));
-    m->funcs[FUNC_TOTAL].reg_types = (uint16_t[]){ S, INT, INT, S, BOOL };
-    m->funcs[FUNC_TOTAL].reg_count = 5;
+}
+
+static void a_loop_forgets_temporaries_that_it_takes(void **state)
+{
+    (void)state;
+    Image *m = with_func(2, S);
+    REGS(m, S, INT, INT, S, S);
+    PUT(m, I(CONCAT, 3, 0, 0), I(CONCAT, 3, 0, 0), I(TAKE_REF, 4, 3, 0), I(FORLOOP, 2, 1, -3), I(RETURN, 4, 0, 0));
+    expect(m, NULL);
+    m = with_func(2, S);                             /* and so may not read them before it gives them again */
+    REGS(m, S, INT, INT, S, S);
+    PUT(m, I(CONCAT, 3, 0, 0), I(CONCAT, 0, 3, 3), I(TAKE_REF, 4, 3, 0), I(FORLOOP, 2, 1, -3), I(RETURN, 4, 0, 0));
+    expect(m, "register r3 (string) is read");
+}
+
+static void a_nest_of_loops_that_take_is_followed(void **state)
+{
+    (void)state;
+    enum { DEPTH = 12 };                             /* more than there are passes with heads trusted one by one */
+    Image *m = with_func(2, S);
+    REGS(m, S, INT, INT, S, S);
+    Insn code[3 + 2 * DEPTH];
+    code[0] = I(CONCAT, 3, 0, 0);
+    for (int i = 0; i < DEPTH; i++) code[1 + i] = I(ADDI_INT, 2, 2, 0);
+    code[1 + DEPTH] = I(CONCAT, 3, 0, 0);
+    code[2 + DEPTH] = I(TAKE_REF, 4, 3, 0);
+    uint32_t pc = 3 + DEPTH;
+    for (int i = 0; i + 1 < DEPTH; i++, pc++) code[pc] = I(FORLOOP, 2, 1, DEPTH - i - (int)pc - 1);
+    code[pc++] = I(RETURN, 4, 0, 0);
+    sample_code(m, code, pc);
+    expect(m, NULL);
+}
+
+static void loops_that_cross_must_agree(void **state)
+{
+    (void)state;
+    Image *m = with_func(2, VOID);
+    REGS(m, S, BOOL, S);
+    PUT(m, WIDE(JT, 1, 5), I(NOT, 1, 1, 0), WIDE(JT, 1, 4), WIDE(LOOP, 0, 0), I(RETURN_VOID, 0, 0, 0), I(TAKE_REF, 2, 0, 0), WIDE(LOOP, 0, 1));
     expect(m, "register r0 holds a value where the loop begins and none on the way back");
+}
+
+static void ranges_may_overlap(void **state)
+{
+    (void)state;
+    for (int taken = 0; taken < 2; taken++) {
+        Image *m = with_func(1, S);
+        REGS(m, S, S, ERR, ERR);
+        PUT(m, I(CONCAT, 0, 0, 0), I(CONCAT, 0, 0, 0), taken ? I(TAKE_REF, 1, 0, 0) : I(MOVE_REF, 1, 0, 0), I(CONCAT, 0, 1, 1), I(RETURN, 0, 0, 0), I(RAISE, 2, 0, 0), I(RETURN, 0, 0, 0));
+        sample_tries(m, (ImageTry[]){ { 1, 5, 5, 2, TRY_CATCH }, { 0, 3, 6, 3, TRY_FINALLY }, { 3, 4, 6, 3, TRY_FINALLY } }, 3);
+        expect(m, taken ? "pc 6 (RETURN): register r0" : NULL);
+    }
 }
 
 static void a_loop_may_take_and_give_back(void **state)
@@ -670,6 +713,30 @@ static void the_work_of_the_verifier_is_bounded(void **state)
     sample_last(m)->code_count = VERIFY_GROUPS_MAX + 2;
     expect_limit(m, "VERIFY_GROUPS_MAX");
 
+    enum { RANGES = VERIFY_TRIES_OPEN_MAX + 1 };
+    m = with_func(0, VOID);
+    REGS(m, ERR);
+    PUT(m, I(RETURN_VOID, 0, 0, 0), I(RETURN_VOID, 0, 0, 0));
+    ImageTry tries[RANGES];
+    for (int i = 0; i < RANGES; i++) tries[i] = (ImageTry){ 0, 1, 1, 0, TRY_CATCH };
+    sample_tries(m, tries, RANGES);
+    expect_limit(m, "VERIFY_TRIES_OPEN_MAX");
+
+    enum { LOOPS = 20000 };                          /* all of them crossing, with one that takes what they began with in the middle */
+    m = with_func(2, VOID);
+    REGS(m, S, BOOL, S);
+    code = ARENA_ARRAY(m->arena, Insn, 3 * LOOPS + 2);
+    for (int i = 0; i < LOOPS; i++) code[i] = I(NOT, 1, 1, 0);
+    code[LOOPS] = I(TAKE_REF, 2, 0, 0);
+    for (uint32_t i = 0; i < LOOPS; i++) {
+        code[LOOPS + 1 + 2 * i] = WIDE(JF, 1, LOOPS + 3 + 2 * i);
+        code[LOOPS + 2 + 2 * i] = WIDE(LOOP, 0, i);
+    }
+    code[3 * LOOPS + 1] = I(RETURN_VOID, 0, 0, 0);
+    sample_last(m)->code = code;
+    sample_last(m)->code_count = 3 * LOOPS + 2;
+    expect_limit(m, "VERIFY_WORK_MAX");
+
     enum { JUMPS = 200000 };                         /* each to a label of its own, all open at once */
     m = with_func(0, VOID);
     uint16_t *types = ARENA_ARRAY(m->arena, uint16_t, FUNC_REGS_MAX);
@@ -829,6 +896,10 @@ int main(void)
         cmocka_unit_test(words_optionals_and_decimals_need_no_value),
         cmocka_unit_test(a_value_made_in_a_loop_is_not_there_before_it),
         cmocka_unit_test(a_loop_may_not_lose_what_it_began_with),
+        cmocka_unit_test(a_loop_forgets_temporaries_that_it_takes),
+        cmocka_unit_test(a_nest_of_loops_that_take_is_followed),
+        cmocka_unit_test(loops_that_cross_must_agree),
+        cmocka_unit_test(ranges_may_overlap),
         cmocka_unit_test(a_loop_may_take_and_give_back),
         cmocka_unit_test(code_that_nothing_reaches_may_stand_there),
         cmocka_unit_test(a_loop_into_code_that_nothing_else_reaches_is_refused),
