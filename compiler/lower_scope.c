@@ -1,0 +1,227 @@
+/* lower_scope.c - regions of code: try, finally, transactions, deadlines; and what waits: ask, await, sleep.
+ *
+ * Each region is entered by ctx_push_try and left in one of three ways: at its end, by a jump or return (exit_begin runs emit_cleanup for every
+ * region on the way), or by a failure, which the machine brings to the handler. All three must do the same to the outside.
+ */
+#include "compiler/lower_internal.h"
+
+/* ---- on the way out ---- */
+
+static void run_finally(Func *f, Ast *block)
+{
+    Ctx shield;
+    emit(f, OP_SHIELD_ENTER, 0, 0, 0);
+    ctx_push(f, &shield, CTX_SHIELD);
+    lower_block(f, block);
+    ctx_pop(f, &shield);
+    emit(f, OP_SHIELD_EXIT, 0, 0, 0);
+}
+
+void emit_cleanup(Func *f, Ctx *ctx)
+{
+    switch (ctx->kind) {
+    case CTX_LOOP: case CTX_TRY: break;
+    case CTX_FINALLY: run_finally(f, ctx->finally_block); break;
+    case CTX_SCOPE: emit(f, OP_SCOPE_EXIT, 0, 0, 0); break;
+    case CTX_SAGA: emit(f, OP_SAGA_COMMIT, 0, 0, 0); break;
+    case CTX_TXN: emit_note(f, EFFECT_TXN_COMMIT, NO_INDEX, STR("commit"), NULL, 0); break;
+    case CTX_SHIELD: emit(f, OP_SHIELD_EXIT, 0, 0, 0); break;
+    }
+}
+
+/* ---- try ---- */
+
+static int kind_ordinal(Str word)
+{
+    for (int i = 0; i < ERROR_KIND_COUNT; i++)
+        if (str_is(word, error_kind_name((ErrorKind)i))) return i;
+    return ERROR_KIND_internal;
+}
+
+static Str word_of(Ast *node)
+{
+    return node->kind == AST_NAME_REF ? as_name_ref(node)->name.text : as_name_expr(node)->name.text;
+}
+
+static void lower_catch(Func *f, Ast_catch_clause *clause, uint16_t error, uint16_t kind, Label done)
+{
+    Label hit = label_new(f), next = label_new(f);
+    if (clause->kinds.count == 0) emit_jump(f, OP_JEQI_INT, kind, ERROR_KIND_cancelled, next);
+    else {
+        for (uint32_t i = 0; i < clause->kinds.count; i++) emit_jump(f, OP_JEQI_INT, kind, (uint16_t)kind_ordinal(word_of(clause->kinds.items[i])), hit);
+        emit_jump(f, OP_JUMP, 0, 0, next);
+    }
+    label_place(f, hit);
+    if (clause->head.symbol) clause->head.symbol->image_index = error;
+    lower_block(f, clause->body);
+    emit_jump(f, OP_JUMP, 0, 0, done);
+    label_place(f, next);
+}
+
+static void lower_catches(Func *f, Ast_try_stmt *node)
+{
+    Ctx ctx;
+    Label done = label_new(f);
+    ctx_push_try(f, &ctx, CTX_TRY, TRY_CATCH);
+    lower_block(f, node->body);
+    ctx_pop(f, &ctx);
+    emit_jump(f, OP_JUMP, 0, 0, done);
+    if (handler_begin(f, &ctx)) {
+        Val kind = val_temp(f, TYPE_INDEX_ERROR_KIND);
+        emit(f, OP_GET_FIELD, kind.reg, ctx.error_reg, ERROR_FIELD_KIND);
+        for (uint32_t i = 0; i < node->catches.count; i++) lower_catch(f, as_catch_clause(node->catches.items[i]), ctx.error_reg, kind.reg, done);
+        emit(f, OP_RAISE, ctx.error_reg, 0, 0);
+        val_free(f, kind);
+    }
+    reg_free(f, ctx.error_reg);
+    label_place(f, done);
+}
+
+void lower_try(Func *f, Ast_try_stmt *node)
+{
+    Ctx ctx;
+    Label done = label_new(f);
+    if (node->finally_block) {
+        ctx_push_try(f, &ctx, CTX_FINALLY, TRY_FINALLY);
+        ctx.finally_block = node->finally_block;
+    }
+    if (node->catches.count) lower_catches(f, node);
+    else lower_block(f, node->body);
+    if (!node->finally_block) return;
+    ctx_pop(f, &ctx);
+    if (!f->dead) run_finally(f, node->finally_block);
+    emit_jump(f, OP_JUMP, 0, 0, done);
+    if (handler_begin(f, &ctx)) {
+        run_finally(f, node->finally_block);
+        emit(f, OP_RAISE, ctx.error_reg, 0, 0);
+    }
+    reg_free(f, ctx.error_reg);
+    label_place(f, done);
+}
+
+/* ---- transactions: a commit that fails has rolled back already, so it stands outside of the region ---- */
+
+void lower_transaction(Func *f, Ast_transaction_stmt *node)
+{
+    Ctx ctx;
+    Label done = label_new(f);
+    emit_note(f, EFFECT_TXN_BEGIN, NO_INDEX, STR("transaction"), NULL, 0);
+    ctx_push_try(f, &ctx, CTX_TXN, TRY_FINALLY);
+    lower_block(f, node->body);
+    ctx_pop(f, &ctx);
+    at(f, &node->head);
+    emit_cleanup(f, &ctx);
+    emit_jump(f, OP_JUMP, 0, 0, done);
+    if (handler_begin(f, &ctx)) {
+        emit(f, OP_SHIELD_ENTER, 0, 0, 0);
+        emit_note(f, EFFECT_TXN_ROLLBACK, NO_INDEX, STR("rollback"), NULL, 0);
+        emit(f, OP_SHIELD_EXIT, 0, 0, 0);
+        emit(f, OP_RAISE, ctx.error_reg, 0, 0);
+    }
+    reg_free(f, ctx.error_reg);
+    label_place(f, done);
+}
+
+/* ---- deadlines ---- */
+
+void emit_now(Func *f, uint16_t reg)
+{
+    emit_effect(f, EFFECT_NOW, NO_INDEX, STR("now"), TYPE_INDEX_TIMESTAMP, NULL, 0, (Want){ TYPE_INDEX_TIMESTAMP, reg });
+}
+
+void scope_begin_us(Func *f, Ctx *ctx, Val duration)
+{
+    Val until = val_temp(f, TYPE_INDEX_TIMESTAMP);
+    emit_now(f, until.reg);
+    emit(f, OP_ADD_INT, until.reg, until.reg, duration.reg);
+    val_free(f, duration);
+    emit(f, OP_SCOPE_ENTER, until.reg, 0, 0);
+    val_free(f, until);
+    ctx_push_try(f, ctx, CTX_SCOPE, TRY_SCOPE);
+}
+
+void scope_begin(Func *f, Ctx *ctx, Ast *duration)
+{
+    scope_begin_us(f, ctx, lower_as(f, duration, TYPE_INDEX_DURATION));
+}
+
+void scope_end(Func *f, Ctx *ctx)
+{
+    ctx_pop(f, ctx);
+    emit(f, OP_SCOPE_EXIT, 0, 0, 0);
+}
+
+void scope_reraise(Func *f, Ctx *ctx)
+{
+    Label done = label_new(f);
+    emit_jump(f, OP_JUMP, 0, 0, done);
+    if (handler_begin(f, ctx)) emit(f, OP_RAISE, ctx->error_reg, 0, 0);
+    reg_free(f, ctx->error_reg);
+    label_place(f, done);
+}
+
+Val lower_within(Func *f, Ast_within_expr *node, Want want)
+{
+    Ctx ctx;
+    uint16_t type = want.type != NO_INDEX ? want.type : row_of(f->lw, node->head.type);
+    Val out = type == TYPE_INDEX_VOID ? (Val){ 0, type, false } : val_out(f, type, want);
+    scope_begin(f, &ctx, node->duration);
+    if (type == TYPE_INDEX_VOID) val_free(f, lower_any(f, node->value));
+    else lower_expr(f, node->value, (Want){ type, out.reg });
+    scope_end(f, &ctx);
+    scope_reraise(f, &ctx);
+    return out;
+}
+
+/* ---- what waits ---- */
+
+static bool is_type_node(const Ast *node)
+{
+    return node->kind >= AST_NAME_TYPE && node->kind <= AST_LABEL_TYPE;
+}
+
+Val lower_ask(Func *f, Ast_ask_expr *node, Want want)
+{
+    Arg args[2] = { arg_node(node->question, TYPE_INDEX_STRING) };
+    uint16_t count = 1;
+    if (node->type && !is_type_node(node->type)) args[count++] = arg_node(node->type, TYPE_INDEX_LIST_STRING);
+    return emit_effect(f, EFFECT_ASK, NO_INDEX, STR("ask"), row_of(f->lw, node->head.type), args, count, want);
+}
+
+/* The next event, again and again until the condition holds. */
+Val lower_await(Func *f, Ast_await_expr *node, Want want)
+{
+    Lower *lw = f->lw;
+    Symbol *source = node->head.symbol, *name = node->head.info;
+    EffectKind kind = source->kind == SYMBOL_SIGNAL ? EFFECT_AWAIT_SIGNAL : EFFECT_AWAIT_EVENT;
+    uint16_t type = row_of(lw, source->type);
+    Val out;
+    if (name) {
+        uint16_t reg = local_new(f, name);
+        out = val_reg(f, reg);
+    } else out = val_out(f, type, want);
+    Label done = label_new(f);
+    uint32_t again = func_pc(f);
+    emit_effect(f, kind, source->image_index, source->name, type, NULL, 0, (Want){ type, out.reg });
+    if (node->where) {
+        lower_cond(f, node->where, done, true);
+        emit_loop(f, again);
+        label_place(f, done);
+    }
+    return out;
+}
+
+void lower_sleep(Func *f, Ast *duration, Ast *until)
+{
+    Val when;
+    if (until) when = lower_as(f, until, TYPE_INDEX_TIMESTAMP);
+    else {
+        Val us = lower_as(f, duration, TYPE_INDEX_DURATION);
+        when = val_temp(f, TYPE_INDEX_TIMESTAMP);
+        emit_now(f, when.reg);
+        emit(f, OP_ADD_INT, when.reg, when.reg, us.reg);
+        val_free(f, us);
+    }
+    Arg arg = arg_val(when);
+    emit_note(f, EFFECT_SLEEP_UNTIL, NO_INDEX, STR("sleep"), &arg, 1);
+}
