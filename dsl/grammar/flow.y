@@ -214,7 +214,7 @@ table: T_TABLE T_NAME agent_opt shared_opt '{' table_entries '}'
         { $$ = ast_table_decl(P, @$, ident(P, @2), $3, $4, list_of_kind(P, $6, AST_COLUMN, true), list_of_kind(P, $6, AST_COLUMN, false)); }
     ;
 agent_opt: %empty                   { $$ = NULL; }
-    | T_OF T_NAME                   { $$ = leaf_name(P, @2); }
+    | T_OF name_ref                 { $$ = $2; }
     ;
 shared_opt: %empty                  { $$ = 0; }
     | T_SHARED                      { $$ = 1; }
