@@ -10,6 +10,7 @@
 #include "interpreter/store/sql.h"
 
 #include "base/decimal.h"
+#include "interpreter/store/text_case.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -266,20 +267,8 @@ static void change_case(sqlite3_context *context, sqlite3_value **argv, void (*c
     buf_free(&out);
 }
 
-static void ascii_lower(Str text, Buf *out)
-{
-    for (size_t i = 0; i < text.len; i++)
-        buf_put_char(out, text.ptr[i] >= 'A' && text.ptr[i] <= 'Z' ? (char)(text.ptr[i] + 32) : text.ptr[i]);
-}
-
-static void ascii_upper(Str text, Buf *out)
-{
-    for (size_t i = 0; i < text.len; i++)
-        buf_put_char(out, text.ptr[i] >= 'a' && text.ptr[i] <= 'z' ? (char)(text.ptr[i] - 32) : text.ptr[i]);
-}
-
-static void f_lower(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, ascii_lower); }
-static void f_upper(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, ascii_upper); }
+static void f_lower(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, text_lower); }
+static void f_upper(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, text_upper); }
 
 static int add_functions(sqlite3 *handle)
 {

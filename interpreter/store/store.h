@@ -101,7 +101,7 @@ typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;          
 typedef struct StoreOptions { struct event_base *loop; bool read_only; } StoreOptions;
 /* "sqlite:PATH", "sqlite::memory:" ; creates and migrates. The schema version is checked: a newer one is refused. */
 Err  store_open(const char *url, const StoreOptions *options, Store **out, Error *error);
-void store_close(Store *store);                                    /* flushes what was submitted */
+void store_close(Store *store);                                    /* flushes what was submitted, rolls an open transaction back; kept batches are freed before */
 const char *store_kind(const Store *store);                        /* "sqlite" */
 void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32]);     /* made at the first open, kept in the store */
 typedef enum { CRASH_BEFORE, CRASH_AFTER } CrashSide;
@@ -124,6 +124,7 @@ void store_put_wait(StoreBatch *batch, const WaitRow *row);
 void store_clear_wait(StoreBatch *batch, uint64_t request);
 void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
 void store_event_dispatched(StoreBatch *batch, uint64_t position);
+void store_event_redeliver(StoreBatch *batch, uint64_t position);   /* as if it had not been dispatched: handlers that ran are not run again */
 void store_put_dead(StoreBatch *batch, const DeadRow *row);
 void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY, MAIL_CANCEL sets cancel_requested; to a run that has ended ERR_CONFLICT, but a MAIL_EVENT is dropped; ERR_NOT_FOUND */
 void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery; ERR_NOT_FOUND when it was already */
