@@ -1,6 +1,10 @@
 # Fidus Flow. `make help` lists the targets; everything built lies under $(BUILD).
 BUILD   ?= build
-CC      ?= gcc
+Q       := $(if $(V),,@)
+say      = $(if $(V),,@echo "  $(1)")
+ifeq ($(origin CC),default)
+CC := gcc
+endif
 SAN     ?=
 OPT     ?= -O2
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
@@ -23,29 +27,36 @@ TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit
 all: $(BUILD)/flowc $(BUILD)/flowd
 
 $(BUILD)/libflow.a: $(LIB_OBJ)
-	rm -f $@ && ar rcs $@ $^
+	$(Q)rm -f $@ && ar rcs $@ $^
 $(BUILD)/flowc: $(FLOWC_SRC:%.c=$(BUILD)/%.o) $(BUILD)/compiler/pages.o $(BUILD)/libflow.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/flowd: $(FLOWD_SRC:%.c=$(BUILD)/%.o) $(BUILD)/libflow.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,link $@)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(BUILD)/compiler/pages.c: $(wildcard docs/errors/*.md) scripts/pages.sh
 	@mkdir -p $(@D)
-	sh scripts/pages.sh > $@
+	$(Q)sh scripts/pages.sh > $@
 $(BUILD)/compiler/pages.o: $(BUILD)/compiler/pages.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/dsl/grammar/%.o: $(BUILD)/dsl/grammar/%.c
-	$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -Wno-unused-function -Wno-shadow -Wno-sign-compare -Wno-unused-but-set-variable -MMD -MP -c -o $@ $<
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -Wno-unused-function -Wno-shadow -Wno-sign-compare -Wno-unused-but-set-variable -MMD -MP -c -o $@ $<
 $(BUILD)/dsl/grammar/flow.tab.c: dsl/grammar/flow.y
 	@mkdir -p $(@D)
-	bison -Wall -Werror --header=$(@:.c=.h) -o $@ $<
+	$(call say,bison $<)
+	$(Q)bison -Wall -Werror --header=$(@:.c=.h) -o $@ $<
 $(BUILD)/dsl/grammar/flow.lex.c: dsl/grammar/flow.l $(BUILD)/dsl/grammar/flow.tab.c
-	flex -o $@ $<
+	$(call say,flex $<)
+	$(Q)flex -o $@ $<
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libflow.a
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a -lcmocka $(LIBS)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a -lcmocka $(LIBS)
 
 .PHONY: unit
 unit: $(TESTS)
