@@ -12,9 +12,10 @@ enum { STACK_VALUES_MIN = 64, STACK_FRAMES_MIN = 8, ROWS_MIN = 4 };
 
 static size_t stack_charge(size_t values, size_t frames) { return values * sizeof(Value) + frames * sizeof(Frame); }
 
-void fiber_stack_set(Fiber *fiber, size_t values, size_t frames)
+/* frame_end stops plain calls at the depth limit as well as at the end of the room, so they look at one thing. */
+void fiber_stack_set(const VmRun *run, Fiber *fiber, size_t values, size_t frames)
 {
-    size_t values_now = (size_t)(fiber->stack_end - fiber->stack), frames_now = (size_t)(fiber->frame_end - fiber->frames);
+    size_t values_now = (size_t)(fiber->stack_end - fiber->stack), frames_now = fiber->frame_cap;
     size_t values_new = room_of(values, STACK_VALUES_MIN), frames_new = room_of(frames, STACK_FRAMES_MIN);
     if (values_new > values_now) {
         heap_charge(stack_charge(values_new - values_now, 0));
@@ -25,7 +26,8 @@ void fiber_stack_set(Fiber *fiber, size_t values, size_t frames)
         size_t top = fiber->frame ? frame_index(fiber, fiber->frame) : 0;
         heap_charge(stack_charge(0, frames_new - frames_now));
         fiber->frames = mem_realloc(fiber->frames, frames_new * sizeof(Frame));
-        fiber->frame_end = fiber->frames + frames_new;
+        fiber->frame_cap = (uint32_t)frames_new;
+        fiber->frame_end = fiber->frames + (frames_new < run->limits.depth ? frames_new : run->limits.depth);
         if (fiber->frame) fiber->frame = fiber->frames + top;
     }
 }
@@ -35,7 +37,7 @@ bool fiber_room(VmRun *run, Fiber *fiber, const LiveFunc *callee)
     size_t depth = fiber->frame ? frame_index(fiber, fiber->frame) + 1 : 0;
     size_t used = fiber->frame ? fiber->frame->base + fiber->frame->func->reg_count : 0;
     if (depth >= run->limits.depth) return vm_fail_limit(run, "VM_DEPTH_LIMIT");
-    fiber_stack_set(fiber, used + callee->reg_count, depth + 1);
+    fiber_stack_set(run, fiber, used + callee->reg_count, depth + 1);
     return run->heap.over ? vm_memory_over(run) : true;
 }
 
@@ -262,7 +264,7 @@ void fiber_free(VmRun *run, Fiber *fiber)
     comps_free(run, &fiber->comps);
     value_release(fiber->raising);
     value_release(fiber->cancel_reason);
-    heap_discharge(stack_charge((size_t)(fiber->stack_end - fiber->stack), (size_t)(fiber->frame_end - fiber->frames)) + sizeof *fiber);
+    heap_discharge(stack_charge((size_t)(fiber->stack_end - fiber->stack), fiber->frame_cap) + sizeof *fiber);
     uint32_t at = fiber_place(run, fiber->id);
     memmove(&run->fibers[at], &run->fibers[at + 1], (run->fiber_count - at - 1) * sizeof *run->fibers);
     run->fiber_count--;

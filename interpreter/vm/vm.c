@@ -59,7 +59,7 @@ VmRun *vm_new(Image *image, uint16_t func, const Value *args, const VmInfo *info
     run->main = fiber_new(run);
     if (main->param_count) memcpy(own, args, main->param_count * sizeof(Value));
     args_adopt(run, main, own);
-    fiber_stack_set(run->main, main->reg_count, 1);
+    fiber_stack_set(run, run->main, main->reg_count, 1);
     frame_push(run, run->main, main, own, 0);
     for (uint16_t k = 0; k < main->counted_params; k++) value_release(own[main->counted[k]]);
     if (run->raised.o) {                                 /* an argument over a limit fails the run where it would begin */

@@ -80,7 +80,7 @@ struct Fiber {
     Saga *sagas; uint32_t saga_count, saga_cap;
     Comps comps;
     uint64_t request;
-    uint32_t span;
+    uint32_t frame_cap, span;
     Value raising, cancel_reason;
     Group *group; uint32_t slot;         /* NULL: the main fiber */
     Fiber *next_ready;
@@ -156,7 +156,7 @@ Fiber *fiber_new(VmRun *run);            /* registered, without frames */
 void   fiber_free(VmRun *run, Fiber *fiber);
 Fiber *fiber_find(const VmRun *run, uint32_t id);
 bool   fiber_room(VmRun *run, Fiber *fiber, const LiveFunc *callee);           /* for one more call; false: raised */
-void   fiber_stack_set(Fiber *fiber, size_t values, size_t frames);            /* at least that; charged */
+void   fiber_stack_set(const VmRun *run, Fiber *fiber, size_t values, size_t frames);            /* at least that; charged */
 void   frame_push(VmRun *run, Fiber *fiber, const LiveFunc *callee, const Value *args, uint16_t result);     /* room must be there; copies arguments */
 Flow   vm_call(VmRun *run, Fiber *fiber, const LiveFunc *callee, const Value *args, uint16_t result);        /* with spans and interception */
 Flow   vm_return(VmRun *run, Fiber *fiber, Value value);                       /* takes value; leaves the innermost frame */
