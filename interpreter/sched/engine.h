@@ -20,6 +20,7 @@ typedef struct EngineOptions {
     const char *store_url;
     const char *worker;                          /* NULL: host-pid */
     bool virtual_time; int64_t virtual_start_us;
+    bool auto_advance;                           /* virtual time: engine_work jumps to the next timer when a run waits only for sleeps, scripted delays and deadlines, never past a question or await */
     EngineScript *script;                        /* NULL outside tests */
     int64_t lease_us;                            /* 0: 30 s */
     uint32_t snapshot_every;                     /* effects between snapshots, 0: 64 */
@@ -57,6 +58,11 @@ Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error 
 Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_json, Error *error);
 Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error);
 Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char out_run_id[64], Error *error);
+
+/* The newest event of that name is delivered once more: starts nothing that its first delivery started. */
+Err engine_redeliver(Engine *engine, Str tenant, Str event_name, Error *error);
+/* The run's row, texts in the arena; an unambiguous prefix of the id is enough. */
+Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error);
 
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);

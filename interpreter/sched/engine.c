@@ -1,0 +1,461 @@
+/* engine.c - the engine's life and its loops.
+ *
+ * One thread, one libevent loop. Live runs that can go on stand in the ready list; the pump steps them and flushes the store until nothing
+ * moves, so that all runs that commit at the same time share one commit. Everything else (HTTP, timers) comes from the loop between pumps.
+ *
+ * With virtual time nothing ever waits: time stands still while there is work, and moves, when it is told to, straight to what is due next. */
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/time.h"
+#include "interpreter/effect/ids.h"
+#include "interpreter/sched/engine_internal.h"
+
+static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (void)what, (void)arg; }      /* it only wakes the loop */
+
+int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : clock_now(); }
+Store *engine_store(Engine *engine) { return engine->store; }
+
+/* Virtual time jumps by months: leases that count in it would end under the feet of runs that are well. They are given back at open instead. */
+static int64_t lease_us(const Engine *engine) {
+    if (engine->options.virtual_time) return INT64_MAX / 4;
+    return engine->options.lease_us ? engine->options.lease_us : ENGINE_LEASE;
+}
+int64_t engine_lease_until(const Engine *engine) { return engine_now(engine) + lease_us(engine); }
+
+void engine_break(Engine *engine, Err err, const Error *error) {
+    if (engine->broken) return;
+    engine->broken = err;
+    if (error) engine->broken_error = *error;
+    engine->broken_error.code = err;
+}
+
+static Err broken(const Engine *engine, Error *error) {
+    if (engine->broken && error) *error = engine->broken_error;
+    return engine->broken;
+}
+
+/* ---- life --------------------------------------------------------------------------------------------------- */
+
+/* "host-pid": a later process on this host sees whether it still lives. */
+static void name_worker(Engine *engine) {
+    char host[64] = "";
+    if (gethostname(host, sizeof host - 1)) snprintf(host, sizeof host, "localhost");
+    if (engine->options.worker) snprintf(engine->worker, sizeof engine->worker, "%s", engine->options.worker);
+    else snprintf(engine->worker, sizeof engine->worker, "%s-%ld", host, (long)getpid());
+}
+
+/* A worker of this host whose process is gone needs no lease any more. Where pids lie (other pid namespaces), the epoch still fences. */
+static bool is_gone(const Engine *engine, Str worker) {
+    if (engine->options.virtual_time) return true;       /* nobody else works on a store of virtual time */
+    const char *dash = memrchr(worker.ptr, '-', worker.len);
+    char host[64] = "";
+    if (!dash || gethostname(host, sizeof host - 1)) return false;
+    if ((size_t)(dash - worker.ptr) != strlen(host) || memcmp(worker.ptr, host, strlen(host)) != 0) return false;
+    long pid = strtol(dash + 1, NULL, 10);
+    return pid > 0 && pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+}
+
+static Err take_over(Engine *engine, Error *error) {
+    StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    int index = store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = RUN_RUNNING });
+    Err err = engine_sync(engine, batch, error);
+    uint32_t count = 0;
+    const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
+    for (uint32_t i = 0; i < count && !err; i++) {
+        if (!is_gone(engine, rows[i].worker)) continue;
+        StoreBatch *release = store_batch(engine->store, rows[i].tenant, rows[i].run_id, rows[i].epoch);
+        store_release(release, RUN_READY);
+        err = engine_sync(engine, release, error);
+        store_batch_free(release);
+        if (err == ERR_FENCED) err = ERR_OK;             /* somebody else took it first */
+    }
+    store_batch_free(batch);
+    return err;
+}
+
+Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
+    Engine *engine = mem_alloc(sizeof *engine);
+    engine->options = *options;
+    engine->virtual_now = options->virtual_start_us;
+    engine->park_arena = arena_new();
+    engine->outbox_dirty = true;
+    name_worker(engine);
+    engine->loop = event_base_new();
+    engine->timer = event_new(engine->loop, -1, 0, on_timer, engine);
+    engine->http = http_client_new(engine->loop);
+    engine->credentials = credentials_new();
+    StoreOptions store_options = { .loop = engine->loop };
+    Err err = store_open(options->store_url, &store_options, &engine->store, error);
+    if (!err) {
+        store_snapshot_key(engine->store, &engine->key.id, engine->key.bytes);
+        err = take_over(engine, error);
+    }
+    if (err) { engine_close(engine); return err; }
+    *out = engine;
+    return ERR_OK;
+}
+
+void engine_close(Engine *engine) {
+    if (!engine) return;
+    MAP_EACH(&engine->live, entry) live_drop(entry->value);
+    if (engine->store) engine_pump(engine);              /* callbacks that are due, and then the runs themselves */
+    store_close(engine->store);
+    while (engine->ready_first) {
+        LiveRun *run = engine->ready_first;
+        engine->ready_first = run->ready_next;
+        live_step(run);
+    }
+    http_client_free(engine->http);
+    credentials_free(engine->credentials);
+    MAP_EACH(&engine->images, entry) {
+        free((char *)entry->key.ptr);
+        image_free(entry->value);
+    }
+    map_free(&engine->images);
+    map_free(&engine->live);
+    arena_free(engine->park_arena);
+    event_free(engine->timer);
+    event_base_free(engine->loop);
+    free(engine);
+}
+
+/* ---- modules ------------------------------------------------------------------------------------------------- */
+
+Image *engine_image_cached(Engine *engine, Str hash_hex) { return map_find(&engine->images, hash_hex); }
+
+Err engine_image_keep(Engine *engine, Str hash_hex, Str bytes, Image **out, Error *error) {
+    char hash[SHA256_HEX + 1];
+    Err err = image_decode(bytes, out, error);
+    if (err) return err;
+    hex_encode((*out)->hash.bytes, SHA256_BYTES, hash);
+    if (!str_eq(str_of(hash), hash_hex)) {
+        image_free(*out);
+        return err_set(error, ERR_CORRUPT, "module %.*s holds other bytes than its name says", STR_ARG(hash_hex));
+    }
+    char *key = mem_strdup(hash);
+    map_put(&engine->images, str_of(key), *out);
+    return ERR_OK;
+}
+
+Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error) {
+    if ((*out = engine_image_cached(engine, hash_hex))) return ERR_OK;
+    StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    int index = store_get_module(batch, hash_hex);
+    Err err = engine_sync(engine, batch, error);
+    bool found = false;
+    Str bytes = err ? (Str){ 0 } : store_bytes(batch, index, NULL, &found);
+    if (!err && !found) err = err_set(error, ERR_NOT_FOUND, "no module %.*s: it was not deployed", STR_ARG(hash_hex));
+    if (!err) err = engine_image_keep(engine, hash_hex, bytes, out, error);
+    store_batch_free(batch);
+    return err;
+}
+
+/* ---- live runs --------------------------------------------------------------------------------------------------- */
+
+LiveRun *engine_live_find(Engine *engine, Str tenant, Str run_id) {
+    Buf key = { 0 };
+    buf_put_str(&key, tenant);
+    buf_put_char(&key, 0);
+    buf_put_str(&key, run_id);
+    LiveRun *run = map_find(&engine->live, buf_str(&key));
+    buf_free(&key);
+    return run;
+}
+
+void engine_ready(LiveRun *run) {
+    if (run->ready) return;
+    run->ready = true;
+    run->ready_next = NULL;
+    if (run->engine->ready_last) run->engine->ready_last->ready_next = run; else run->engine->ready_first = run;
+    run->engine->ready_last = run;
+}
+
+void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jump_us) {
+    if (!asks && jump_us == TIME_NEVER) return;
+    if (!engine->options.virtual_time && !engine->options.on_question) return;
+    ParkNote *note = ARENA_NEW(engine->park_arena, ParkNote);
+    *note = (ParkNote){ engine->parks, arena_str(engine->park_arena, run->row.tenant), arena_str(engine->park_arena, run->row.run_id), asks, jump_us };
+    engine->parks = note;
+}
+
+static bool pump_once(Engine *engine) {
+    bool moved = false;
+    LiveRun *last = engine->ready_last;                  /* those that become ready meanwhile have their turn after the flush */
+    while (engine->ready_first) {
+        LiveRun *run = engine->ready_first;
+        engine->ready_first = run->ready_next;
+        if (!engine->ready_first) engine->ready_last = NULL;
+        run->ready = false;
+        moved = true;
+        bool at_end = run == last;
+        if (engine->broken && !run->dead) live_drop(run);                /* stands in the list again, to be freed */
+        else live_step(run);
+        if (at_end) break;
+    }
+    if (!engine->broken) events_dispatch(engine);
+    store_flush(engine->store);
+    return moved || engine->ready_first;
+}
+
+void engine_pump(Engine *engine) {
+    while (pump_once(engine) || engine->dispatching) continue;
+}
+
+Err engine_sync(Engine *engine, StoreBatch *batch, Error *error) {
+    while (engine->open_txns && !engine->broken) pump_once(engine);      /* a batch waits for the end of an open transaction */
+    return store_run_batch(batch, error);
+}
+
+static void wake_due(Engine *engine) {
+    int64_t now = engine_now(engine);
+    MAP_EACH(&engine->live, entry) {
+        LiveRun *run = entry->value;
+        if (run->wake_us <= now) engine_ready(run);
+    }
+}
+
+static int64_t earliest_wake(const Engine *engine) {
+    int64_t wake = TIME_NEVER;
+    MAP_EACH(&engine->live, entry) {
+        const LiveRun *run = entry->value;
+        if (run->wake_us < wake) wake = run->wake_us;
+    }
+    return wake;
+}
+
+/* ---- work ----------------------------------------------------------------------------------------------------------- */
+
+static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
+    *claimed = 0;
+    uint32_t live = engine->live.count;
+    if (live >= ENGINE_LIVE_MAX) return ERR_OK;
+    uint32_t room = ENGINE_LIVE_MAX - live;
+    StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
+    int index = store_claim(batch, str_of(engine->worker), engine_now(engine), lease_us(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
+    Err err = engine_sync(engine, batch, error);
+    const RunRow *rows = err ? NULL : store_runs(batch, index, claimed);
+    for (uint32_t i = 0; i < *claimed; i++) live_open(engine, &rows[i]);
+    store_batch_free(batch);
+    return err;
+}
+
+/* Waits for the loop: HTTP, or the earliest thing a live run waits for. */
+static void wait_for_loop(Engine *engine, int64_t at_most_us) {
+    int64_t wait = earliest_wake(engine);
+    if (wait != TIME_NEVER) wait -= engine_now(engine);
+    if (wait > at_most_us) wait = at_most_us;
+    if (wait < 0) wait = 0;
+    struct timeval timeout = { wait / 1000000, wait % 1000000 };
+    event_add(engine->timer, &timeout);
+    event_base_loop(engine->loop, EVLOOP_ONCE);
+    event_del(engine->timer);
+}
+
+static bool is_live(Engine *engine, Str tenant, Str run_id) { return run_id.len ? engine_live_find(engine, tenant, run_id) != NULL : engine->live.count > 0; }
+
+/* HTTP under way: real time passes even when time is virtual. */
+static bool waits_for_network(const Engine *engine) {
+    MAP_EACH(&engine->live, entry) {
+        const LiveRun *run = entry->value;
+        for (uint32_t i = 0; i < run->act_count; i++)
+            if (run->acts[i]->http) return true;
+    }
+    return false;
+}
+
+/* How far automatic time may go: to a scripted answer that is under way or a deadline over it, to the end of a sleep; never past a question. */
+static int64_t jump_target(Engine *engine) {
+    int64_t target = TIME_NEVER;
+    for (ParkNote *note = engine->parks; note; note = note->next)
+        if (note->jump_us < target) target = note->jump_us;
+    int64_t wake = earliest_wake(engine);
+    return wake < target ? wake : target;
+}
+
+static void forget_jumps(Engine *engine) {
+    for (ParkNote *note = engine->parks; note; note = note->next)
+        if (note->jump_us <= engine->virtual_now) note->jump_us = TIME_NEVER;
+    for (ParkNote *note = engine->parks; note; note = note->next)
+        if (note->asks || note->jump_us != TIME_NEVER) return;
+    engine->parks = NULL;
+    arena_reset(engine->park_arena);
+}
+
+static bool jump(Engine *engine) {
+    if (!engine->options.virtual_time || !engine->options.auto_advance) return false;
+    int64_t target = jump_target(engine);
+    if (target == TIME_NEVER) return false;
+    if (target > engine->virtual_now) engine->virtual_now = target;
+    forget_jumps(engine);
+    return true;
+}
+
+static void drain(Engine *engine) {
+    wake_due(engine);
+    engine_pump(engine);
+    event_base_loop(engine->loop, EVLOOP_NONBLOCK);
+    engine_pump(engine);
+}
+
+/* One round of everything that can be done now. *more: look again. */
+static Err work_round(Engine *engine, Str tenant, Str run_id, bool *more, Error *error) {
+    uint64_t before = engine->progress;
+    uint32_t claimed;
+    bool answered = false;
+    *more = false;
+    drain(engine);
+    if (engine->broken) return broken(engine, error);
+    Err err = claim(engine, tenant, run_id, &claimed, error);
+    if (err) return err;
+    if (claimed) { *more = true; return ERR_OK; }
+    if ((err = mail_offer_answers(engine, &answered, error))) return err;
+    if (answered || engine->ready_first || engine->progress != before) *more = true;
+    return ERR_OK;
+}
+
+/* How far automatic time may go for a parked run: when it only sleeps, to the first end of a sleep. One that waits for nothing in particular
+   (the next attempt of a handler) has a timer only. */
+static int64_t jump_of(Str waits_json, int64_t next_due_us, bool *asks) {
+    Arena *arena = arena_new();
+    Json *waits = NULL;
+    int64_t jump_us = TIME_NEVER, due;
+    bool sleeps_only = true;
+    if (json_parse(arena, waits_json, INPUT_JSON_MAX, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
+        if (waits->count == 0) jump_us = next_due_us;
+        for (size_t i = 0; i < waits->count; i++) {
+            *asks |= str_is(json_get_text(waits->items[i], "kind"), "ask");
+            sleeps_only &= str_is(json_get_text(waits->items[i], "kind"), "sleep_until");
+            if (timestamp_parse(json_get_text(waits->items[i], "due"), &due) == ERR_OK && due < jump_us) jump_us = due;
+        }
+    }
+    arena_free(arena);
+    return sleeps_only ? jump_us : TIME_NEVER;
+}
+
+/* Runs that parked under another engine: this one can answer their questions and wake them too. */
+static void note_parked(Engine *engine, Str tenant, Str run_id) {
+    const EngineOptions *options = &engine->options;
+    if (!options->script && !options->on_question && !options->auto_advance) return;
+    StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
+    int index = run_id.len ? store_get_run(batch, run_id) : store_list_runs(batch, &(RunFilter){ .any_tenant = tenant.len == 0, .status = RUN_PARKED, .limit = 1000 });
+    int due = store_next_due(batch);
+    Err err = engine_sync(engine, batch, NULL);
+    uint32_t count = 0;
+    const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (rows[i].status != RUN_PARKED) continue;
+        bool asks = false;
+        int64_t jump_us = jump_of(rows[i].waits_json, store_time(batch, due), &asks);
+        LiveRun shown = { .row = rows[i] };
+        engine_note_park(engine, &shown, asks, jump_us);
+    }
+    store_batch_free(batch);
+}
+
+Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error) {
+    bool more;
+    engine->outbox_dirty = true;                         /* others emit and redeliver too */
+    note_parked(engine, tenant, run_id);
+    for (;;) {
+        Err err = work_round(engine, tenant, run_id, &more, error);
+        if (err) return err;
+        if (more) continue;
+        bool live = is_live(engine, tenant, run_id);
+        if (live && (!engine->options.virtual_time || waits_for_network(engine))) { wait_for_loop(engine, ENGINE_POLL); continue; }
+        if (!jump(engine)) return ERR_OK;
+    }
+}
+
+static void renew_leases(Engine *engine, int64_t *next_us) {
+    int64_t now = engine_now(engine);
+    if (now < *next_us) return;
+    *next_us = now + lease_us(engine) / 3;
+    MAP_EACH(&engine->live, entry) {
+        LiveRun *run = entry->value;
+        if (run->dead || run->busy) continue;            /* a busy one is about to commit; its lease lasts two thirds longer */
+        live_renew(run, engine_lease_until(engine));
+    }
+}
+
+/* Other processes put mail into the boxes of our runs. */
+static void poll_mail(Engine *engine) {
+    MAP_EACH(&engine->live, entry) {
+        LiveRun *run = entry->value;
+        if (run->loaded && !run->busy) run->mail_wanted = true, engine_ready(run);
+    }
+}
+
+Err engine_serve(Engine *engine, Error *error) {
+    bool more;
+    int64_t renew_us = 0, poll_us = 0;
+    engine->stopping = false;
+    while (!engine->stopping) {
+        int64_t now = engine_now(engine);
+        Err err = work_round(engine, (Str){ "", 0 }, (Str){ "", 0 }, &more, error);
+        if (err) return err;
+        renew_leases(engine, &renew_us);
+        if (now >= poll_us) {
+            poll_us = now + 5 * ENGINE_POLL;
+            engine->outbox_dirty = true;
+            poll_mail(engine);
+        }
+        if (!more) wait_for_loop(engine, ENGINE_POLL);
+    }
+    return ERR_OK;
+}
+
+void engine_stop(Engine *engine) { engine->stopping = true; }      /* may come from a signal: the loop looks at it at every poll */
+
+/* ---- virtual time ------------------------------------------------------------------------------------------------------ */
+
+static Err next_due(Engine *engine, int64_t *due, Error *error) {
+    StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    int index = store_next_due(batch);
+    Err err = engine_sync(engine, batch, error);
+    *due = err ? TIME_NEVER : store_time(batch, index);
+    store_batch_free(batch);
+    int64_t wake = earliest_wake(engine);
+    if (wake < *due) *due = wake;
+    return err;
+}
+
+static Err work_until_quiet(Engine *engine, Error *error) {
+    bool more;
+    do {
+        Err err = work_round(engine, (Str){ "", 0 }, (Str){ "", 0 }, &more, error);
+        if (err) return err;
+    } while (more);
+    return ERR_OK;
+}
+
+Err engine_advance(Engine *engine, int64_t us, Error *error) {
+    if (!engine->options.virtual_time) return err_set(error, ERR_UNSUPPORTED, "time is not virtual here");
+    int64_t target = engine->virtual_now + us, due;
+    for (;;) {
+        uint64_t before = engine->progress;
+        Err err = work_until_quiet(engine, error);
+        if (!err) err = next_due(engine, &due, error);
+        if (err) return err;
+        bool stands = due <= engine->virtual_now && engine->progress == before;      /* due, but nobody can be woken by it */
+        if (due > target || stands) break;
+        if (due > engine->virtual_now) engine->virtual_now = due;
+        forget_jumps(engine);
+    }
+    engine->virtual_now = target;
+    forget_jumps(engine);
+    return work_until_quiet(engine, error);
+}
+
+void engine_stats(const Engine *engine, uint32_t *live_runs, size_t *live_bytes) {
+    *live_runs = 0, *live_bytes = 0;
+    MAP_EACH(&engine->live, entry) {
+        const LiveRun *run = entry->value;
+        ++*live_runs;
+        *live_bytes += sizeof *run + arena_size(run->arena) + arena_size(run->row_arena) + (run->vm ? vm_heap(run->vm)->live_bytes : 0);
+    }
+}

@@ -1,0 +1,193 @@
+/* engine_internal.h - what the files of the engine share. The protocol is docs/durability.md; each file says which part of it it keeps.
+ *
+ *   engine.c   open, close, the loops, virtual time          live.c     one live run: load, replay, turn by turn
+ *   start.c    deploy, start, fixtures, keys and rates       perform.c  requests by effect class
+ *   record.c   journal rows: made, buffered, for people      commit.c   what becomes durable together; park, end
+ *   mail.c     answers, signals, cancellation, fork          events.c   outbox to handlers and waiting runs
+ *
+ * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
+ * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.
+ */
+#ifndef SCHED_ENGINE_INTERNAL_H
+#define SCHED_ENGINE_INTERNAL_H
+#include "base/json.h"
+#include "base/map.h"
+#include "interpreter/effect/credential.h"
+#include "interpreter/net/http_client.h"
+#include "interpreter/sched/engine.h"
+#include "interpreter/vm/snapshot.h"
+
+struct event_base;
+struct event;
+
+enum {
+    ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 64, ENGINE_LIVE_MAX = 1000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
+    EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
+    INPUT_JSON_MAX = 1 << 20, RATE_SCAN_MAX = 10000
+};
+#define ENGINE_LEASE        (30 * INT64_C(1000000))
+#define ENGINE_SHORT_SLEEP  INT64_C(50000)               /* a run that sleeps no longer stays in memory */
+#define ENGINE_POLL         INT64_C(100000)              /* how often a worker looks for runs and mail of other processes */
+#define HANDLER_BACKOFF     INT64_C(1000000)             /* doubled each time */
+#define TIME_NEVER          INT64_MAX
+
+typedef struct LiveRun LiveRun;
+
+/* A request that is not a note, from its asking to its delivery. */
+typedef enum { ACT_QUEUED, ACT_INTENDED, ACT_STARTED, ACT_PARKED, ACT_ANSWERED } ActState;
+typedef struct Act {
+    LiveRun *run;
+    uint64_t id;
+    uint32_t fiber;
+    const ImageEffect *effect;
+    ActState state;
+    bool pending;                                        /* the VM still waits for it; refreshed after each turn */
+    bool scripted;                                       /* a local tool that the script stands in for */
+    bool in_doubt;                                       /* an intent without a result was found in the journal */
+    bool intent;                                         /* its intent row is in the journal */
+    bool waits_durably;                                  /* AWAIT_EVENT: its wait row is in the store; ASK: it stands in the run's waits */
+    int64_t started_us, due_us;                          /* due: SLEEP_UNTIL, scripted delay; else TIME_NEVER */
+    HttpCall *http;
+    bool ok, answer_counted; Value answer;               /* ACT_ANSWERED */
+} Act;
+
+typedef struct Mail { struct Mail *next; MailRow row; } Mail;                      /* copied into the run's arena; in the order of arrival */
+
+struct LiveRun {
+    Engine *engine;
+    LiveRun *ready_next;
+    bool ready, busy, dead, loaded, needs_run;
+    VmStatus status;                                     /* of the last vm_run */
+    uint32_t callbacks;                                  /* store callbacks still to come; a dead run is freed at the last */
+    Arena *arena;                                        /* the row's texts, mail: as long as the live run */
+    char *key;                                           /* tenant, NUL, run id: in engine->live */
+    size_t key_len;
+    RunRow row;
+    Image *image;
+    VmRun *vm;
+    Act **acts; uint32_t act_count, act_cap;             /* ascending id */
+    Arena *row_arena;
+    JournalRow *rows; uint32_t row_count, row_cap;       /* not durable yet */
+    uint64_t seq;                                        /* newest given out */
+    uint64_t snapshot_at;                                /* seq of the newest snapshot */
+    uint64_t *timers; uint32_t timer_count, timer_cap;   /* requests with a timer row in the store (0: a deadline) */
+    uint64_t *old_waits; uint32_t old_wait_count, old_wait_cap;      /* wait rows whose request is gone */
+    StoreTxn *txn; uint32_t txn_fiber;
+    Mail *mail;
+    bool mail_wanted;                                    /* read the mailbox before the next decision */
+    bool cancelled;                                      /* a cancellation was delivered */
+    bool resumed;                                        /* the next delivery is the first after a park: a row says so */
+    bool parked_before;                                  /* the journal ends with a park */
+    int64_t wake_us;                                     /* earliest thing it waits for in memory */
+    bool waits_stale;                                    /* waits_json in the store names a question that is answered */
+    bool undelivered;                                    /* the newest row waits for its commit before the VM gets it */
+    uint32_t scope;                                      /* whose deadline is being made durable */
+    Str cancel_reason;
+    uint64_t current;                                    /* request whose store operation is under way */
+    Value current_value; bool current_ok, current_counted, may_fail;
+    int current_result;                                  /* index of its query's rows in the batch */
+};
+
+/* A run that parked while this engine watched: whom to ask, how far time may jump. */
+typedef struct ParkNote { struct ParkNote *next; Str tenant, run_id; bool asks; int64_t jump_us; } ParkNote;
+
+struct Engine {
+    EngineOptions options;
+    char worker[128];
+    struct event_base *loop;
+    struct event *timer;
+    Store *store;
+    SnapshotKey key;
+    HttpClient *http;
+    Credentials *credentials;
+    int64_t virtual_now;
+    Map live;
+    LiveRun *ready_first, *ready_last;
+    uint32_t open_txns;
+    Map images;                                          /* hash hex -> Image */
+    ParkNote *parks; Arena *park_arena;
+    bool outbox_dirty, dispatching, stopping;
+    Err broken; Error broken_error;                      /* the store is gone: nothing more is done */
+    uint64_t progress;                                   /* counts deliveries, ends, parks, dispatches */
+};
+
+/* engine.c */
+void engine_break(Engine *engine, Err err, const Error *error);
+void engine_ready(LiveRun *run);
+void engine_pump(Engine *engine);                        /* everything that can be done without waiting */
+Err  engine_sync(Engine *engine, StoreBatch *batch, Error *error);          /* one batch now, outside of all steps; the caller frees it */
+int64_t engine_lease_until(const Engine *engine);
+Image *engine_image_cached(Engine *engine, Str hash_hex);
+Err  engine_image_keep(Engine *engine, Str hash_hex, Str bytes, Image **out, Error *error);
+LiveRun *engine_live_find(Engine *engine, Str tenant, Str run_id);
+void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jump_us);
+
+/* live.c */
+void live_open(Engine *engine, const RunRow *row);       /* claimed just now */
+void live_step(LiveRun *run);
+void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */
+void live_renew(LiveRun *run, int64_t until_us);
+bool live_failed(LiveRun *run, Err err, const Error *error);           /* a store operation failed: drop or break; false when err is ERR_OK */
+Act *live_act(LiveRun *run, uint64_t id);
+bool live_request(LiveRun *run, uint64_t id, VmRequest *out);          /* arguments of a pending request; borrowed until the next vm_* call */
+void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value);    /* takes value */
+void live_callback_done(LiveRun *run);                   /* every store callback ends with it */
+uint16_t live_result_type(const Image *image, const ImageEffect *effect);
+Str  live_tool_name(const Image *image, uint16_t tool, Arena *arena);  /* "travel.book_flight" */
+Value live_error_of(LiveRun *run, Err err, const char *text);          /* what a program is told of it */
+Value live_error(LiveRun *run, ErrorKind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* perform.c */
+void perform_answer(Act *act, bool ok, Value value);     /* what came from outside; takes value */
+void perform_raise(LiveRun *run, uint64_t id, Value error);            /* buffered row, then delivery; takes error */
+void perform(LiveRun *run, Act *act);
+void perform_cancel(Act *act);                           /* nobody waits for it any more */
+bool perform_own(Engine *engine, const Image *image, const VmRequest *request, Str run_id, Value *out);       /* false: not one that can be answered at once */
+
+/* record.c */
+JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */
+JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value);
+void record_resumed(LiveRun *run);                       /* before the first delivery after a park */
+void record_take_back(LiveRun *run);                     /* the newest row, which did not become durable */
+void record_durable(LiveRun *run);                       /* the buffer is in the store */
+Str  record_encoded(LiveRun *run, uint16_t type, Value value);
+void record_waits(LiveRun *run, Buf *out);               /* waits_json */
+Str  record_bounded(Arena *arena, Buf *json);
+
+/* commit.c */
+StoreBatch *commit_batch(LiveRun *run);                  /* fenced, with the buffered rows and changed waits in it */
+typedef void (*CommitNext)(LiveRun *run, const StoreResult *result);
+/* Submits and sets busy; `next` runs when it is durable, or with an error that is not the store's own. */
+void commit_submit(LiveRun *run, StoreBatch *batch, CommitNext next);
+void commit_read(LiveRun *run, StoreBatch *batch, CommitNext next);    /* reads only: the buffer stays */
+void commit_in_txn(LiveRun *run, StoreBatch *batch, CommitNext next);
+void commit_last(LiveRun *run, StoreBatch *batch, CommitNext next);    /* ends the open transaction */
+void commit_flush(LiveRun *run);                         /* just the buffer */
+/* Records the result and returns the batch that makes it durable, to add to; then it is delivered. Takes value. NULL: nobody waits for it any more. */
+StoreBatch *commit_result(LiveRun *run, uint64_t id, bool ok, Value value);
+void commit_result_submit(LiveRun *run, StoreBatch *batch, bool may_fail /* as the program's error, not the store's */);
+bool commit_waits_changed(const LiveRun *run);
+bool commit_state_changed(LiveRun *run);                 /* waits, or timers that are over */
+void commit_park(LiveRun *run);
+void commit_end(LiveRun *run, VmStatus status);
+void commit_fail(LiveRun *run, const Error *error);      /* it cannot go on: a corrupt journal, snapshot, module */
+
+/* start.c */
+Err  start_encode_input(const Image *image, uint16_t func, const Value *args, Buf *out);
+Err  start_decode_input(const Image *image, uint16_t func, Str input, Value *args, uint16_t *count, Error *error);
+void start_release_args(const Image *image, uint16_t func, Value *args, uint16_t count);
+Err  start_fill_row(Engine *engine, Image *image, uint16_t flow, const Value *args, Arena *arena, RunRow *row, Error *error);
+/* A pure function to its end, own values answered: key, where, init functions. A new reference. */
+Err  start_call(Engine *engine, Image *image, uint16_t func, const Value *args, const RunRow *who, Value *out, Error *error);
+
+/* mail.c */
+void mail_take_in(LiveRun *run, const MailRow *rows, uint32_t count);
+bool mail_step(LiveRun *run, bool cancel_only);          /* delivers one; true when it did (or began to) */
+void mail_drop_stale(LiveRun *run, StoreBatch *batch);
+Err  mail_offer_answers(Engine *engine, bool *answered, Error *error);   /* hooks and scripts answer questions of runs that parked */
+Err  mail_value(const Image *image, uint16_t type, Str json, Value *out, Error *error);
+
+/* events.c */
+void events_dispatch(Engine *engine);                    /* starts one round unless one is under way */
+void events_retry_handler(LiveRun *run, StoreBatch *batch, Str error_json);
+#endif

@@ -1,0 +1,394 @@
+/* mail.c - what reaches a run from outside: answers, signals, events it awaits, cancellation.
+ *
+ * A mail is durable in the store before anybody hears that it was accepted; it is taken out in the same commit that holds the row of its
+ * delivery. An event that comes for a wait that is over is dropped when the run parks; a signal stays until the run asks for it. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+#include "base/time.h"
+#include "interpreter/effect/ids.h"
+#include "interpreter/sched/engine_internal.h"
+#include "interpreter/sched/script_internal.h"
+
+Err mail_value(const Image *image, uint16_t type, Str json, Value *out, Error *error) {
+    Arena *arena = arena_new();
+    Json *parsed = NULL;
+    Err err = json_parse(arena, json, INPUT_JSON_MAX, &parsed, error);
+    if (!err) err = value_from_json(image, type, parsed, out, error);
+    arena_free(arena);
+    return err;
+}
+
+/* ---- the live run's side -------------------------------------------------------------------------------- */
+
+void mail_take_in(LiveRun *run, const MailRow *rows, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        Mail **tail = &run->mail;
+        bool known = false;
+        for (; *tail; tail = &(*tail)->next) known |= str_eq((*tail)->row.mail_id, rows[i].mail_id);
+        if (known) continue;
+        Mail *mail = ARENA_NEW(run->arena, Mail);
+        mail->row = rows[i];
+        mail->row.mail_id = arena_str(run->arena, rows[i].mail_id);
+        mail->row.name = arena_str(run->arena, rows[i].name);
+        mail->row.payload = arena_str(run->arena, rows[i].payload);
+        *tail = mail;
+    }
+}
+
+static void forget(LiveRun *run, const Mail *mail) {
+    for (Mail **at = &run->mail; *at; at = &(*at)->next)
+        if (*at == mail) { *at = mail->next; return; }
+}
+
+/* Which request this mail is for, and of what type its payload must be. */
+static Act *addressee(LiveRun *run, const MailRow *mail, uint16_t *type) {
+    for (uint32_t i = 0; i < run->act_count; i++) {
+        Act *act = run->acts[i];
+        uint16_t target = act->effect->target;
+        if (act->state != ACT_PARKED) continue;
+        *type = act->effect->result;
+        if (mail->kind == MAIL_ANSWER && act->effect->kind == EFFECT_ASK && act->id == mail->request) return act;
+        if (mail->kind == MAIL_EVENT && act->effect->kind == EFFECT_AWAIT_EVENT && str_eq(run->image->events[target].name, mail->name)) return act;
+        if (mail->kind == MAIL_SIGNAL && act->effect->kind == EFFECT_AWAIT_SIGNAL && str_eq(run->image->signals[target].name, mail->name)) return act;
+    }
+    return NULL;
+}
+
+static void cancel_durable(LiveRun *run, const StoreResult *result) {
+    if (live_failed(run, result->err, &result->error)) return;
+    vm_cancel(run->vm, run->cancel_reason);
+    run->cancelled = run->needs_run = true;
+    run->parked_before = false;
+    run->engine->progress++;
+    engine_ready(run);
+}
+
+static void cancel(LiveRun *run, Mail *mail) {
+    run->cancel_reason = mail->row.payload.len ? mail->row.payload : STR("cancelled from outside");
+    record_resumed(run);
+    record_row(run, JOURNAL_CANCEL, NULL)->payload = run->cancel_reason;
+    run->undelivered = true;
+    StoreBatch *batch = commit_batch(run);
+    store_take_mail(batch, mail->row.mail_id);
+    forget(run, mail);
+    commit_submit(run, batch, cancel_durable);
+}
+
+static bool deliver(LiveRun *run, Mail *mail) {
+    uint16_t type;
+    Value value;
+    Act *act = addressee(run, &mail->row, &type);
+    if (!act || mail_value(run->image, type, mail->row.payload, &value, NULL)) return false;
+    StoreBatch *batch = commit_result(run, act->id, true, value);
+    if (!batch) return false;
+    store_take_mail(batch, mail->row.mail_id);
+    forget(run, mail);
+    commit_result_submit(run, batch, false);
+    return true;
+}
+
+bool mail_step(LiveRun *run, bool cancel_only) {
+    for (Mail *mail = run->mail, *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->row.kind == MAIL_CANCEL) {
+            if (!run->cancelled) { cancel(run, mail); return true; }
+        } else if (!cancel_only && deliver(run, mail)) return true;
+    }
+    return false;
+}
+
+void mail_drop_stale(LiveRun *run, StoreBatch *batch) {
+    for (Mail *mail = run->mail, *next; mail; mail = next) {
+        next = mail->next;
+        if (mail->row.kind == MAIL_SIGNAL) continue;
+        store_take_mail(batch, mail->row.mail_id);
+        forget(run, mail);
+    }
+}
+
+/* ---- the other side: any process -------------------------------------------------------------------------- */
+
+static Err find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) {
+    StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
+    int index = store_get_run(batch, run_id);
+    Err err = engine_sync(engine, batch, error);
+    uint32_t count = 0;
+    const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
+    if (!err && count == 0) err = err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(run_id));
+    if (!err) {
+        *out = rows[0];
+        Str *texts[] = { &out->tenant, &out->run_id, &out->module_hash, &out->func_name, &out->user, &out->user_name, &out->correlation, &out->causation, &out->input, &out->input_json,
+                         &out->result_json, &out->waits_json, &out->concurrency_key, &out->limit_key, &out->worker };
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(arena, *texts[i]);
+    }
+    store_batch_free(batch);
+    return err;
+}
+
+Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) { return find_run(engine, tenant, run_id, arena, out, error); }
+
+static Err put_mail(Engine *engine, const MailRow *mail, Error *error) {
+    StoreBatch *batch = store_batch(engine->store, mail->tenant, mail->run_id, 0);
+    store_put_mail(batch, mail);
+    Err err = engine_sync(engine, batch, error);
+    store_batch_free(batch);
+    LiveRun *live = err ? NULL : engine_live_find(engine, mail->tenant, mail->run_id);
+    if (live) live->mail_wanted = true, engine_ready(live);
+    return err;
+}
+
+/* People write "yes" for true and 42 for "42"; scripts may too. */
+static const Json *coerced(const Image *image, uint16_t type_index, const Json *json, Arena *arena) {
+    static const char *const yes[] = { "yes", "y", "ja", "j", "true", "ok", "1" }, *const no[] = { "no", "n", "nein", "false", "0" };
+    const ImageType *type = &image->types[type_index];
+    Json *made = ARENA_NEW(arena, Json);
+    if (type->kind == KIND_OPT) return json->kind == JSON_NULL ? json : coerced(image, type->element, json, arena);
+    if (json->kind != JSON_STRING) {
+        if (type->kind != KIND_STRING || (json->kind != JSON_INT && json->kind != JSON_NUMBER && json->kind != JSON_BOOL)) return json;
+        *made = (Json){ .kind = JSON_STRING, .text = json->kind == JSON_BOOL ? (json->boolean ? STR("true") : STR("false")) : json->number_text };
+        return made;
+    }
+    Str text = json->text;
+    while (text.len && (text.ptr[0] == ' ' || text.ptr[0] == '\n')) text.ptr++, text.len--;
+    while (text.len && (text.ptr[text.len - 1] == ' ' || text.ptr[text.len - 1] == '\n')) text.len--;
+    if (type->kind == KIND_BOOL) {
+        for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+            if (text.len == strlen(yes[i]) && strncasecmp(text.ptr, yes[i], text.len) == 0) { *made = (Json){ .kind = JSON_BOOL, .boolean = true }; return made; }
+        for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+            if (text.len == strlen(no[i]) && strncasecmp(text.ptr, no[i], text.len) == 0) { *made = (Json){ .kind = JSON_BOOL }; return made; }
+    } else if (type->kind == KIND_INT || type->kind == KIND_DECIMAL || type->kind == KIND_FLOAT) {
+        Json *number = NULL;
+        if (json_parse(arena, text, 4096, &number, NULL) == ERR_OK) return number;
+    } else if (type->kind == KIND_ENUM) {
+        for (uint16_t i = 0; i < type->member_count; i++)
+            if (text.len == type->members[i].len && strncasecmp(text.ptr, type->members[i].ptr, text.len) == 0) { *made = (Json){ .kind = JSON_STRING, .text = type->members[i] }; return made; }
+    }
+    return json;
+}
+
+/* One of the choices, by its text or by its number from 1. */
+static Err pick_choice(const Json *choices, const Json *json, Arena *arena, const Json **out, Error *error) {
+    Buf names = { 0 };
+    Json *made = ARENA_NEW(arena, Json);
+    for (size_t i = 0; i < choices->count; i++) {
+        Str choice = choices->items[i]->text;
+        char number[24];
+        snprintf(number, sizeof number, "%zu", i + 1);
+        bool same = json->kind == JSON_STRING && json->text.len == choice.len && strncasecmp(json->text.ptr, choice.ptr, choice.len) == 0;
+        bool numbered = json->kind == JSON_STRING && str_is(json->text, number);
+        if (same || numbered) {
+            *made = (Json){ .kind = JSON_STRING, .text = choice };
+            *out = made;
+            buf_free(&names);
+            return ERR_OK;
+        }
+        buf_printf(&names, "%s`%.*s`", i ? ", " : "", STR_ARG(choice));
+    }
+    Err err = err_set(error, ERR_INVALID, "the answer is not one of the choices: %s", buf_cstr(&names));
+    buf_free(&names);
+    return err;
+}
+
+static const Json *find_question(const Json *waits, uint64_t request) {
+    for (size_t i = 0; waits && waits->kind == JSON_ARRAY && i < waits->count; i++) {
+        const Json *id = json_get(waits->items[i], "request");
+        if (str_is(json_get_text(waits->items[i], "kind"), "ask") && id && (request == 0 || (uint64_t)id->integer == request)) return waits->items[i];
+    }
+    return NULL;
+}
+
+static Err checked_answer(Engine *engine, const RunRow *run, const Json *question, Str value_json, Arena *arena, Str *out, Error *error) {
+    Image *image;
+    Json *json = NULL;
+    Value value;
+    const Json *type = json_get(question, "type_index"), *choices = json_get(question, "choices");
+    Err err = engine_image(engine, run->module_hash, &image, error);
+    if (err) return err;
+    if (!type || type->kind != JSON_INT || type->integer < 0 || type->integer >= image->type_count) return err_set(error, ERR_CORRUPT, "the run's question has no type");
+    if ((err = json_parse(arena, value_json, INPUT_JSON_MAX, &json, error))) return err;
+    uint16_t index = (uint16_t)type->integer;
+    const Json *given = coerced(image, index, json, arena);
+    if (choices && choices->kind == JSON_ARRAY && choices->count && image->types[index].kind == KIND_STRING && (err = pick_choice(choices, given, arena, &given, error))) return err;
+    if ((err = value_from_json(image, index, given, &value, error))) return err;
+    Buf text = { 0 };
+    value_to_json(image, index, value, &text);
+    *out = arena_str(arena, buf_str(&text));
+    buf_free(&text);
+    if (kind_is_counted(image->types[index].kind)) value_release(value);
+    return ERR_OK;
+}
+
+static Err answer_question(Engine *engine, const RunRow *run, const Json *question, Str value_json, Arena *arena, Error *error) {
+    Str payload;
+    Err err = checked_answer(engine, run, question, value_json, arena, &payload, error);
+    if (err) return err;
+    uint64_t request = (uint64_t)json_get(question, "request")->integer;
+    MailRow mail = { .tenant = run->tenant, .run_id = run->run_id, .mail_id = str_of(arena_printf(arena, "answer-%" PRIu64, request)), .kind = MAIL_ANSWER, .request = request, .payload = payload, .created_us = engine_now(engine) };
+    err = put_mail(engine, &mail, error);
+    return err == ERR_CONFLICT ? err_set(error, ERR_CONFLICT, "already answered") : err;
+}
+
+Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error *error) {
+    Arena *arena = arena_new();
+    RunRow run;
+    Json *waits = NULL;
+    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
+    if (!err && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
+    const Json *question = err ? NULL : find_question(waits, 0);
+    if (!err && !question) err = err_set(error, ERR_CONFLICT, run.status == RUN_PARKED ? "run `%.*s` asks nothing" : "run `%.*s` asks nothing now: already answered", STR_ARG(run.run_id));
+    if (!err) err = answer_question(engine, &run, question, value_json, arena, error);
+    arena_free(arena);
+    return err;
+}
+
+static Err check_signal(Engine *engine, const RunRow *run, Str name, Str payload_json, Error *error) {
+    Image *image;
+    Value value;
+    Err err = engine_image(engine, run->module_hash, &image, error);
+    if (err) return err;
+    for (uint16_t i = 0; i < image->signal_count; i++) {
+        if (!str_eq(image->signals[i].name, name)) continue;
+        err = mail_value(image, image->signals[i].type, payload_json, &value, error);
+        if (!err && kind_is_counted(image->types[image->signals[i].type].kind)) value_release(value);
+        return err;
+    }
+    return err_set(error, ERR_NOT_FOUND, "no signal `%.*s` in the module of run `%.*s`", STR_ARG(name), STR_ARG(run->run_id));
+}
+
+Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_json, Error *error) {
+    Arena *arena = arena_new();
+    RunRow run;
+    char id[37];
+    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
+    if (!err) err = check_signal(engine, &run, name, payload_json, error);
+    ids_uuid7(engine_now(engine), id);
+    if (!err) err = put_mail(engine, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = str_of(id), .kind = MAIL_SIGNAL, .name = name, .payload = payload_json, .created_us = engine_now(engine) }, error);
+    arena_free(arena);
+    return err;
+}
+
+Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error) {
+    Arena *arena = arena_new();
+    RunRow run;
+    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
+    if (!err) err = put_mail(engine, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = STR("cancel"), .kind = MAIL_CANCEL, .payload = STR("cancelled from outside"), .created_us = engine_now(engine) }, error);
+    if (err == ERR_CONFLICT && !run_status_ended(run.status)) err = ERR_OK;      /* asked for twice is asked for */
+    arena_free(arena);
+    return err;
+}
+
+/* ---- questions that this process can answer itself ---------------------------------------------------------- */
+
+static bool hook_answers(Engine *engine, const RunRow *run, const Json *question, Buf *out) {
+    const EngineOptions *options = &engine->options;
+    Str choices[64], given;
+    uint32_t count = 0;
+    if (options->script) {
+        Buf key = { 0 };
+        ids_request_key(run->run_id, (uint64_t)json_get(question, "request")->integer, &key);
+        bool found = script_answer(options->script, buf_str(&key), &given);
+        buf_free(&key);
+        if (found) buf_put_str(out, given);
+        return found;
+    }
+    if (!options->on_question) return false;
+    const Json *list = json_get(question, "choices");
+    for (size_t i = 0; list && i < list->count && count < 64; i++) choices[count++] = list->items[i]->text;
+    int64_t due = TIME_NEVER;
+    timestamp_parse(json_get_text(question, "due"), &due);
+    return options->on_question(run, json_get_text(question, "text"), choices, count, json_get_text(question, "type"), due, out, options->arg);
+}
+
+static Err offer(Engine *engine, Str tenant, Str run_id, bool *answered, Error *error) {
+    Arena *arena = arena_new();
+    RunRow run;
+    Json *waits = NULL;
+    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err && run.status == RUN_PARKED && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
+    for (size_t i = 0; !err && waits && i < waits->count; i++) {
+        if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
+        Buf text = { 0 };
+        if (hook_answers(engine, &run, waits->items[i], &text)) {
+            err = answer_question(engine, &run, waits->items[i], buf_str(&text), arena, error);
+            if (err == ERR_CONFLICT) err = ERR_OK;       /* somebody was quicker */
+            else *answered = true;
+        }
+        buf_free(&text);
+    }
+    arena_free(arena);
+    return err;
+}
+
+Err mail_offer_answers(Engine *engine, bool *answered, Error *error) {
+    Err err = ERR_OK;
+    for (ParkNote *note = engine->parks; note && !err; note = note->next) {
+        if (!note->asks) continue;
+        note->asks = false;
+        err = offer(engine, note->tenant, note->run_id, answered, error);
+    }
+    return err;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------------ */
+
+static bool is_answered(const JournalRow *rows, uint32_t count, uint64_t request) {
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].request == request && (rows[i].entry == JOURNAL_RESULT || rows[i].entry == JOURNAL_ERROR)) return true;
+    return false;
+}
+
+/* The journal alone rebuilds the state: a snapshot is bound to its run and stays behind. An intent whose result is cut off is the
+   other run's; the copy has begun nothing. */
+static Err copy_journal(Engine *engine, const RunRow *from, uint64_t at_seq, const RunRow *to, Error *error) {
+    StoreBatch *read = store_batch(engine->store, from->tenant, from->run_id, 0);
+    int index = store_get_journal(read, from->run_id, 0, UINT32_MAX);
+    Err err = engine_sync(engine, read, error);
+    uint32_t count = 0, kept = 0;
+    const JournalRow *rows = err ? NULL : store_journal(read, index, &count);
+    while (kept < count && rows[kept].seq <= at_seq) kept++;
+    if (!err && (at_seq == 0 || kept != at_seq)) err = err_set(error, ERR_NOT_FOUND, "run `%.*s` has no journal row %" PRIu64, STR_ARG(from->run_id), at_seq);
+    if (!err) {
+        StoreBatch *batch = store_batch(engine->store, to->tenant, to->run_id, 0);
+        RunRow row = *to;
+        uint64_t seq = 0;
+        store_put_run(batch, &row);
+        for (uint32_t i = 0; i < kept; i++) {
+            if (rows[i].entry == JOURNAL_INTENT && !is_answered(rows, kept, rows[i].request)) continue;
+            JournalRow copy = rows[i];
+            copy.seq = ++seq;
+            store_append_journal(batch, &copy);
+        }
+        err = engine_sync(engine, batch, error);
+        store_batch_free(batch);
+    }
+    store_batch_free(read);
+    return err;
+}
+
+Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char out_run_id[64], Error *error) {
+    Arena *arena = arena_new();
+    RunRow run;
+    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err) {
+        ids_new(STR("R"), out_run_id);
+        RunRow copy = run;
+        copy.run_id = str_of(out_run_id);
+        copy.status = RUN_READY;
+        copy.correlation = copy.run_id;
+        copy.causation = run.run_id;
+        copy.result_json = copy.waits_json = copy.worker = (Str){ "", 0 };
+        copy.epoch = copy.snapshot_seq = 0;
+        copy.last_seq = at_seq;
+        copy.lease_until_us = copy.started_us = copy.ended_us = 0;
+        copy.cancel_requested = false;
+        copy.created_us = copy.updated_us = engine_now(engine);
+        err = copy_journal(engine, &run, at_seq, &copy, error);
+    }
+    arena_free(arena);
+    return err;
+}

@@ -1,0 +1,188 @@
+/* record.c - journal rows: given their seq, buffered until a commit takes them along, and told in words for people.
+ *
+ * Order is everything: seq is given out in the order in which the run learned (deliveries) or said (notes) things, rows become durable in
+ * that order and without holes, so whatever prefix of the journal a crash leaves is a state the run really was in.
+ *
+ * Texts for people are redacted by the labels of the types and cut to JOURNAL_ARGS_MAX, as JSON still. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include "base/time.h"
+#include "interpreter/sched/engine_internal.h"
+
+Str record_bounded(Arena *arena, Buf *json) {
+    if (json->len > JOURNAL_ARGS_MAX) {
+        size_t len = json->len;
+        buf_clear(json);
+        buf_printf(json, "{\"too_long\":%zu}", len);
+    }
+    return arena_str(arena, buf_str(json));
+}
+
+/* Names and labels of the arguments, where something declares them. */
+static const ImageField *declared_params(const Image *image, const ImageEffect *effect, uint16_t *count) {
+    if (effect->kind == EFFECT_REMOTE_CALL || effect->kind == EFFECT_NOTE_SPAN_BEGIN) {
+        const ImageTool *tool = effect->target < image->tool_count ? &image->tools[effect->target] : NULL;
+        if (tool && tool->param_count == effect->param_count && str_ends(effect->name, tool->name)) { *count = tool->param_count; return tool->params; }
+    }
+    if (effect->kind == EFFECT_START_FLOW || effect->kind == EFFECT_NOTE_SPAN_BEGIN) {
+        const ImageFlow *flow = effect->target < image->flow_count ? &image->flows[effect->target] : NULL;
+        if (flow && flow->param_count == effect->param_count && str_eq(effect->name, flow->name)) { *count = flow->param_count; return flow->params; }
+    }
+    *count = 0;
+    return NULL;
+}
+
+static void put_value(const Image *image, uint16_t type, uint8_t labels, Value value, Buf *out) {
+    if (labels & (LABEL_PII | LABEL_SECRET)) buf_put_text(out, "\"***\"");
+    else value_to_json_redacted(image, type, value, out);
+}
+
+static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
+    const ImageEffect *effect = request->effect;
+    uint16_t declared;
+    const ImageField *params = declared_params(run->image, effect, &declared);
+    uint16_t count = request->arg_count < effect->param_count ? request->arg_count : effect->param_count;
+    if (effect->kind == EFFECT_NOTE_SPAN_END) return;
+    buf_put_char(out, params ? '{' : '[');
+    for (uint16_t i = 0; i < count; i++) {
+        if (i) buf_put_char(out, ',');
+        if (params) json_put_string(out, params[i].name), buf_put_char(out, ':');
+        put_value(run->image, effect->params[i], params ? params[i].labels : 0, request->args[i], out);
+    }
+    buf_put_char(out, params ? '}' : ']');
+}
+
+static void span_result_json(LiveRun *run, const VmRequest *request, Buf *out) {
+    if (request->arg_count == 0) return;
+    if (request->span_failed) { value_to_json_redacted(run->image, TYPE_INDEX_ERROR, request->args[0], out); return; }
+    if (request->effect->param_count) value_to_json_redacted(run->image, request->effect->params[0], request->args[0], out);
+}
+
+Str record_encoded(LiveRun *run, uint16_t type, Value value) {
+    Buf bytes = { 0 };
+    value_encode(run->image, type, value, &bytes);
+    Str text = arena_str(run->row_arena, buf_str(&bytes));
+    buf_free(&bytes);
+    return text;
+}
+
+static JournalRow *add_row(LiveRun *run, uint8_t entry) {
+    if (run->row_count == run->row_cap) {
+        run->row_cap = run->row_cap ? run->row_cap * 2 : 16;
+        run->rows = mem_realloc(run->rows, run->row_cap * sizeof *run->rows);
+    }
+    JournalRow *row = &run->rows[run->row_count++];
+    int64_t now = engine_now(run->engine);
+    *row = (JournalRow){ .seq = ++run->seq, .entry = entry, .target = NO_INDEX, .agent = NO_INDEX, .started_us = now, .ended_us = now };
+    return row;
+}
+
+JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request) {
+    JournalRow *row = add_row(run, entry);
+    if (!request) return row;
+    Buf text = { 0 };
+    row->request = request->id;
+    row->fiber = request->fiber;
+    row->span = request->span;
+    row->parent_span = request->parent_span;
+    row->effect = request->effect->kind;
+    row->target = request->effect->target;
+    row->agent = request->func < run->image->func_count ? run->image->funcs[request->func].agent : NO_INDEX;
+    row->name = arena_str(run->row_arena, request->effect->name.len ? request->effect->name : str_of(effect_name(request->effect->kind)));
+    args_json(run, request, &text);
+    row->args_json = record_bounded(run->row_arena, &text);
+    buf_clear(&text);
+    if (row->effect == EFFECT_NOTE_SPAN_END) span_result_json(run, request, &text);
+    row->detail_json = record_bounded(run->row_arena, &text);
+    buf_free(&text);
+    return row;
+}
+
+void record_resumed(LiveRun *run) {
+    if (run->resumed) add_row(run, JOURNAL_RESUMED);
+    run->resumed = false;
+}
+
+JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
+    VmRequest request;
+    if (!live_request(run, id, &request)) return NULL;
+    uint16_t type = ok ? live_result_type(run->image, request.effect) : TYPE_INDEX_ERROR;
+    record_resumed(run);
+    JournalRow *row = record_row(run, ok ? JOURNAL_RESULT : JOURNAL_ERROR, &request);
+    const Act *act = live_act(run, id);
+    if (act) row->started_us = act->started_us;
+    row->payload = record_encoded(run, type, value);
+    Buf text = { 0 };
+    if (run->image->types[type].kind != KIND_VOID) value_to_json_redacted(run->image, type, value, &text);
+    row->detail_json = record_bounded(run->row_arena, &text);
+    buf_free(&text);
+    return row;
+}
+
+void record_take_back(LiveRun *run) {
+    run->row_count--;
+    run->seq--;
+}
+
+void record_durable(LiveRun *run) {
+    const EngineOptions *options = &run->engine->options;
+    run->row.last_seq = run->seq;
+    if (options->on_note)
+        for (uint32_t i = 0; i < run->row_count; i++) options->on_note(&run->row, &run->rows[i], options->arg);
+    run->row_count = 0;
+    arena_reset(run->row_arena);
+}
+
+/* ---- what a parked run waits for ------------------------------------------------------------------ */
+
+typedef struct WaitsOut { LiveRun *run; Buf *out; bool any; } WaitsOut;
+
+static void put_time(Buf *out, int64_t us) {
+    buf_put_char(out, '"');
+    timestamp_print(us, out);
+    buf_put_char(out, '"');
+}
+
+static void put_question(LiveRun *run, const VmRequest *request, Buf *out) {
+    const ImageEffect *effect = request->effect;
+    buf_put_text(out, ",\"text\":");
+    json_put_string(out, request->arg_count > 0 ? value_str(request->args[0]) : (Str){ "", 0 });
+    if (request->arg_count > 1) {
+        buf_put_text(out, ",\"choices\":");
+        value_to_json(run->image, effect->params[1], request->args[1], out);
+    }
+    Buf type = { 0 };
+    image_type_print(run->image, effect->result, &type);
+    buf_put_text(out, ",\"type\":");
+    json_put_string(out, buf_str(&type));
+    buf_printf(out, ",\"type_index\":%u", effect->result);
+    buf_free(&type);
+}
+
+static bool put_wait(const VmRequest *request, void *arg) {
+    WaitsOut *w = arg;
+    const Act *act = live_act(w->run, request->id);
+    if (request->is_note || !act || act->state != ACT_PARKED || act->id == w->run->current) return true;
+    buf_put_char(w->out, w->any ? ',' : '[');
+    w->any = true;
+    buf_printf(w->out, "{\"request\":%" PRIu64 ",\"kind\":", request->id);
+    json_put_string(w->out, str_of(effect_name(request->effect->kind)));
+    if (request->effect->kind == EFFECT_ASK) put_question(w->run, request, w->out);
+    else {
+        buf_put_text(w->out, ",\"text\":");
+        json_put_string(w->out, request->effect->name);
+    }
+    int64_t due = act->due_us < request->deadline_us ? act->due_us : request->deadline_us;
+    if (due != TIME_NEVER) buf_put_text(w->out, ",\"due\":"), put_time(w->out, due);
+    buf_put_text(w->out, ",\"since\":");
+    put_time(w->out, act->started_us);
+    buf_put_char(w->out, '}');
+    return true;
+}
+
+void record_waits(LiveRun *run, Buf *out) {
+    WaitsOut waits = { run, out, false };
+    vm_pending_each(run->vm, put_wait, &waits);
+    if (waits.any) buf_put_char(out, ']');
+    else buf_put_text(out, "[]");
+}
