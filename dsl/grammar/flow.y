@@ -194,9 +194,9 @@ machine_entries: %empty             { $$ = list_none(); }
     | machine_list                  { $$ = list_take(P, $1); }
     ;
 machine_list: machine_entry         { $$ = list_start(P, $1); }
-    | T_FINAL name_refs             { $$ = list_append(P, P->scratch_count, $2); }
+    | T_FINAL name_refs             { $$ = ast_list_append(P, P->scratch_count, $2); }
     | machine_list nl_opt machine_entry       { $$ = list_add(P, $1, $3); }
-    | machine_list nl_opt T_FINAL name_refs   { $$ = list_append(P, $1, $4); }
+    | machine_list nl_opt T_FINAL name_refs   { $$ = ast_list_append(P, $1, $4); }
     ;
 machine_entry: transition
     | error                         { $$ = ast_error(P, @$); }

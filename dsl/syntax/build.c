@@ -109,7 +109,7 @@ uint32_t list_add(Parser *parser, uint32_t start, Ast *item)
     return start;
 }
 
-uint32_t list_append(Parser *parser, uint32_t start, AstList items)
+uint32_t ast_list_append(Parser *parser, uint32_t start, AstList items)
 {
     for (uint32_t i = 0; i < items.count; i++)
         scratch_push(parser, items.items[i]);

@@ -179,13 +179,20 @@ static const char *token_describe(Parser *parser, int token)
 static const char *found_describe(Parser *parser, Place place, int found)
 {
     enum { SHOWN_MAX = 40 };
+    const char *name = token_describe(parser, found);
+    static const char *const articles[] = { "the ", "a ", "an " };
+    for (size_t i = 0; i < sizeof articles / sizeof *articles; i++)
+        if (strncmp(name, articles[i], strlen(articles[i])) == 0) {
+            name += strlen(articles[i]);
+            break;
+        }
     if (place.last + 1 == place.first || found == T_EOF || found == T_TEXT)
-        return token_describe(parser, found);
+        return name;
     Str text = token_text(&parser->tokens, &parser->tokens.items[place.first]);
     const char *what = found == T_INT || found == T_DECIMAL ? "number " : found == T_STRING ? "string " : "";
     const char *line_end = memchr(text.ptr, '\n', text.len);
     if (text.len > SHOWN_MAX || line_end || text.len == 0)
-        return token_describe(parser, found);
+        return name;
     return arena_printf(parser->arena, "%s`%.*s`", what, STR_ARG(text));
 }
 
@@ -197,9 +204,8 @@ static bool contains(const int *tokens, int count, int token)
     return false;
 }
 
-static void name_add(Parser *parser, const char **names, int *count, const char *name)
+static void name_add(const char **names, int *count, const char *name)
 {
-    (void)parser;
     for (int i = 0; i < *count; i++)
         if (strcmp(names[i], name) == 0)
             return;
@@ -216,16 +222,16 @@ static const char *expected_describe(Parser *parser, const int *expected, int co
     for (int g = 0; g < GROUP_COUNT; g++) {
         in_group[g] = contains(expected, count, groups[g].sign) && contains(expected, count, groups[g].sign_too);
         if (in_group[g] && g != GROUP_OPERATOR && !(g == GROUP_EXPRESSION && in_group[GROUP_STATEMENT]))
-            name_add(parser, names, &name_count, groups[g].name);
+            name_add(names, &name_count, groups[g].name);
     }
     if (contains(expected, count, T_NL))
-        name_add(parser, names, &name_count, token_describe(parser, T_NL));
+        name_add(names, &name_count, token_describe(parser, T_NL));
     for (int i = 0; i < count; i++) {
         bool grouped = false;
         for (int g = 0; g < GROUP_COUNT; g++)
             grouped |= in_group[g] && one_of(expected[i], groups[g].members);
         if (!grouped)
-            name_add(parser, names, &name_count, token_describe(parser, expected[i]));
+            name_add(names, &name_count, token_describe(parser, expected[i]));
     }
     if (name_count == 0)
         return in_group[GROUP_OPERATOR] ? "an operator" : "something else";
@@ -235,6 +241,29 @@ static const char *expected_describe(Parser *parser, const int *expected, int co
     Str copy = arena_str(parser->arena, buf_str(&text));
     buf_free(&text);
     return copy.ptr;
+}
+
+/* `retrun 5`: the mistake is the word that starts the line, one token before the error. */
+static void suggest_first_word(Parser *parser, Diag *diag, uint32_t at)
+{
+    static const int *const lists[] = { statement_starts, declaration_starts };
+    enum { WORDS_MAX = 64 };
+    Str words[WORDS_MAX];
+    size_t count = 0;
+    const Token *token = &parser->tokens.items[at];
+    bool first = token->flags & TOKEN_NEWLINE || at == 0 || parser->tokens.items[at - 1].kind == '{';
+    if (token->kind != T_NAME || !first)
+        return;
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        for (const int *word = lists[i]; *word && count < WORDS_MAX; word++) {
+            const char *name = token_describe(parser, *word) + 1;
+            words[count++] = (Str){ name, strcspn(name, "`") };
+        }
+    Str near = str_nearest(token_text(&parser->tokens, token), words, count);
+    if (!near.len)
+        return;
+    diag_help(parser->diags, diag, "did you mean `%.*s`?", STR_ARG(near));
+    diag_fix(parser->diags, diag, place_span(parser, (Place){ at, at }), "%.*s", STR_ARG(near));
 }
 
 static void suggest_word(Parser *parser, Diag *diag, Str wrong, const int *expected, int count)
@@ -265,9 +294,12 @@ void parser_unexpected(Parser *parser, Place place, int found, const int *expect
         if (before.len > 0 && before.len <= 40 && !memchr(before.ptr, '\n', before.len))
             diag_label(parser->diags, diag, "cannot follow `%.*s`", STR_ARG(before));
     }
-    if ((found == '}' || found == T_RECORD_CLOSE) && parser->layer.unclosed)
-        diag_note(parser->diags, diag, place_span(parser, (Place){ parser->layer.unclosed - 1, parser->layer.unclosed - 1 }), "opened here");
-    if (found == T_NAME)
+    if ((found == '}' || found == T_RECORD_CLOSE || found == T_NL) && parser->layer.unclosed)
+        diag_note(parser->diags, diag, place_span(parser, (Place){ parser->layer.unclosed - 1, parser->layer.unclosed - 1 }), "`%.*s` is opened here",
+                  STR_ARG(token_text(&parser->tokens, &parser->tokens.items[parser->layer.unclosed - 1])));
+    if (place.first > 0)
+        suggest_first_word(parser, diag, place.first - 1);
+    if (found == T_NAME && !diag->help)
         suggest_word(parser, diag, token_text(&parser->tokens, &parser->tokens.items[place.first]), expected, expected_count);
     if (place.last + 1 != place.first && parser->layer.depth > 0 && parser->layer.frames[parser->layer.depth].open == place.first)
         group_skip(parser, parser->layer.depth - 1);            /* the unexpected token opens a bracket */

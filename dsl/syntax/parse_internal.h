@@ -47,7 +47,7 @@ static inline Ident ident_none(void) { return (Ident){ .text = STR("") }; }
 #undef AST
 
 uint32_t list_start(Parser *parser, Ast *first);
-uint32_t list_append(Parser *parser, uint32_t start, AstList items);
+uint32_t ast_list_append(Parser *parser, uint32_t start, AstList items);
 uint32_t list_add(Parser *parser, uint32_t start, Ast *item);
 AstList  list_take(Parser *parser, uint32_t start);
 void     list_drop(Parser *parser, uint32_t start);

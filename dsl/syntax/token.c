@@ -725,6 +725,29 @@ static bool closing_due(Layer *layer)
     return layer->closing = true;
 }
 
+/* A line that starts with one of these cannot go on inside of a parenthesis or a list: the bracket was not closed. */
+static bool bracket_forgotten(const Layer *layer, const Token *token)
+{
+    int frame = layer->frames[layer->depth].kind;
+    if (!(token->flags & TOKEN_NEWLINE) || frame < FRAME_PAREN || frame == FRAME_INTERPOLATION)
+        return false;
+    switch (token->kind) {
+    case T_LET: case T_VAR: case T_RETURN: case T_FOR: case T_WHILE: case T_BREAK: case T_CONTINUE: case T_TRY: {
+        int next = kind_ahead(layer, 1);
+        return next != ':' && next != ',' && next != ')' && next != ']' && next != T_FAT_ARROW;
+    }
+    default:
+        return false;
+    }
+}
+
+static void brackets_drop(Layer *layer)
+{
+    layer->unclosed = layer->frames[layer->depth].open + 1;
+    while (layer->frames[layer->depth].kind >= FRAME_PAREN && layer->frames[layer->depth].kind != FRAME_INTERPOLATION)
+        layer->depth--;
+}
+
 static int hand_out(Layer *layer, int kind, Place *place, bool real)
 {
     *place = (Place){ layer->at, real ? layer->at : layer->at - 1 };
@@ -761,6 +784,7 @@ static int elif_split(Layer *layer)
 
 int layer_next(Layer *layer, Place *place)
 {
+    layer->unclosed = 0;
     if (layer->queued) {
         int kind = layer->queued;
         layer->queued = 0;
@@ -783,6 +807,11 @@ int layer_next(Layer *layer, Place *place)
             return layer_next(layer, place);
         layer->newline_done = true;
         statement_end(top(layer));
+        return hand_out(layer, T_NL, place, false);
+    }
+    if (!layer->newline_done && bracket_forgotten(layer, token)) {
+        brackets_drop(layer);
+        layer->newline_done = true;
         return hand_out(layer, T_NL, place, false);
     }
     if (!layer->newline_done && token->kind != T_EOF) {
