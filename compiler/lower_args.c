@@ -35,7 +35,7 @@ Args args_eval(Func *f, const Arg *args, uint16_t count)
     uint16_t *types = ARENA_ARRAY(f->lw->arena, uint16_t, count);
     for (uint16_t i = 0; i < count; i++) types[i] = args[i].type;
     Args out = { 0, -1, { 0, 0, false } };
-    out.base = run_new(f, types, count, &out.run);
+    out.base = registers_new(f, types, count, &out.run);
     for (uint16_t i = 0; i < count; i++) arg_into(f, &args[i], (uint16_t)(out.base + i));
     return out;
 }

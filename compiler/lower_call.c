@@ -159,7 +159,12 @@ Val lower_call_of(Func *f, Ast *node, CallInfo *call, Want want)
     }
 }
 
-Val lower_call(Func *f, Ast_call_expr *node, Want want) { return lower_call_of(f, &node->head, node->head.info, want); }
+Val lower_call(Func *f, Ast_call_expr *node, Want want)
+{
+    Symbol *table = node->head.symbol;
+    if (table && table->kind == SYMBOL_TABLE) return lower_table_aggregate(f, &node->head, want);
+    return lower_call_of(f, &node->head, node->head.info, want);
+}
 
 Val lower_start(Func *f, Ast_start_expr *node, Want want)
 {

@@ -251,7 +251,7 @@ static Val pieces_join(Func *f, const Piece *pieces, uint16_t count, Want want)
     uint16_t *types = ARENA_ARRAY(f->lw->arena, uint16_t, count);
     for (uint16_t i = 0; i < count; i++) types[i] = TYPE_INDEX_STRING;
     int run;
-    uint16_t base = run_new(f, types, count, &run);
+    uint16_t base = registers_new(f, types, count, &run);
     for (uint16_t i = 0; i < count; i++) settle(f, lower_piece(f, &pieces[i], (Want){ TYPE_INDEX_STRING, base + i }), (Want){ TYPE_INDEX_STRING, base + i });
     Val out = val_out(f, TYPE_INDEX_STRING, want);
     emit(f, OP_CONCATN, out.reg, base, count);

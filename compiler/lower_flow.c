@@ -22,7 +22,7 @@ static Ast *default_value(const Symbol *param)
 
 static uint16_t all_params_type(Lower *lw, const ImageFlow *flow)
 {
-    ImageField fields[FUNC_PARAMS_MAX];
+    ImageField fields[FUNC_PARAMS_MAX] = { 0 };
     for (uint16_t i = 0; i < flow->param_count; i++) {
         fields[i] = flow->params[i];
         fields[i].has_default = false;

@@ -6,9 +6,8 @@
  * Jumps name labels; func_end fills in the targets. The fused compare-and-branch instructions reach 32767 instructions far: when one in a
  * function would not, all of that function are widened (widen_jumps).
  *
- * A protected region is a list of pieces: code that runs while control leaves it (a finally body before a return) is not protected by it.
- * Pieces are sorted by depth at the end, innermost first, as the machine looks them up. A SCOPE keeps one piece: the machine ties it to
- * the instruction after SCOPE_ENTER, and once SCOPE_EXIT has run it no longer catches anything.
+ * A protected region is one range of code, as the machine wants it. What leaves it by return, break or continue jumps out to a stub behind
+ * the handler, where the cleanup stands once for each kind of way out, and goes on outward from there.
  */
 #include "compiler/lower_internal.h"
 #include "interpreter/bytecode/opinfo.h"
@@ -23,10 +22,9 @@ static Func *func_take(Lower *lw)
     lw->pool = f->next_free;
     Func kept = *f;
     *f = (Func){ .code = kept.code, .reg_types = kept.reg_types, .reg_next = kept.reg_next, .free_lists = kept.free_lists, .runs = kept.runs, .labels = kept.labels,
-                 .patches = kept.patches, .tries = kept.tries, .lines = kept.lines, .locals = kept.locals, .text = kept.text };
+                 .patches = kept.patches, .tries = kept.tries, .lines = kept.lines, .locals = kept.locals };
     Rows *rows[] = { &f->code, &f->reg_types, &f->reg_next, &f->free_lists, &f->runs, &f->labels, &f->patches, &f->tries, &f->lines, &f->locals };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->count = 0;
-    buf_clear(&f->text);
     return f;
 }
 
@@ -40,6 +38,7 @@ Func *func_begin(Lower *lw, uint16_t index, FuncKind kind, Str name, uint16_t ow
     f->result = result;
     f->span = span;
     f->line_start = PC_NONE;
+    f->return_reg = NO_REG;
     f->is_test = kind == FUNC_TEST;
     ImageFunc *row = &lw->image->funcs[index];
     row->name = f->name;
@@ -164,7 +163,7 @@ static uint32_t run_hash(const uint16_t *types, uint16_t count)
     return (uint32_t)hash64((Str){ (const char *)types, count * sizeof *types }, count);
 }
 
-uint16_t run_new(Func *f, const uint16_t *types, uint16_t count, int *run)
+uint16_t registers_new(Func *f, const uint16_t *types, uint16_t count, int *run)
 {
     uint32_t hash = run_hash(types, count);
     for (uint32_t i = 0; i < f->runs.count; i++) {
@@ -323,25 +322,9 @@ Val val_text(Func *f, Str text)
 
 /* ---- contexts and regions ---- */
 
-static bool has_region(const Ctx *ctx) { return ctx->kind != CTX_LOOP && ctx->kind != CTX_SHIELD; }
-
-static void piece_close(Func *f, Ctx *ctx, uint16_t depth)
-{
-    if (ctx->from == PC_NONE) return;
-    if (ctx->from < f->code.count) {
-        *(TryRow *)rows_push(&f->tries, sizeof(TryRow)) =
-            (TryRow){ .from = ctx->from, .to = f->code.count, .handler = ctx->handler, .error_reg = ctx->error_reg, .depth = depth, .kind = ctx->try_kind };
-        ctx->any_piece = true;
-    }
-    ctx->from = PC_NONE;
-}
-
 void ctx_push(Func *f, Ctx *ctx, CtxKind kind)
 {
-    ctx->kind = kind;
-    ctx->outer = f->ctx;
-    ctx->from = PC_NONE;
-    ctx->any_piece = false;
+    *ctx = (Ctx){ .kind = kind, .outer = f->ctx, .from = PC_NONE };
     f->ctx = ctx;
     f->depth++;
 }
@@ -358,42 +341,68 @@ void ctx_push_try(Func *f, Ctx *ctx, CtxKind kind, TryKind try_kind)
 void ctx_pop(Func *f, Ctx *ctx)
 {
     assert(f->ctx == ctx);
-    piece_close(f, ctx, f->depth);
+    if (ctx->from < f->code.count) {
+        *(TryRow *)rows_push(&f->tries, sizeof(TryRow)) =
+            (TryRow){ .from = ctx->from, .to = f->code.count, .handler = ctx->handler, .error_reg = ctx->error_reg, .depth = f->depth, .kind = ctx->try_kind };
+        ROW(f->labels, LabelRow, ctx->handler).uses++;
+    }
     f->ctx = ctx->outer;
     f->depth--;
 }
 
 bool handler_begin(Func *f, Ctx *ctx)
 {
-    ROW(f->labels, LabelRow, ctx->handler).uses += ctx->any_piece;
     f->dead = true;
     label_place(f, ctx->handler);
     return !f->dead;
 }
 
-Ctx *exit_begin(Func *f, Ctx *target)
+/* ---- leaving regions ---- */
+
+static bool has_cleanup(const Ctx *ctx) { return ctx->kind != CTX_LOOP && ctx->kind != CTX_TRY; }
+
+bool ctx_passes_cleanup(const Func *f, const Ctx *target)
 {
-    Ctx *saved = f->ctx;
-    uint16_t depth = f->depth;
-    for (Ctx *ctx = saved; ctx != target; ctx = ctx->outer) {
-        f->depth--;
-        f->ctx = ctx->outer;
-        if (ctx->kind == CTX_SCOPE) emit_cleanup(f, ctx);        /* keeps its one piece */
-        else {
-            piece_close(f, ctx, (uint16_t)(f->depth + 1));
-            emit_cleanup(f, ctx);
-        }
-    }
-    f->depth = depth;
-    return saved;
+    for (const Ctx *ctx = f->ctx; ctx != target; ctx = ctx->outer)
+        if (has_cleanup(ctx)) return true;
+    return false;
 }
 
-/* The code after the jump or return is protected again. */
-void exit_end(Func *f, Ctx *saved)
+static void arrive(Func *f, ExitKind kind, Ctx *target, uint16_t return_reg)
 {
-    for (Ctx *ctx = saved; ctx != f->ctx; ctx = ctx->outer)
-        if (has_region(ctx) && ctx->from == PC_NONE) ctx->from = f->code.count;
-    f->ctx = saved;
+    if (kind == EXIT_BREAK) emit_jump(f, OP_JUMP, 0, 0, target->break_label);
+    else if (kind == EXIT_CONTINUE && target->continue_pc != PC_NONE) emit_loop(f, target->continue_pc);
+    else if (kind == EXIT_CONTINUE) emit_jump(f, OP_JUMP, 0, 0, target->continue_label);
+    else if (f->result == TYPE_INDEX_VOID) emit(f, OP_RETURN_VOID, 0, 0, 0);
+    else emit(f, OP_RETURN, return_reg, 0, 0);
+}
+
+static Exit *exit_find(Func *f, Ctx *ctx, ExitKind kind, Ctx *target)
+{
+    for (Exit *exit = ctx->exits; exit; exit = exit->next)
+        if (exit->kind == kind && exit->target == target) return exit;
+    Exit *exit = ARENA_NEW(f->lw->arena, Exit);
+    *exit = (Exit){ ctx->exits, kind, target, label_new(f) };
+    return ctx->exits = exit;
+}
+
+void ctx_leave(Func *f, ExitKind kind, Ctx *target, uint16_t return_reg)
+{
+    if (f->dead) return;
+    Ctx *ctx = f->ctx;
+    while (ctx != target && !has_cleanup(ctx)) ctx = ctx->outer;
+    if (ctx == target) arrive(f, kind, target, return_reg);
+    else emit_jump(f, OP_JUMP, 0, 0, exit_find(f, ctx, kind, target)->label);
+}
+
+void ctx_exits(Func *f, Ctx *ctx)
+{
+    for (Exit *exit = ctx->exits; exit; exit = exit->next) {
+        f->dead = true;
+        label_place(f, exit->label);
+        emit_cleanup(f, ctx);
+        ctx_leave(f, exit->kind, exit->target, (uint16_t)f->return_reg);
+    }
 }
 
 /* ---- the end ---- */

@@ -233,6 +233,7 @@ static Val else_timeout(Func *f, Ast_else_expr *node, uint16_t type, Want want)
         else settle(f, v, (Want){ type, out.reg });
         emit_jump(f, OP_JUMP, 0, 0, done);
     }
+    ctx_exits(f, &ctx);
     if (handler_begin(f, &ctx) && !scoped) {
         Val kind = val_temp(f, TYPE_INDEX_ERROR_KIND);
         emit(f, OP_GET_FIELD, kind.reg, ctx.error_reg, ERROR_FIELD_KIND);

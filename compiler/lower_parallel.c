@@ -142,7 +142,7 @@ static void spawn_each(Func *f, Ast_parallel_for *node, CaptureInfo *info, Val g
     types[0] = item_type;
     for (uint16_t i = 0; i < count; i++) types[i + 1] = captured[i].type;
     uint32_t mark = locals_mark(f);
-    uint16_t base = run_new(f, types, (uint16_t)(count + 1), &run);
+    uint16_t base = registers_new(f, types, (uint16_t)(count + 1), &run);
     for (uint16_t i = 0; i < count; i++) settle(f, captured[i].val, (Want){ captured[i].type, base + 1 + i });
     iter_begin(f, &it, node->source, NULL, NULL);
     settle(f, val_reg(f, it.item), (Want){ item_type, base });

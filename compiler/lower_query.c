@@ -127,6 +127,20 @@ static void render_method(Draft *d, CallInfo *call)
         if (methods[i].builtin == call->builtin) item_add(d, methods[i].op, 0, 0);
 }
 
+/* An aggregate is written like a call; only with `where` it is a node of its own. */
+static Ast *aggregate_source(Ast *node)
+{
+    if (node->kind == AST_AGGREGATE_EXPR) return as_aggregate_expr(node)->source;
+    Ast *arg = as_call_expr(node)->args.items[0];
+    return arg->kind == AST_ARG ? as_arg(arg)->value : arg;
+}
+
+static Str aggregate_function(Ast *node)
+{
+    if (node->kind == AST_AGGREGATE_EXPR) return as_aggregate_expr(node)->function.text;
+    return as_name_expr(as_call_expr(node)->callee)->name.text;
+}
+
 static void render_aggregate(Draft *d, Ast *source, Str function)
 {
     bool of_row = source->kind == AST_NAME_EXPR && (!source->symbol || source->symbol->kind != SYMBOL_COLUMN);
@@ -172,6 +186,10 @@ static void render(Draft *d, Ast *node)
     case AST_BINARY_EXPR: render_binary(d, as_binary_expr(node)); return;
     case AST_UNARY_EXPR: render_unary(d, as_unary_expr(node)); return;
     case AST_CALL_EXPR:
+        if (!node->info) {               /* count(row), written like a call */
+            render_aggregate(d, aggregate_source(node), aggregate_function(node));
+            return;
+        }
         if (((CallInfo *)node->info)->kind != CALL_BUILTIN) break;
         render_method(d, node->info);
         return;
@@ -334,22 +352,28 @@ Val lower_from(Func *f, Ast_from_expr *node, Want want)
 
 /* ---- one number about rows ---- */
 
-Val lower_aggregate(Func *f, Ast_aggregate_expr *node, Want want)
+Val lower_table_aggregate(Func *f, Ast *node, Want want)
 {
-    if (!node->head.symbol) return lower_call_of(f, &node->head, node->head.info, want);     /* of a list */
     Lower *lw = f->lw;
-    QueryInfo *info = node->head.info;
-    bool exists = str_is(node->function.text, "exists");
-    Draft d = draft_begin(f, info, exists ? QUERY_EXISTS : QUERY_AGGREGATE);
-    d.query.where = render_whole(&d, node->where);
+    QueryInfo *info = node->info;
+    Str function = aggregate_function(node);
+    bool exists = info->kind == QUERY_EXISTS;
+    Draft d = draft_begin(f, info, info->kind);
+    if (node->kind == AST_AGGREGATE_EXPR) d.query.where = render_whole(&d, as_aggregate_expr(node)->where);
     if (!exists) {
-        render_aggregate(&d, node->source, node->function.text);
+        render_aggregate(&d, aggregate_source(node), function);
         d.query.outputs = ARENA_ARRAY(lw->image->arena, QueryExpr, 1);
         d.query.outputs[0] = take_items(&d);
         d.query.output_count = 1;
     }
-    at(f, &node->head);
-    return draft_end(&d, row_of(lw, node->head.type), exists ? "exists" : str_is(node->function.text, "count") ? "count" : "aggregate", want);
+    at(f, node);
+    return draft_end(&d, row_of(lw, node->type), arena_printf(lw->arena, "%.*s", STR_ARG(function)), want);
+}
+
+Val lower_aggregate(Func *f, Ast_aggregate_expr *node, Want want)
+{
+    if (node->head.symbol) return lower_table_aggregate(f, &node->head, want);
+    return lower_call_of(f, &node->head, node->head.info, want);         /* of a list: its method */
 }
 
 /* ---- table[id] ---- */

@@ -260,6 +260,7 @@ void lower_saga(Func *f, Ast_saga_stmt *node)
     emit_cleanup(f, &ctx);
     emit_jump(f, OP_JUMP, 0, 0, done);
     if (handler_begin(f, &ctx)) undo_all(f, &ctx);
+    ctx_exits(f, &ctx);
     reg_free(f, ctx.error_reg);
     label_place(f, done);
 }

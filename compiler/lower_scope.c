@@ -1,7 +1,7 @@
 /* lower_scope.c - regions of code: try, finally, transactions, deadlines; and what waits: ask, await, sleep.
  *
- * Each region is entered by ctx_push_try and left in one of three ways: at its end, by a jump or return (exit_begin runs emit_cleanup for every
- * region on the way), or by a failure, which the machine brings to the handler. All three must do the same to the outside.
+ * Each region is entered by ctx_push_try and left in one of three ways: at its end, by a jump or return (ctx_leave, whose way runs emit_cleanup
+ * of every region it passes), or by a failure, which the machine brings to the handler. All three must do the same to the outside.
  */
 #include "compiler/lower_internal.h"
 
@@ -9,11 +9,8 @@
 
 static void run_finally(Func *f, Ast *block)
 {
-    Ctx shield;
     emit(f, OP_SHIELD_ENTER, 0, 0, 0);
-    ctx_push(f, &shield, CTX_SHIELD);
     lower_block(f, block);
-    ctx_pop(f, &shield);
     emit(f, OP_SHIELD_EXIT, 0, 0, 0);
 }
 
@@ -25,7 +22,6 @@ void emit_cleanup(Func *f, Ctx *ctx)
     case CTX_SCOPE: emit(f, OP_SCOPE_EXIT, 0, 0, 0); break;
     case CTX_SAGA: emit(f, OP_SAGA_COMMIT, 0, 0, 0); break;
     case CTX_TXN: emit_note(f, EFFECT_TXN_COMMIT, NO_INDEX, STR("commit"), NULL, 0); break;
-    case CTX_SHIELD: emit(f, OP_SHIELD_EXIT, 0, 0, 0); break;
     }
 }
 
@@ -95,6 +91,7 @@ void lower_try(Func *f, Ast_try_stmt *node)
         run_finally(f, node->finally_block);
         emit(f, OP_RAISE, ctx.error_reg, 0, 0);
     }
+    ctx_exits(f, &ctx);
     reg_free(f, ctx.error_reg);
     label_place(f, done);
 }
@@ -118,6 +115,7 @@ void lower_transaction(Func *f, Ast_transaction_stmt *node)
         emit(f, OP_SHIELD_EXIT, 0, 0, 0);
         emit(f, OP_RAISE, ctx.error_reg, 0, 0);
     }
+    ctx_exits(f, &ctx);
     reg_free(f, ctx.error_reg);
     label_place(f, done);
 }
@@ -156,6 +154,7 @@ void scope_reraise(Func *f, Ctx *ctx)
     Label done = label_new(f);
     emit_jump(f, OP_JUMP, 0, 0, done);
     if (handler_begin(f, ctx)) emit(f, OP_RAISE, ctx->error_reg, 0, 0);
+    ctx_exits(f, ctx);
     reg_free(f, ctx->error_reg);
     label_place(f, done);
 }

@@ -154,36 +154,26 @@ static Ctx *loop_of(Func *f)
     return ctx;
 }
 
-static void lower_leave_loop(Func *f, bool breaks)
+static void lower_leave_loop(Func *f, ExitKind kind)
 {
     Ctx *loop = loop_of(f);
-    if (!loop) return;
-    Ctx *saved = exit_begin(f, loop);
-    if (breaks) emit_jump(f, OP_JUMP, 0, 0, loop->break_label);
-    else if (loop->continue_pc != PC_NONE) emit_loop(f, loop->continue_pc);
-    else emit_jump(f, OP_JUMP, 0, 0, loop->continue_label);
-    exit_end(f, saved);
+    if (loop) ctx_leave(f, kind, loop, 0);
 }
 
 /* ---- return, fail ---- */
 
-static bool leaves_something(const Func *f)
-{
-    for (const Ctx *ctx = f->ctx; ctx; ctx = ctx->outer)
-        if (ctx->kind == CTX_FINALLY) return true;
-    return false;
-}
-
 void lower_return(Func *f, Ast *value)
 {
     Val v = { 0, TYPE_INDEX_VOID, false };
-    if (value && f->result != TYPE_INDEX_VOID) v = lower_as(f, value, f->result);
-    else if (value) val_free(f, lower_any(f, value));
-    if (!v.temp && f->result != TYPE_INDEX_VOID && leaves_something(f)) v = val_copy(f, v);      /* a finally body may change the variable */
-    Ctx *saved = exit_begin(f, NULL);
-    if (f->result == TYPE_INDEX_VOID) emit(f, OP_RETURN_VOID, 0, 0, 0);
-    else emit(f, OP_RETURN, v.reg, 0, 0);
-    exit_end(f, saved);
+    bool cleans = ctx_passes_cleanup(f, NULL);
+    if (!value || f->result == TYPE_INDEX_VOID) {
+        if (value) val_free(f, lower_any(f, value));
+    } else if (!cleans) v = lower_as(f, value, f->result);
+    else {                               /* carried past the cleanups in a register that nothing else uses */
+        if (f->return_reg < 0) f->return_reg = reg_new(f, f->result);
+        v = lower_expr(f, value, (Want){ f->result, f->return_reg });
+    }
+    ctx_leave(f, EXIT_RETURN, NULL, v.reg);
     val_free(f, v);
 }
 
@@ -291,8 +281,8 @@ void lower_stmt(Func *f, Ast *node)
     case AST_MATCH_STMT: lower_match_value(f, as_match_stmt(node), (Want){ TYPE_INDEX_VOID, NO_REG }); break;
     case AST_FOR_STMT: lower_for(f, as_for_stmt(node)); break;
     case AST_WHILE_STMT: lower_while(f, as_while_stmt(node)); break;
-    case AST_BREAK_STMT: lower_leave_loop(f, true); break;
-    case AST_CONTINUE_STMT: lower_leave_loop(f, false); break;
+    case AST_BREAK_STMT: lower_leave_loop(f, EXIT_BREAK); break;
+    case AST_CONTINUE_STMT: lower_leave_loop(f, EXIT_CONTINUE); break;
     case AST_TRY_STMT: lower_try(f, as_try_stmt(node)); break;
     case AST_FAIL_STMT: lower_fail(f, as_fail_stmt(node)); break;
     case AST_TRANSACTION_STMT: lower_transaction(f, as_transaction_stmt(node)); break;
