@@ -4,13 +4,33 @@
  * diagnostic), every name a Symbol, and to the nodes listed below an `info`. After a check without errors lower needs no lookup and no
  * decision: it may assert. Everything lives in the Program's arena.
  *
- * Notes on nodes (`head.info`):
+ * Notes on nodes (`head.info` unless said otherwise):
  *   call_expr       CallInfo           field_expr      FieldInfo (or symbol: enum member, column, agent…)
  *   index_expr      IndexInfo          from_expr, aggregate_expr, insert/update/delete_expr, index_expr on a table: QueryInfo
- *   lambda_expr     Scope-less: its params are Symbols on the arg nodes (name_ref)     binary_expr  type of operands after `want`
- *   else_expr       ElseInfo           match_stmt      MatchInfo      for_stmt  type of source decides      retry_expr policy symbol
- *   branch, parallel_for, saga step compensate   CaptureInfo (they become functions of their own)
- *   flow/tool/fn/handler/test decl   FuncInfo
+ *   lambda_expr     its params are Symbols on the name_ref nodes; head.type is the type of the body; inlined: same func_id as around it
+ *   binary_expr     Type * of the operands after `want` (when they differ, as in timestamp + duration: of the left one); assign_stmt with op: the same
+ *   else_expr       ElseInfo           retry_expr      head.symbol: the policy
+ *   branch, parallel_for, saga step compensate (on step_stmt)   CaptureInfo (they become functions of their own)
+ *   flow/tool/fn/handler/resource/test/fixture decl   FuncInfo
+ * Symbols that nodes declare (`head.symbol`):
+ *   let_stmt, catch_clause, step_stmt, branch, parallel_for (the item, first parameter of its function, before the captures), param,
+ *   bind_pattern, trigger_clause (the event is the flow's FIRST parameter, before the written ones, named as the clause says),
+ *   for_stmt (the item; the index Symbol is in head.info), run_stmt (`result`, a LOCAL whose decl is the run_stmt; NULL when the flow has none).
+ *   handler_decl: HANDLER; FuncInfo.params[0] is the event (its type's decl is the EVENT), also in scope of `where`.
+ *   await_expr: head.symbol the EVENT or SIGNAL, head.info the Symbol of `as t` (NULL when absent). emit, signal, deliver, given_rows, given_ids,
+ *   given_fails/returns, fixture_rows, insert/update/delete, compensated_clause: head.symbol is what they name. name_ref in expect_calls items: field_expr with symbol TOOL.
+ * Types of statements used as values: if_stmt, match_stmt, parallel_stmt (race), block, parallel_for carry head.type; VOID when not a value or when control never
+ *   gets there (`fail`, `return` in an else_expr or match arm). A block's value is its last item: expr_stmt (its value carries `want`), if_stmt, match_stmt or a race.
+ * Names in narrowed places (`if x != null`): the node's type is the element, its symbol's (or field's) declared type the OPT: unwrap.
+ * `want`: int->decimal/float, decimal->float, T->T? (after any of these), null->T?, T or T?->json. id<t> and string need no conversion and get none.
+ * Record literals: head.type is the record (or map) to build; a field_value written as shorthand has a typed name_expr in head.info (use it as its value); fields that are
+ *   missing have a default (TypeField.decl->value, checked, constant) or are optional (null). In insert, fixture_rows and given_rows the literal's fields carry the
+ *   COLUMN as head.symbol, the literal's type is the row record; missing columns: id is generated, default, null, version.
+ * `x?.f`: head.type is OPT of the field (or the field's own type when that is OPT); xs as elements of `in`: binary info is the element type.
+ * ask_expr: `choices` is a list<string>. as_expr: value is json after `want`.
+ * llm.classify(text, Enum), llm.classify_all(text, Enum) -> list<Enum>, llm.extract(text, Record): CallInfo.args[0] only, the type in llm_type. llm.plan(request, agents: [a, b]): args[1] is a list_expr of
+ *   name_exprs whose symbol is the AGENT (or NULL: all).
+ * catch kinds, fail kind, given_fails kind, expect_outcome kind: checked words; compare the text. `fail e`: kind is empty and message has type ERROR.
  */
 #ifndef COMPILER_TYPED_H
 #define COMPILER_TYPED_H
@@ -31,6 +51,7 @@ typedef struct Type Type;
 typedef struct TypeField { Str name; Type *type; Ast *decl; bool has_default; } TypeField;
 struct Type {
     TypeTag tag;
+    uint8_t depth;              /* nesting: 0 for scalars; at most TYPE_DEPTH_MAX (E0444) */
     uint8_t labels;             /* LABEL_PII | LABEL_SECRET: of this value; propagates through expressions */
     Type *element;              /* OPT, LIST, MAP */
     Symbol *decl;               /* RECORD declared by type/event/signal/table row; ENUM by enum/machine; ID its table */
@@ -38,6 +59,7 @@ struct Type {
     TypeField *fields; uint32_t field_count;             /* RECORD, ERROR */
     Str *members; uint32_t member_count;                 /* ENUM */
     uint16_t image_index;       /* lower's: NO_INDEX until placed */
+    Type *optional, *list, *map; /* T?, list<T>, map<T>, made once (types.c) */
 };
 /* Equality ignores labels. Records are equal when fields (names, types, order) are: structural; enums by declaration. */
 bool  type_equal(const Type *a, const Type *b);
@@ -61,7 +83,7 @@ struct Symbol {
     uint16_t func_id;           /* LOCAL PARAM: number of the function-like body (FuncInfo.id) that declares it */
     Map members;                /* AGENT: tools by name; ENUM MACHINE: members; TABLE: columns */
     uint16_t image_index;       /* lower's: agent, tool, flow, event, table, func … index, or register of a local */
-    void *info;                 /* FN FLOW TOOL HANDLER TEST FIXTURE: FuncInfo; POLICY: PolicyInfo; TABLE: TableInfo; MACHINE: MachineInfo */
+    void *info;                 /* MEMBER: the next Symbol of that name in another enum; FN FLOW TOOL HANDLER TEST FIXTURE: FuncInfo; POLICY: PolicyInfo; TABLE: TableInfo; MACHINE: MachineInfo */
 };
 
 /* A call with its arguments put in the order of the parameters; NULL where the default is taken (param decl's value expression, checked in the callee's scope: constants and pure expressions only). */
@@ -100,8 +122,10 @@ typedef struct QueryInfo {
     Symbol *row;                /* the row variable (SYMBOL_LOCAL with type = row record), or NULL for bare columns */
     Symbol *join_tables[QUERY_JOINS_MAX]; Symbol *join_rows[QUERY_JOINS_MAX]; uint32_t join_count;
     Ast **hoisted; uint32_t hoisted_count;
-    Type *row_type, *result;
+    Type *row_type, *result;    /* row_type: record of the outputs; a select of one value has one field `value`, and result is the list of it */
 } QueryInfo;
+/* Aggregates in the select, order or having of a grouped query have info NULL: rendered (count(row) is COUNT_ALL). An aggregate_expr over a list instead of a table
+   has a CallInfo and its head.symbol is NULL; over a table head.symbol is the TABLE and info the QueryInfo. `limit` is hoisted, last. In insert all values are parameters. */
 /* In rendered expressions: name_expr with SYMBOL_COLUMN (bare), field_expr with FIELD_COLUMN (symbol = column, its object's symbol = row). */
 
 typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
@@ -116,7 +140,7 @@ typedef struct FuncInfo {
     uint16_t tool_flags;        /* TOOL_* of the image */
     Symbol *compensated_by;
 } FuncInfo;
-enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16 };
+enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16, FUNC_EFFECT_TRANSACTION = 32 /* opens one */ };
 
 typedef struct Program {
     Arena *arena;
@@ -124,8 +148,12 @@ typedef struct Program {
     Diags *diags;
     Module **modules; uint32_t module_count;                   /* in order of use: a module after those it uses; modules[main_module] was named by the author */
     uint32_t main_module;
+    Map enum_members;                                          /* member name -> Symbol; those of one name are chained by info */
     Map globals;                                               /* every top-level name -> Symbol; agents' tools are in members */
     Symbol **symbols; uint32_t symbol_count;                   /* all top-level symbols and tools and handlers, in order */
+    Type *basic[TYPE_VAR];                                     /* VOID … JSON and ERROR by tag, without labels */
+    Type *error_kind;                                          /* ENUM of the error kinds */
+    uint32_t func_count;                                       /* ids of FuncInfo and CaptureInfo are below it; more than IMAGE_INDEX_MAX is E0434 */
 } Program;
 
 /* Loads FILE and what it uses. Search: beside the using file, then each of `paths`, then the standard library folder. Dots are slashes: use agents.travel → agents/travel.flow. E0301 missing, E0302 cycle (allowed: modules may use each other; loaded once). */
