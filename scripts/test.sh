@@ -50,6 +50,8 @@ unit
 "$build/flowc" test flows tests/flows >"$log" 2>&1
 add flows
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
+    python3 tests/trace/check.py "$build" >"$log" 2>&1
+    add traces
     sh scripts/golden.sh >"$log" 2>&1
     add golden
     sh scripts/docs.sh >"$log" 2>&1
