@@ -235,6 +235,11 @@ void store_event_dispatched(StoreBatch *batch, uint64_t position)
     store_add_op(batch, DO_EVENT_DISPATCHED, false)->number = position;
 }
 
+void store_event_redeliver(StoreBatch *batch, uint64_t position)
+{
+    store_add_op(batch, DO_EVENT_REDELIVER, false)->number = position;
+}
+
 void store_put_dead(StoreBatch *batch, const DeadRow *row)
 {
     DeadRow *r = ARENA_NEW(batch->arena, DeadRow);

@@ -214,6 +214,16 @@ static Err event_dispatched(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *er
     return err;
 }
 
+static Err event_redeliver(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_u64(op->number) };
+    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 0 WHERE position = ?1", args, batch->arena, &rows, error);
+    if (!err && rows.changes == 0)
+        err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
+    return err;
+}
+
 static void take_events(StoreBatch *batch, const StoreOp *op, const SqlRows *rows, bool backwards)
 {
     EventRow *out = ARENA_ARRAY(batch->arena, EventRow, rows->set.rows);
@@ -349,7 +359,7 @@ static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
     [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_CLEAR_WAIT] = clear_wait,
-    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail,
+    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_EVENT_REDELIVER] = event_redeliver, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail,
     [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,

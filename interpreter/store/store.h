@@ -66,7 +66,7 @@ typedef struct JournalRow {
     Str detail_json;                     /* redacted result for the trace, bounded */
     int64_t started_us, ended_us;
 } JournalRow;
-enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED };
+enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED, JOURNAL_LOCAL /* tests: a scripted tool ran its own code */ };
 enum { JOURNAL_ARGS_MAX = 4096, STORE_BLOB_MIN = 64 << 10 };
 
 typedef struct TimerRow { Str tenant, run_id; uint64_t request; int64_t due_us; } TimerRow;        /* request 0: deadline of the run's earliest scope */
@@ -153,7 +153,7 @@ int  store_next_due(StoreBatch *batch);                             /* earliest 
    A batch without a tenant claims for all tenants. A run holds its key and its place under the limit from its first claim until it ends, also while parked.
    Mail wakes a parked run once: a claim marks what is there as seen. */
 int  store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, uint32_t max, Str only_run);
-void store_renew(StoreBatch *batch, int64_t lease_until_us);
+void store_renew(StoreBatch *batch, int64_t lease_until_us);          /* nothing happens when the run does not run any more */
 
 typedef struct StoreResult {
     Err err; Error error;                /* of the whole batch */

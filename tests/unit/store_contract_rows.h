@@ -351,7 +351,11 @@ static void decimals_are_compared_ordered_and_summed_exactly(void **state)
     FINDS("b e ", PARAMS(TYPE_INDEX_DECIMAL), CELLS(cd("9.5000")), XC(C_PRICE), XP(0), X(EQ));
     FINDS("b e ", PARAMS(TYPE_INDEX_DECIMAL, TYPE_INDEX_DECIMAL), CELLS(cd("0.1"), cd("0.95")), XC(C_PRICE), XP(0), X(MUL), XP(1), X(EQ));
     FINDS("d ", PARAMS(TYPE_INDEX_DECIMAL), CELLS(cd("0")), XP(0), XC(C_PRICE), X(SUB), XP(0), X(GT));
-    uint16_t q = select_ids((QueryExpr){ 0 }, NULL, 0);
+    FINDS("a c ", PARAMS(TYPE_INDEX_DECIMAL, TYPE_INDEX_DECIMAL), CELLS(cd("1"), cd("10.6")), XC(C_PRICE), XP(0), X(ADD), XP(1), X(GT));      /* computed ones too */
+    uint16_t q = select_ids((QueryExpr){ 0 }, PARAMS(TYPE_INDEX_DECIMAL));
+    order_by(shop, q, EXPRESSION(shop, XC(C_PRICE), XP(0), X(MUL)), false);
+    assert_string_equal(ids_of(ask(q, CELLS(cd("2")))), "d b e a c ");
+    q = select_ids((QueryExpr){ 0 }, NULL, 0);
     order_by(shop, q, EXPRESSION(shop, XC(C_PRICE)), true);
     assert_string_equal(ids_of(ask(q, NULL, 0)), "c a b e d ");       /* b before e: ties in the order of insertion */
     q = add_query(shop, QUERY_SELECT, TABLE_ITEMS, PARAMS(TYPE_INDEX_INT));

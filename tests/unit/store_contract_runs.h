@@ -116,7 +116,8 @@ static void an_update_needs_its_run_and_gives_the_lease_back(void **state)
     batch = batch_of("r1", 1), store_release(batch, RUN_READY), must_go(batch);
     row = get_run("r1");
     assert_true(row.status == RUN_READY && row.lease_until_us == 0 && row.epoch == 1 && row.last_seq == 4);
-    batch = batch_of("r1", 1), store_renew(batch, 999), fails_with(batch, ERR_NOT_FOUND, "not running");
+    batch = batch_of("r1", 1), store_renew(batch, 999), must_go(batch);
+    assert_int_equal(get_run("r1").lease_until_us, 0);
 }
 
 static void one_tenant_sees_and_writes_nothing_of_another(void **state)
@@ -395,6 +396,14 @@ static void waits_are_found_by_event_and_cleared_by_request(void **state)
     store_batch_free(batch);
 }
 
+static void what_belongs_to_a_run_needs_the_run(void **state)
+{
+    StoreBatch *batch = batch_of("gone", 0);
+    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 }), fails_with(batch, ERR_NOT_FOUND, "run");
+    batch = batch_of("gone", 0), store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = 1 }), fails_with(batch, ERR_NOT_FOUND, "run");
+    batch = batch_of("gone", 0), store_put_snapshot(batch, 1, STR("s")), fails_with(batch, ERR_NOT_FOUND, "run");
+}
+
 /* ---- journal, snapshots, modules, blobs, events ---- */
 
 static void a_journal_comes_back_in_order_and_in_pages(void **state)
@@ -608,7 +617,7 @@ static void a_fork_has_the_history_up_to_its_point(void **state)
     CONTRACT_TEST(the_next_due_time_is_that_of_the_earliest_timer), CONTRACT_TEST(mail_is_kept_once_and_taken_once), \
     CONTRACT_TEST(mail_wakes_a_parked_run_once), CONTRACT_TEST(mail_that_comes_while_a_run_works_wakes_it_after_it_parked), \
     CONTRACT_TEST(a_cancel_is_remembered_in_the_run), CONTRACT_TEST(a_run_that_ended_takes_no_mail_and_holds_nothing), \
-    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(a_journal_comes_back_in_order_and_in_pages), \
+    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(what_belongs_to_a_run_needs_the_run), CONTRACT_TEST(a_journal_comes_back_in_order_and_in_pages), \
     CONTRACT_TEST(what_the_trace_shows_of_arguments_is_bounded), CONTRACT_TEST(a_newer_snapshot_replaces_the_older), \
     CONTRACT_TEST(modules_and_blobs_are_kept_by_hash), CONTRACT_TEST(events_leave_the_outbox_in_order_and_stay_listed), \
     CONTRACT_TEST(a_dead_delivery_is_listed_with_its_last_error), CONTRACT_TEST(fsck_finds_nothing_in_a_sound_store), \
