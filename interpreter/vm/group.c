@@ -265,11 +265,16 @@ static Value slot_result(const VmRun *run, const Slot *slot)
     return slot->value;
 }
 
+static uint16_t reg_type(const Fiber *fiber, uint16_t reg) { return fiber->frame->func->func->reg_types[reg]; }
+
 static void reg_set(const VmRun *run, const Fiber *fiber, Value *regs, uint16_t reg, Value v)
 {
-    if (type_counted(run->image, fiber->frame->func->func->reg_types[reg])) value_release(regs[reg]);
+    if (type_counted(run->image, reg_type(fiber, reg))) value_release(regs[reg]);
     regs[reg] = v;
 }
+
+/* The verifier follows groups to the functions spawned; a snapshot could say otherwise, so it is looked at again. */
+static bool slot_gives(const VmRun *run, const Slot *slot, uint16_t type) { return run->image->funcs[slot->func].result == type; }
 
 static Flow no_result(VmRun *run)
 {
@@ -283,11 +288,14 @@ Flow op_fiber_result(VmRun *run, Fiber *fiber, Insn i, Value *regs)
     if (!group) return FLOW_RAISE;
     if (INSN_C(i) >= group->count) return no_result(run);
     const Slot *slot = &group->slots[INSN_C(i)];
-    bool ok = slot->state == SLOT_OK;
-    if (slot_critical(run, slot)) {
+    bool ok = slot->state == SLOT_OK, critical = slot_critical(run, slot);
+    uint16_t type = reg_type(fiber, INSN_A(i)), result = run->image->funcs[slot->func].result;
+    bool wrapped = !critical && run->image->types[result].kind != KIND_OPT;      /* T? stays T? */
+    if (!slot_gives(run, slot, wrapped ? run->image->types[type].element : type)) return no_result(run);
+    if (critical) {
         if (!ok) return no_result(run);
         reg_set(run, fiber, regs, INSN_A(i), slot_result(run, slot));
-    } else reg_set(run, fiber, regs, INSN_A(i), ok ? opt_pack(run->image, run->image->funcs[slot->func].result, slot_result(run, slot)) : (Value){ 0 });
+    } else reg_set(run, fiber, regs, INSN_A(i), ok ? opt_pack(run->image, result, slot_result(run, slot)) : (Value){ 0 });
     return FLOW_NEXT;
 }
 
@@ -297,9 +305,9 @@ Flow op_group_results(VmRun *run, Fiber *fiber, Insn i, Value *regs)
     if (!group) return FLOW_RAISE;
     if (group->count > VALUE_ITEMS_MAX) return vm_fail_limit(run, "VALUE_ITEMS_MAX"), FLOW_RAISE;
     if (!vm_charge(run, group->count / 8)) return FLOW_RAISE;
+    uint16_t element = run->image->types[reg_type(fiber, INSN_A(i))].element;
     for (uint32_t k = 0; k < group->count; k++)
-        if (group->slots[k].state != SLOT_OK) return no_result(run);
-    uint16_t element = run->image->types[fiber->frame->func->func->reg_types[INSN_A(i)]].element;
+        if (group->slots[k].state != SLOT_OK || !slot_gives(run, &group->slots[k], element)) return no_result(run);
     List *list = list_new(group->count, type_counted(run->image, element));
     for (uint32_t k = 0; k < group->count; k++) list->items[k] = slot_result(run, &group->slots[k]);
     list_seal(list);
@@ -317,7 +325,7 @@ Flow op_race_result(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
     Group *group = group_of(run, fiber, regs[INSN_B(i)]);
     if (!group) return FLOW_RAISE;
-    if (group->winner >= group->count) return no_result(run);
+    if (group->winner >= group->count || !slot_gives(run, &group->slots[group->winner], reg_type(fiber, INSN_A(i)))) return no_result(run);
     reg_set(run, fiber, regs, INSN_A(i), slot_result(run, &group->slots[group->winner]));
     return FLOW_NEXT;
 }

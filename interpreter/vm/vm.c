@@ -373,6 +373,19 @@ bool vm_raise(VmRun *run, uint64_t request_id, Value error)
     return true;
 }
 
+bool vm_decline(VmRun *run, uint64_t request_id)
+{
+    Fiber *fiber = awaited(run, request_id);
+    if (!fiber || fiber->wait != WAIT_INTERCEPT) return false;
+    HEAP_ENTER(run);
+    request_forget(run, fiber);
+    fiber->wait = WAIT_NONE;
+    fiber->frame->flags &= (uint16_t)~FRAME_INTERCEPTED;
+    ready_push(run, fiber);
+    HEAP_LEAVE();
+    return true;
+}
+
 int64_t vm_next_deadline(const VmRun *run, uint32_t *scope)
 {
     int64_t earliest = INT64_MAX;

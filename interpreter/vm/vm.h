@@ -66,6 +66,7 @@ bool   vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void 
    a result nobody awaits stays the caller's (its type is the caller's knowledge), an error is released. A value over a limit is raised instead. */
 bool   vm_resume(VmRun *run, uint64_t request_id, Value result);
 bool   vm_raise(VmRun *run, uint64_t request_id, Value error);
+bool   vm_decline(VmRun *run, uint64_t request_id);                  /* an intercepted call runs the tool's own code after all; journalled by the engine like a delivery */
 /* Deadlines: the earliest of all fibers, and its expiry (journalled by the engine like a delivery). */
 int64_t vm_next_deadline(const VmRun *run, uint32_t *scope);        /* INT64_MAX none */
 bool   vm_expire(VmRun *run, uint32_t scope);
