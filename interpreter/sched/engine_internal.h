@@ -131,6 +131,7 @@ bool live_failed(LiveRun *run, Err err, const Error *error);           /* a stor
 Act *live_act(LiveRun *run, uint64_t id);
 bool live_request(LiveRun *run, uint64_t id, VmRequest *out);          /* arguments of a pending request; borrowed until the next vm_* call */
 void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value);    /* takes value */
+void live_decline(LiveRun *run, uint64_t id);            /* a scripted call that the script leaves to the tool itself */
 void live_callback_done(LiveRun *run);                   /* every store callback ends with it */
 uint16_t live_result_type(const Image *image, const ImageEffect *effect);
 Str  live_tool_name(const Image *image, uint16_t tool, Arena *arena);  /* "travel.book_flight" */

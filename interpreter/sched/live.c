@@ -128,6 +128,15 @@ void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value) {
     engine_ready(run);
 }
 
+void live_decline(LiveRun *run, uint64_t id) {
+    remove_act(run, act_index(run, id));
+    vm_decline(run->vm, id);
+    run->parked_before = false;
+    run->needs_run = true;
+    run->engine->progress++;
+    engine_ready(run);
+}
+
 /* ---- loading -------------------------------------------------------------------------------------------- */
 
 /* The notes that the journal already holds: what the machine says again must be the same, in the same order. */
@@ -177,6 +186,9 @@ static Err replay_row(LiveRun *run, const JournalRow *row, bool *delivered, Erro
     switch (row->entry) {
     case JOURNAL_RESULT: case JOURNAL_ERROR: return replay_result(run, row, error);
     case JOURNAL_EXPIRED: vm_expire(run->vm, (uint32_t)read_varint(&in)); return ERR_OK;
+    case JOURNAL_LOCAL:
+        if ((act = live_act(run, row->request))) remove_act(run, act_index(run, row->request));
+        return vm_decline(run->vm, row->request) ? ERR_OK : err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of a call that the program does not make", row->seq);
     case JOURNAL_CANCEL: vm_cancel(run->vm, row->payload); run->cancelled = true; return ERR_OK;
     default: break;
     }

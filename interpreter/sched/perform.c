@@ -368,8 +368,8 @@ static void start_llm(LiveRun *run, Act *act, const VmRequest *request) {
     perform_answer(act, ok, value);
 }
 
-/* What the script says; the answer may take its time. */
-static bool start_scripted(LiveRun *run, Act *act) {
+/* What the script says; the answer may take its time. When it says nothing more about a local tool, the tool's own code runs. */
+static bool start_scripted(LiveRun *run, Act *act, const VmRequest *request) {
     EngineScript *script = run->engine->options.script;
     if (!script || act->effect->kind != EFFECT_REMOTE_CALL) return false;
     Arena *arena = arena_new();
@@ -389,7 +389,9 @@ static bool start_scripted(LiveRun *run, Act *act) {
         if (answer.due_us > engine_now(run->engine)) act->state = ACT_STARTED, act->due_us = answer.due_us;
     } else if (act->scripted) {
         found = true;
-        perform_answer(act, false, live_error(run, ERROR_KIND_internal, "the script has no answer left for %.*s", STR_ARG(name)));
+        record_resumed(run);
+        record_row(run, JOURNAL_LOCAL, request);
+        live_decline(run, act->id);
     }
     arena_free(arena);
     return found;
@@ -410,7 +412,7 @@ static void outside(LiveRun *run, Act *act, const VmRequest *request) {
     act->state = ACT_STARTED;
     act->started_us = engine_now(run->engine);
     engine_ready(run);
-    if (start_scripted(run, act)) return;
+    if (start_scripted(run, act, request)) return;
     switch (act->effect->kind) {
     case EFFECT_REMOTE_CALL: start_remote(run, act, request); break;
     case EFFECT_REFRESH:     start_refresh(run, act); break;

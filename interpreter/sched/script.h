@@ -1,6 +1,7 @@
 /* script.h - what a test says about the outside: tools that fail or return, answers of the user, ids to come; and what was seen.
  *
- * The engine asks it before a tool (local ones are intercepted only when a rule names them), at a question, and for new ids.
+ * The engine asks it before a tool (local ones are intercepted only when a rule names them), at a question, and for new ids. Rules of a tool are
+ * tried in the order they were given; one that was used `times` often is passed over; after the last of them the tool does what it really does.
  * A script outlives engines: after a simulated crash the next engine goes on with the same rules, whose use is counted by idempotency key,
  * so that an effect repeated with the same key gets the same answer.
  */

@@ -4,7 +4,7 @@
 #include "base/time.h"
 #include "tests/unit/vm_asm.h"
 
-enum { EI_BOOKING = TYPE_INDEX_FIXED_COUNT, EI_BOOKED, EI_NOTE, EI_ENTRY, EI_INTENT, EI_TYPE_COUNT };
+enum { EI_BOOKING = TYPE_INDEX_FIXED_COUNT, EI_BOOKED, EI_NOTE, EI_ENTRY, EI_INTENT, EI_OPT_STR, EI_TYPE_COUNT };
 enum { EI_TOOL_QUOTE, EI_TOOL_RESERVE, EI_TOOL_CHARGE, EI_TOOL_NOTE };
 enum { EI_EV_BOOKED, EI_EV_FAILING };
 enum { EI_TABLE_BOOKINGS, EI_TABLE_LEDGER };
@@ -12,6 +12,8 @@ enum { EI_Q_BOOK, EI_Q_ENTER, EI_Q_COUNT, EI_Q_ENTRIES };
 enum { EI_E_NOW, EI_E_NEW_ID, EI_E_BOOK, EI_E_ENTER, EI_E_COUNT, EI_E_ASK, EI_E_TXN, EI_E_COMMIT, EI_E_ROLLBACK, EI_E_EMIT, EI_E_SLEEP, EI_E_QUOTE, EI_E_RESERVE, EI_E_CHARGE,
        EI_E_AWAIT, EI_E_SIGNAL, EI_E_START, EI_E_SEND, EI_E_PROGRESS, EI_E_EMIT_FAILING, EI_E_CLASSIFY, EI_E_ENTRIES, EI_E_UUID };
 #define EI_STR TYPE_INDEX_STRING
+
+static inline void ei_handler(Asm *m, const char *name, uint16_t event, uint16_t func);
 
 static inline uint16_t ei_table(Asm *m, const char *name, const char *prefix, uint16_t row_type) {
     uint16_t t = IMAGE_ADD(m->image, table);
@@ -76,6 +78,7 @@ static inline void ei_declarations(Asm *m) {
     asm_record(m, "Note", 1, (const char *const[]){ "text" }, s2);
     asm_record(m, "Entry", 2, (const char *const[]){ "id", "city" }, s2);
     asm_enum(m, "Intent", 2, (const char *const[]){ "BOOK_TRIP", "CANCEL_TRIP" });
+    asm_type(m, KIND_OPT, EI_STR);
     uint16_t a = IMAGE_ADD(m->image, agent);
     m->image->agents[a] = (ImageAgent){ .name = STR("hotels"), .title = STR("Hotels"), .location = AGENT_HTTP, .location_env = STR("TEST_HOTELS_URL"), .credential = STR("hotels") };
     a = IMAGE_ADD(m->image, agent);
@@ -296,6 +299,90 @@ static inline void ei_flow_tell(Asm *m) {
     ei_flow(m, "tell", f, 2, EI_STR);
 }
 
+/* desk.note(city): a local tool that writes into the ledger; local(city) calls it */
+static inline void ei_flow_local(Asm *m) {
+    uint16_t t = ei_tool(m, "note", 1, 0, "", ""), tool_func = ei_begin(m, "desk.note", FUNC_TOOL, 1, EI_STR);
+    m->image->tools[t].func = tool_func;
+    m->image->funcs[tool_func].owner = t;
+    m->image->funcs[tool_func].agent = 1;
+    ei_put(m, EI_E_ENTER, EI_ENTRY, 0);
+    EMIT(m, RETURN, 0, 0, 0);
+    uint16_t f = ei_begin(m, "local", FUNC_FLOW, 1, EI_STR);
+    uint16_t city = asm_reg(m, EI_STR), result = asm_reg(m, EI_STR);
+    EMIT(m, MOVE_REF, city, 0, 0);
+    EMIT(m, CALL, result, tool_func, city);
+    EMIT(m, RETURN, result, 0, 0);
+    ei_flow(m, "local", f, 1, EI_STR);
+}
+
+/* key(city): the city; init(city?): Paris when none is given */
+static inline void ei_flow_keyed(Asm *m) {
+    uint16_t key = ei_begin(m, "key", FUNC_KEY, 1, EI_STR);
+    EMIT(m, RETURN, 0, 0, 0);
+    uint16_t f = ei_begin(m, "keyed", FUNC_FLOW, 1, EI_STR);
+    uint16_t question = asm_reg(m, EI_STR), yes = asm_reg(m, TYPE_INDEX_BOOL);
+    ei_text(m, question, "Go on?");
+    EMIT(m, EFFECT, yes, EI_E_ASK, question);
+    EMIT(m, RETURN, 0, 0, 0);
+    ImageFlow *flow = ei_flow(m, "keyed", f, 1, EI_STR);
+    flow->one_per = KEY_FUNC, flow->one_per_func = key;
+    flow->rate_per = KEY_USER, flow->rate_count = 3, flow->rate_unit_us = 60 * TIME_SECOND;
+}
+
+static inline void ei_flow_default(Asm *m) {
+    uint16_t opt[] = { EI_OPT_STR }, only[] = { EI_STR };
+    uint16_t record = asm_record(m, "", 1, (const char *const[]){ "city" }, only);
+    uint16_t init = asm_func(m, "default#init", FUNC_INIT, record, 1, opt);
+    uint16_t city = asm_reg(m, EI_STR), out = asm_reg(m, record);
+    ei_text(m, city, "Paris");
+    uint32_t null = EMIT(m, JNULL, 0, 0, 0);
+    EMIT(m, UNWRAP, city, 0, 0);
+    asm_here(m, null);
+    EMIT(m, NEW_RECORD, out, city, record);
+    EMIT(m, RETURN, out, 0, 0);
+    uint16_t f = ei_begin(m, "default", FUNC_FLOW, 1, EI_STR);
+    EMIT(m, RETURN, 0, 0, 0);
+    ImageFlow *flow = ei_flow(m, "default", f, 1, EI_STR);
+    flow->init_func = init;
+    flow->params[0].has_default = true;
+}
+
+/* chain: its handler emits the event again, for ever */
+static inline void ei_flow_chain(Asm *m) {
+    uint16_t booked[] = { EI_BOOKED };
+    uint16_t e = IMAGE_ADD(m->image, event);
+    m->image->events[e] = (ImageEvent){ STR("Again"), EI_BOOKED };
+    uint16_t effect = asm_effect(m, EFFECT_EMIT, "Again", e, EI_STR, 1, booked);
+    ei_flow_emit(m, "chain", effect);
+    uint16_t f = asm_func(m, "desk.on_again", FUNC_HANDLER, TYPE_INDEX_VOID, 1, booked);
+    uint16_t city = asm_reg(m, EI_STR);
+    EMIT(m, GET_FIELD, city, 0, 0);
+    ei_emit(m, effect, city);
+    EMIT(m, RETURN_VOID, 0, 0, 0);
+    ei_handler(m, "desk.on_again", e, f);
+}
+
+/* twice(city): the same booking twice in one transaction; the second one fails, the error is caught outside */
+static inline void ei_flow_twice(Asm *m) {
+    uint16_t f = ei_begin(m, "twice", FUNC_FLOW, 1, EI_STR);
+    uint16_t id = asm_reg(m, EI_STR), city = asm_reg(m, EI_STR), row = asm_reg(m, EI_BOOKING), result = asm_reg(m, EI_STR), error = asm_reg(m, TYPE_INDEX_ERROR), kind = asm_reg(m, TYPE_INDEX_ERROR_KIND);
+    EMIT(m, EFFECT, 0, EI_E_TXN, 0);
+    uint32_t from = asm_pc(m);
+    EMIT(m, EFFECT, id, EI_E_NEW_ID, 0);
+    EMIT(m, MOVE_REF, city, 0, 0);
+    EMIT(m, EFFECT, row, EI_E_BOOK, id);
+    EMIT(m, EFFECT, row, EI_E_BOOK, id);
+    EMIT(m, EFFECT, 0, EI_E_COMMIT, 0);
+    EMIT(m, RETURN, 0, 0, 0);
+    uint32_t to = asm_pc(m);
+    EMIT(m, EFFECT, 0, EI_E_ROLLBACK, 0);
+    EMIT(m, GET_FIELD, kind, error, ERROR_FIELD_KIND);
+    EMIT(m, ENUM_NAME, result, kind, 0);
+    EMIT(m, RETURN, result, 0, 0);
+    asm_try(m, TRY_CATCH, from, to, to, error);
+    ei_flow(m, "twice", f, 1, EI_STR);
+}
+
 static inline void ei_handler(Asm *m, const char *name, uint16_t event, uint16_t func) {
     uint16_t h = IMAGE_ADD(m->image, handler);
     m->image->funcs[func].owner = h;
@@ -336,6 +423,12 @@ static inline Image *engine_image_make(void) {
     ei_flow_hurry(m);
     ei_flow_rollback(m);
     ei_flow_tell(m);
+    ei_flow_local(m);
+    ei_flow_keyed(m);
+    ei_flow_default(m);
+    ei_flow_chain(m);
+    ei_flow_twice(m);
+    ei_flow_call(m, "charge", EI_E_CHARGE);
     ei_handlers(m);
     return asm_done(m);
 }

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "interpreter/sched/engine.h"
@@ -450,6 +452,7 @@ static void a_trip_with_many_snapshots_survives_too(void **state) { survives_eve
 static void events_survive_a_crash_at_every_operation(void **state) { survives_every_crash("announce", 0, 4); }
 static void a_rolled_back_transaction_survives_a_crash(void **state) { survives_every_crash("rollback", 2, 3); }
 static void a_loop_resumes_from_its_snapshots(void **state) { survives_every_crash("many", 7, 40); }
+static void a_local_tool_survives_a_crash(void **state) { survives_every_crash("local", 0, 3); }
 static void a_deadline_survives_a_crash(void **state) { survives_every_crash("hurry", 0, 3); }
 static void failing_handlers_survive_a_crash(void **state) { survives_every_crash("doom", 0, 12); }
 
@@ -461,6 +464,167 @@ static void the_intent_and_what_follows_never_repeats(void **state)
             Outcome out = whole_life("reserve", 0, nth, (CrashSide)side, &hit);
             assert_true(out.status == RUN_FAILED);               /* unreachable, or in doubt: never called twice */
         }
+}
+
+/* ---- keys, limits, defaults ------------------------------------------------------------------------------------------------ */
+
+static void a_default_fills_what_the_input_leaves_out(void **state)
+{
+    World *w = world_new(0);
+    char id[64];
+    assert_int_equal(start(w, "default", "{}", id), ERR_OK);
+    work(w, id);
+    assert_text(ended(w, id, RUN_COMPLETED).result_json, "\"Paris\"");
+    assert_int_equal(start(w, "default", "{\"city\":\"Rome\"}", id), ERR_OK);
+    work(w, id);
+    assert_text(ended(w, id, RUN_COMPLETED).result_json, "\"Rome\"");
+    world_free(w);
+}
+
+static void one_key_runs_once_at_a_time_and_a_rate_is_kept(void **state)
+{
+    World *w = world_new(0);
+    char first[64], second[64], other[64], id[64] = "";
+    Error error = { 0 };
+    assert_int_equal(start(w, "keyed", "{\"city\":\"Rome\"}", first), ERR_OK);
+    assert_int_equal(start(w, "keyed", "{\"city\":\"Rome\"}", second), ERR_OK);
+    assert_int_equal(start(w, "keyed", "{\"city\":\"Oslo\"}", other), ERR_OK);
+    work(w, "");
+    ended(w, first, RUN_PARKED);
+    ended(w, second, RUN_READY);
+    ended(w, other, RUN_PARKED);
+    assert_int_equal(engine_start(w->engine, w->image, STR("keyed"), STR("{\"city\":\"Bern\"}"), &ANNA, id, &error), ERR_LIMIT);
+    assert_non_null(strstr(error.text, "retry after 60 s"));
+    assert_int_equal(engine_answer(w->engine, TENANT, str_of(first), STR("true"), &error), ERR_OK);
+    work(w, "");
+    ended(w, first, RUN_COMPLETED);
+    ended(w, second, RUN_PARKED);
+    assert_int_equal(engine_advance(w->engine, 61 * TIME_SECOND, &error), ERR_OK);
+    assert_int_equal(start(w, "keyed", "{\"city\":\"Bern\"}", id), ERR_OK);
+    world_free(w);
+}
+
+static void a_chain_of_events_ends_at_its_limit(void **state)
+{
+    World *w = world_new(0);
+    completes(w, "chain", "\"Paris\"");
+    StoreBatch *batch = store_batch(engine_store(w->engine), TENANT, NOBODY, 0);
+    int dead = store_list_dead(batch, 10), runs = store_list_runs(batch, &(RunFilter){ .func_name = STR("desk.on_again"), .status = RUN_COMPLETED, .limit = 100 });
+    assert_int_equal(store_run_batch(batch, NULL), ERR_OK);
+    uint32_t count;
+    const DeadRow *rows = store_dead(batch, dead, &count);
+    assert_int_equal(count, 1);
+    assert_non_null(memmem(rows[0].error.ptr, rows[0].error.len, "EVENT_HOPS_MAX", 14));
+    store_runs(batch, runs, &count);
+    assert_int_equal(count, 32);
+    store_batch_free(batch);
+    world_free(w);
+}
+
+static void a_statement_that_fails_is_the_programs_error(void **state)
+{
+    World *w = world_new(0);
+    completes(w, "twice", "\"conflict\"");
+    assert_int_equal(count_rows(w, EI_Q_COUNT), 0);
+    assert_sound(w);
+    world_free(w);
+}
+
+static void a_scripted_local_tool_fails_once_and_then_does_its_work(void **state)
+{
+    World *w = world_new(0);
+    char id[64];
+    script_tool_fails(w->script, STR("desk.note"), ERROR_KIND_unavailable, STR("closed"), 503, STR("ECONNRESET"), -1, 1);
+    assert_int_equal(start(w, "local", "{\"city\":\"Paris\"}", id), ERR_OK);
+    work(w, id);
+    Str result = ended(w, id, RUN_FAILED).result_json;
+    assert_non_null(memmem(result.ptr, result.len, "closed", 6));
+    assert_int_equal(count_rows(w, EI_Q_ENTRIES), 0);
+    completes(w, "local", "\"Paris\"");
+    assert_int_equal(count_rows(w, EI_Q_ENTRIES), 1);
+    world_free(w);
+}
+
+static void sleeping_runs_wake_in_the_order_of_their_time(void **state)
+{
+    World *w = world_new(0);
+    char id[64];
+    Error error = { 0 };
+    EngineOptions options = { .store_url = w->url, .worker = "test", .virtual_time = true, .virtual_start_us = w->now_us, .script = w->script };
+    engine_close(w->engine);
+    assert_int_equal(engine_open(&options, &w->engine, &error), ERR_OK);
+    script_tool_returns(w->script, STR("hotels.charge"), STR("\"paid\""), 0);
+    script_answers(w->script, (Str[]){ STR("true") }, 1);
+    assert_int_equal(start(w, "trip", "{\"city\":\"Paris\"}", id), ERR_OK);
+    work(w, id);
+    ended(w, id, RUN_PARKED);
+    assert_int_equal(engine_advance(w->engine, 3599 * TIME_SECOND, &error), ERR_OK);
+    ended(w, id, RUN_PARKED);
+    assert_int_equal(engine_advance(w->engine, TIME_SECOND, &error), ERR_OK);
+    assert_int_equal(ended(w, id, RUN_COMPLETED).ended_us, w->now_us + 3600 * TIME_SECOND);
+    world_free(w);
+}
+
+/* ---- another process ------------------------------------------------------------------------------------------------------- */
+
+/* Dies by SIGKILL at the nth durable operation; in real time, on its own worker name. */
+static void run_and_die(const World *w, const char *id, uint64_t nth)
+{
+    EngineOptions options = { .store_url = w->url };
+    Engine *engine;
+    Error error = { 0 };
+    if (engine_open(&options, &engine, &error)) _exit(3);
+    store_crash_at(engine_store(engine), nth, CRASH_AFTER, true);
+    engine_work(engine, TENANT, str_of(id), &error);
+    _exit(2);                                                    /* it was to die */
+}
+
+static void a_killed_process_is_taken_over_at_once(void **state)
+{
+    World *w = world_new(0);
+    char id[64];
+    Error error = { 0 };
+    assert_int_equal(start(w, "many", "{\"city\":\"Paris\"}", id), ERR_OK);
+    engine_close(w->engine);
+    for (uint64_t nth = 5; nth < 12; nth += 3) {
+        pid_t child = fork();
+        if (child == 0) run_and_die(w, id, nth);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    }
+    EngineOptions options = { .store_url = w->url };
+    assert_int_equal(engine_open(&options, &w->engine, &error), ERR_OK);
+    int64_t before = clock_monotonic();
+    work(w, id);
+    assert_true(clock_monotonic() - before < 5 * TIME_SECOND);   /* far below the lease of the dead */
+    assert_text(ended(w, id, RUN_COMPLETED).result_json, "\"40\"");
+    assert_sound(w);
+    world_free(w);
+}
+
+/* A worker that was paused beyond its lease finds that its run is no longer its own, and writes nothing. */
+static void a_revived_worker_is_fenced(void **state)
+{
+    World *w = world_new(0);
+    char id[64];
+    Error error = { 0 };
+    assert_int_equal(start(w, "book", "{\"city\":\"Paris\"}", id), ERR_OK);
+    StoreBatch *claim = store_batch(engine_store(w->engine), TENANT, NOBODY, 0);
+    int index = store_claim(claim, STR("paused"), engine_now(w->engine), TIME_SECOND, 1, str_of(id));
+    assert_int_equal(store_run_batch(claim, &error), ERR_OK);
+    uint32_t count;
+    uint64_t epoch = store_runs(claim, index, &count)->epoch;
+    assert_int_equal(count, 1);
+    store_batch_free(claim);
+    assert_int_equal(engine_advance(w->engine, 2 * TIME_SECOND, &error), ERR_OK);
+    work(w, id);
+    ended(w, id, RUN_COMPLETED);
+    StoreBatch *late = store_batch(engine_store(w->engine), TENANT, str_of(id), epoch);
+    store_append_journal(late, &(JournalRow){ .seq = 99, .entry = JOURNAL_NOTE });
+    assert_int_equal(store_run_batch(late, &error), ERR_FENCED);
+    store_batch_free(late);
+    world_free(w);
 }
 
 /* ---- forks ------------------------------------------------------------------------------------------------------------ */
@@ -510,9 +674,18 @@ int main(void)
         cmocka_unit_test(events_survive_a_crash_at_every_operation),
         cmocka_unit_test(a_rolled_back_transaction_survives_a_crash),
         cmocka_unit_test(a_loop_resumes_from_its_snapshots),
+        cmocka_unit_test(a_local_tool_survives_a_crash),
         cmocka_unit_test(a_deadline_survives_a_crash),
         cmocka_unit_test(failing_handlers_survive_a_crash),
         cmocka_unit_test(the_intent_and_what_follows_never_repeats),
+        cmocka_unit_test(a_default_fills_what_the_input_leaves_out),
+        cmocka_unit_test(one_key_runs_once_at_a_time_and_a_rate_is_kept),
+        cmocka_unit_test(a_chain_of_events_ends_at_its_limit),
+        cmocka_unit_test(a_statement_that_fails_is_the_programs_error),
+        cmocka_unit_test(a_scripted_local_tool_fails_once_and_then_does_its_work),
+        cmocka_unit_test(sleeping_runs_wake_in_the_order_of_their_time),
+        cmocka_unit_test(a_killed_process_is_taken_over_at_once),
+        cmocka_unit_test(a_revived_worker_is_fenced),
         cmocka_unit_test(a_fork_goes_on_from_where_it_was_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
