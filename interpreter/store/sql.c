@@ -691,7 +691,8 @@ static void render_insert(Render *r, Buf *out)
     r->columns_allowed = false;
     Buf values = { 0 };
     buf_printf(out, "INSERT INTO %s (tenant_id, owner_id", quoted_table(r, table));
-    buf_printf(&values, "%s, %s", bind(r, (SqlBind){ .kind = BIND_TENANT }), bind(r, (SqlBind){ .kind = BIND_OWNER }));
+    buf_put_text(&values, bind(r, (SqlBind){ .kind = BIND_TENANT }));       /* one by one: the numbers must not depend on the compiler */
+    buf_printf(&values, ", %s", bind(r, (SqlBind){ .kind = BIND_OWNER }));
     for (uint32_t i = 0; i < sql_column_count(table) && !r->err; i++) {
         const QuerySet *set = set_of(r->query, i);
         buf_printf(out, ", %s", quoted(r, "c_", sql_column_name(table, i)));
