@@ -92,6 +92,12 @@ static Err expect_opt_of(FuncCheck *f, uint32_t r, uint16_t element)
     return verify_fail(f->v, "register r%u is %s, expected an optional of %s", r, found, verify_type_text(f->v, element));
 }
 
+/* An element that is optional stays as it is: there is no optional of an optional. */
+static Err rule_map_get(FuncCheck *f, uint16_t a, uint16_t element)
+{
+    return type_kind(f->v, element) == KIND_OPT ? expect_type(f, a, element) : expect_opt_of(f, a, element);
+}
+
 static Err rule_new_record(FuncCheck *f, uint16_t a, uint16_t b, uint16_t c)
 {
     if (type_kind(f->v, c) != KIND_RECORD) return verify_fail(f->v, "type %u is not a record", c);
@@ -239,7 +245,7 @@ Err verify_insn_rule(FuncCheck *f)
     case OP_LIST_SET:
         err = expect_type(f, b, TYPE_INDEX_INT);
         return err ? err : expect_type(f, c, reg_row(f, a)->element);
-    case OP_MAP_GET: return expect_opt_of(f, a, reg_row(f, b)->element);
+    case OP_MAP_GET: return rule_map_get(f, a, reg_row(f, b)->element);
     case OP_MAP_SET: return expect_type(f, c, reg_row(f, a)->element);
     case OP_NEW_ERROR: return rule_new_error(f, b);
     case OP_JNULL: case OP_JNOTNULL: return expect_null(f, a);

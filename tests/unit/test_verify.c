@@ -519,6 +519,20 @@ static void more_registers_than_one_word_are_followed(void **state)
     expect(m, "register r67");
 }
 
+static void what_is_optional_already_is_not_made_so_twice(void **state)
+{
+    (void)state;
+    for (int wrong = 0; wrong < 2; wrong++) {
+        Image *m = with_func(0, T_OPT_INT);
+        sample_type(m, (ImageType){ .kind = KIND_MAP, .element = T_OPT_INT });
+        sample_type(m, (ImageType){ .kind = KIND_LIST, .element = T_OPT_INT });
+        uint16_t map = (uint16_t)(m->type_count - 2), list = (uint16_t)(m->type_count - 1);
+        REGS(m, map, S, T_OPT_INT, list, T_OPT_STRING);
+        PUT(m, I(NEW_MAP, 0, 0, 0), I(LOADREF, 1, K_TEXT, 0), I(MAP_GET, wrong ? 4 : 2, 0, 1), I(NEW_LIST, 3, 2, 1), I(BUILTIN, 2, BUILTIN_LIST_FIRST, 3), I(RETURN, 2, 0, 0));
+        expect(m, wrong ? "register r4 is string?, expected int?" : NULL);
+    }
+}
+
 /* ---- groups ---- */
 
 static void a_register_may_hold_one_group_after_another(void **state)
@@ -909,6 +923,7 @@ int main(void)
         cmocka_unit_test(a_jump_into_a_range_brings_its_own_set),
         cmocka_unit_test(a_handler_of_a_dead_range_is_dead),
         cmocka_unit_test(more_registers_than_one_word_are_followed),
+        cmocka_unit_test(what_is_optional_already_is_not_made_so_twice),
         cmocka_unit_test(a_register_may_hold_one_group_after_another),
         cmocka_unit_test(a_group_from_two_places_is_refused),
         cmocka_unit_test(a_fibers_result_by_place_needs_spawns_in_a_row),
