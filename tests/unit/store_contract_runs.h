@@ -501,6 +501,14 @@ static void events_leave_the_outbox_in_order_and_stay_listed(void **state)
     must(batch);
     assert_str(store_events(batch, outbox, &count)->event_id, "e1");
     store_batch_free(batch);
+    batch = store_batch(contract_store, (Str){ 0 }, (Str){ 0 }, 0);         /* delivered once more, then out again */
+    store_event_redeliver(batch, first);
+    outbox = store_get_outbox(batch, 1);
+    store_event_dispatched(batch, first);
+    must(batch);
+    assert_str(store_events(batch, outbox, &count)->event_id, "e0");
+    store_batch_free(batch);
+    batch = batch_of("", 0), store_event_redeliver(batch, 999), fails_with(batch, ERR_NOT_FOUND, "999");
     batch = batch_of("", 0);
     int newest = store_list_events(batch, (Str){ 0 }, (Str){ 0 }, 3), named = store_list_events(batch, STR("Booked"), (Str){ 0 }, 0), of_root = store_list_events(batch, STR("Paid"), STR("c2"), 0);
     must(batch);
