@@ -18,6 +18,8 @@
 }
 %code {
 #define P parser
+/* After `error`: the token that was not expected goes, and parser_token() goes on where the rule may end. */
+#define SKIPPED(place) (yyerrok, P->recovering ? (void)yyclearin : (void)0, ast_error(P, place))
 static int yylex(YYSTYPE *value, Place *place, Parser *parser)
 {
     (void)value;
@@ -73,15 +75,15 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %precedence NEGATE
 %precedence T_AS T_WITH
 
-%type <node> decl use agent member tool resource handler event signal record field enum enum_member machine_entry machine transition name_ref table
+%type <node> decl use agent member tool resource handler event signal record field plain_field enum enum_member machine_entry machine transition name_ref table
 %type <node> agent_opt table_entry column policy percent fn flow param participants participant fixture fixture_rows test at_opt auth_opt body_opt result_opt
 %type <node> default_opt like_opt where_opt clause type plain_type block stmt let assign if match arm pattern guard_opt arm_body for while try catch fail step
 %type <node> parallel_block parallel_rest parallel_value branch branch_value value expr query otherwise if_chain if_value match_value postfix primary string
 %type <node> string_parts record_literal field_value arg part literal condition lambda range from join order_key group_opt limit_opt select_opt parallel_limit
 %type <node> parallel_within set given run expect tool_path details_opt string_opt finally_opt policy_value number_literal
-%type <list> items members params param_list_opt clauses fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
+%type <list> items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
 %type <list> catches args record_fields stmts fixture_entries joins order_opt sets patterns tool_paths strings policy_values
-%type <start> decl_list member_list param_list clause_list field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
+%type <start> decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
 %type <start> branch_list catch_list arg_list field_value_list part_list fixture_list join_list order_list set_list pattern_list path_list string_list policy_value_list
 %type <flag> shared_opt documented_opt race_opt any_order_opt direction unique let_word assign_op
 %%
@@ -93,16 +95,16 @@ items: %empty                       { $$ = list_none(); }
 decl_list: decl                     { $$ = list_start(P, $1); }
     | decl_list nl decl             { $$ = list_add(P, $1, $3); }
     ;
-nl: T_NL                            { yyerrok; }
+nl: T_NL
     ;
-sep: nl | ','                       { yyerrok; }
+sep: nl | ','
     ;
 nl_opt: %empty | nl
     ;
 sep_opt: %empty | sep
     ;
 decl: use | agent | tool | resource | handler | event | signal | record | enum | machine | table | policy | fn | flow | participants | fixture | test
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 
 /* ---- declarations --------------------------------------------------------------------------------------- */
@@ -127,7 +129,7 @@ member_list: member                 { $$ = list_start(P, $1); }
     | member_list nl member         { $$ = list_add(P, $1, $3); }
     ;
 member: tool | resource | handler
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 tool: T_TOOL T_NAME params result_opt clauses body_opt   { $$ = ast_tool_decl(P, @$, ident(P, @2), $3, $4, $5, $6); }
     ;
@@ -169,8 +171,10 @@ fields: %empty                      { $$ = list_none(); }
 field_list: field                   { $$ = list_start(P, $1); }
     | field_list sep field          { $$ = list_add(P, $1, $3); }
     ;
-field: T_NAME ':' type default_opt like_opt    { $$ = ast_field(P, @$, ident(P, @1), $3, $4, $5); }
-    | error                         { $$ = ast_error(P, @$); }
+plain_field: T_NAME ':' type default_opt like_opt        { $$ = ast_field(P, @$, ident(P, @1), $3, $4, $5); }
+    ;
+field: plain_field
+    | error                         { $$ = SKIPPED(@$); }
     ;
 like_opt: %empty                    { $$ = NULL; }
     | T_LIKE T_REGEX                { $$ = leaf_regex(P, @2); }
@@ -185,7 +189,7 @@ enum_list: enum_member              { $$ = list_start(P, $1); }
     | enum_list sep enum_member     { $$ = list_add(P, $1, $3); }
     ;
 enum_member: T_NAME like_opt        { $$ = ast_enum_member(P, @$, ident(P, @1), $2); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 machine: T_MACHINE T_NAME '{' machine_entries '}'
         { $$ = ast_machine_decl(P, @$, ident(P, @2), list_of_kind(P, $4, AST_NAME_REF, false), list_of_kind(P, $4, AST_NAME_REF, true)); }
@@ -199,7 +203,7 @@ machine_list: machine_entry         { $$ = list_start(P, $1); }
     | machine_list nl_opt T_FINAL name_refs   { $$ = ast_list_append(P, $1, $4); }
     ;
 machine_entry: transition
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 transition: T_NAME T_ARROW name_refs { $$ = ast_transition(P, @$, ident(P, @1), $3); }
     ;
@@ -233,7 +237,7 @@ table_entry: column
     | T_ON T_ERASE T_NAME '(' name_refs ')'       { $$ = ast_erase_clause(P, @$, ident(P, @3), $5, NULL, STR("")); }
     | T_ON T_ERASE T_NAME T_DURATION string_lit   { $$ = ast_erase_clause(P, @$, ident(P, @3), list_none(), leaf_duration(P, @4), plain_text(P, @5)); }
     | T_EXPORT T_AS T_STRING        { $$ = ast_export_clause(P, @$, plain_text(P, @3)); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 unique: T_INDEX                     { $$ = 0; }
     | T_UNIQUE                      { $$ = 1; }
@@ -252,7 +256,7 @@ policy_entry: T_ATTEMPTS T_INT      { policy_set(P, @1, "attempts", &P->policy->
     | T_BACKOFF backoff
     | T_ON policy_values            { policy_list(P, @1, "on", &P->policy->retry_on, $2); }
     | T_REFRESH T_ON policy_values  { policy_list(P, @1, "refresh on", &P->policy->refresh_on, $3); }
-    | error
+    | error                         { (void)SKIPPED(@$); }
     ;
 backoff: T_DURATION                 { policy_set(P, @1, "backoff", &P->policy->backoff, leaf_duration(P, @1)); }
     | backoff T_TO T_DURATION       { policy_set(P, @2, "to", &P->policy->backoff_max, leaf_duration(P, @3)); }
@@ -308,7 +312,7 @@ participant_list: participant       { $$ = list_start(P, $1); }
     | participant_list sep participant         { $$ = list_add(P, $1, $3); }
     ;
 participant: T_NAME T_STRING        { $$ = ast_participant(P, @$, ident(P, @1), plain_text(P, @2)); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 fixture: T_FIXTURE T_NAME '{' fixture_entries '}'   { $$ = ast_fixture_decl(P, @$, ident(P, @2), $4); }
     ;
@@ -319,7 +323,7 @@ fixture_list: fixture_rows          { $$ = list_start(P, $1); }
     | fixture_list sep_opt fixture_rows        { $$ = list_add(P, $1, $3); }
     ;
 fixture_rows: T_NAME rows           { $$ = ast_fixture_rows(P, @$, ident(P, @1), $2); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 rows: '[' ']'                       { $$ = list_none(); }
     | '[' value_list comma_opt ']'  { $$ = list_take(P, $2); }
@@ -340,7 +344,14 @@ plain_type: T_NAME                  { $$ = ast_name_type(P, @$, ident(P, @1)); }
     | T_MAP T_TYPE_LT type T_TYPE_GT           { $$ = ast_map_type(P, @$, $3); }
     | T_ID T_TYPE_LT T_NAME T_TYPE_GT          { $$ = ast_id_type(P, @$, ident(P, @3), STR("")); }
     | T_ID T_STRING                 { $$ = ast_id_type(P, @$, ident_none(), plain_text(P, @2)); }
-    | T_RECORD_OPEN fields T_RECORD_CLOSE      { $$ = ast_record_type(P, @$, $2); }
+    | T_RECORD_OPEN type_fields T_RECORD_CLOSE { $$ = ast_record_type(P, @$, $2); }
+    ;
+
+type_fields: %empty                 { $$ = list_none(); }
+    | type_field_list comma_opt     { $$ = list_take(P, $1); }
+    ;
+type_field_list: plain_field        { $$ = list_start(P, $1); }
+    | type_field_list ',' plain_field          { $$ = list_add(P, $1, $3); }
     ;
 
 /* ---- statements ------------------------------------------------------------------------------------------ */
@@ -371,7 +382,7 @@ stmt: let | assign | if | match | for | while | try | step | parallel_block | gi
     | T_DELIVER T_NAME T_AGAIN      { $$ = ast_deliver_stmt(P, @$, ident(P, @2)); }
     | T_CANCEL                      { $$ = ast_cancel_stmt(P, @$); }
     | T_CRASH T_EVERYWHERE          { $$ = ast_crash_stmt(P, @$); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 let: let_word T_NAME '=' value      { $$ = ast_let_stmt(P, @$, $1, ident(P, @2), NULL, $4); }
     | let_word T_NAME ':' type '=' value       { $$ = ast_let_stmt(P, @$, $1, ident(P, @2), $4, $6); }
@@ -402,7 +413,7 @@ arm_list: arm                       { $$ = list_start(P, $1); }
     | arm_list nl arm               { $$ = list_add(P, $1, $3); }
     ;
 arm: patterns guard_opt T_FAT_ARROW arm_body   { $$ = ast_match_arm(P, @$, $1, $2, $4); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 patterns: pattern_list              { $$ = list_take(P, $1); }
     ;
@@ -486,7 +497,7 @@ branch_list: branch                 { $$ = list_start(P, $1); }
     ;
 branch: T_NAME '=' branch_value     { $$ = ast_branch(P, @$, 0, ident(P, @1), $3); }
     | T_CRITICAL T_NAME '=' branch_value       { $$ = ast_branch(P, @$, 1, ident(P, @2), $4); }
-    | error                         { $$ = ast_error(P, @$); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 branch_value: value | block
     ;

@@ -1,8 +1,8 @@
 /* parse.c - parse_module(), the way a syntax error is told, and recovery.
  *
- * After an error bison throws tokens away until the grammar can go on behind `error`: at the end of a line, a
- * declaration, a field. parser_token() helps it: a bracket that opens inside the part thrown away is skipped with all
- * it holds, so the closing brace of an inner block is never taken for that of an outer one.
+ * Rules with `error` end where a statement, member, entry or field ends. After an error bison pops back to the innermost of
+ * them, and parser_token() throws away what is left of it. A bracket that opens there is skipped with all it holds,
+ * so the closing brace of an inner block is never taken for that of an outer one. Bison's own way of throwing away would lose the list so far.
  */
 #include "dsl/syntax/parse.h"
 
@@ -58,29 +58,27 @@ static void group_skip(Parser *parser, int depth)
         ;
 }
 
-/* Where the rules with `error` go on. */
+/* Where the rules with `error` end: their separators and closing brackets, as the layer has them now. */
 static bool recovery_ends(const Parser *parser, int kind)
 {
     int frame = parser->layer.frames[parser->layer.depth].kind;
     if (kind == ',')
-        return frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_TABLE || frame == FRAME_PARTICIPANTS || frame == FRAME_RECORD_TYPE;
-    return kind == T_NL || kind == '}' || kind == T_EOF || kind == T_INTERPOLATION_CLOSE;
+        return frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_TABLE || frame == FRAME_PARTICIPANTS;
+    return kind == T_NL || (kind == '}' && !parser->layer.stray) || kind == T_EOF || kind == T_INTERPOLATION_CLOSE;
 }
 
 int parser_token(Parser *parser, Place *place)
 {
     Layer *layer = &parser->layer;
-    while (parser->recovering) {
-        int depth = layer->depth, kind = layer_next(layer, place);
-        if (layer->depth > depth) {
+    int depth = layer->depth, kind = layer_next(layer, place);
+    while (parser->recovering && !recovery_ends(parser, kind)) {
+        if (layer->depth > depth)
             group_skip(parser, depth);
-            continue;
-        }
-        if (recovery_ends(parser, kind))
-            parser->recovering = false;
-        return kind;
+        depth = layer->depth;
+        kind = layer_next(layer, place);
     }
-    return layer_next(layer, place);
+    parser->recovering = false;
+    return kind;
 }
 
 /* ---- saying what is wrong -------------------------------------------------------------------------------------- */
@@ -283,7 +281,9 @@ static void suggest_word(Parser *parser, Diag *diag, Str wrong, const int *expec
 
 void parser_unexpected(Parser *parser, Place place, int found, const int *expected, int expected_count)
 {
-    parser->recovering = true;
+    bool stuck = parser->error_at == place.first + 1;           /* the rule did not end there after all: skip it */
+    parser->error_at = place.first + 1;
+    parser->recovering = found != T_EOF && (stuck || !recovery_ends(parser, found));
     if (parser->layer.stopped || parser->layer.closing)         /* E0203, E0204 have said it */
         return;
     Span span = place_span(parser, place);

@@ -18,7 +18,8 @@ typedef struct Parser {
     uint32_t scratch_count, scratch_cap;
     Ast_policy_decl *policy;    /* the one whose entries are being read; policies do not nest */
     Ast_module *root;
-    bool recovering;            /* between a syntax error and the next line */
+    bool recovering;            /* tokens are thrown away until a rule with `error` can end */
+    uint32_t error_at;          /* 1 + index of the token of the newest error */
     bool too_deep;              /* E0203 has been given once */
 } Parser;
 

@@ -552,8 +552,10 @@ static int brace_close(Layer *layer)
     int depth = layer->depth;
     while (depth > 0 && !is_brace(layer->frames[depth].kind) && layer->frames[depth].kind != FRAME_INTERPOLATION)
         depth--;
-    if (!is_brace(layer->frames[depth].kind))
+    if (!is_brace(layer->frames[depth].kind)) {
+        layer->stray = true;
         return '}';
+    }
     int kind = layer->frames[depth].kind;
     layer->unclosed = depth < layer->depth ? layer->frames[layer->depth].open + 1 : 0;
     layer->depth = depth - 1;
@@ -716,13 +718,16 @@ static bool closing_due(Layer *layer)
     for (int depth = layer->depth; depth > 0; depth--)
         if (layer->frames[depth].kind == FRAME_INTERPOLATION)
             return false;                                       /* the scanner has said so */
+    layer->closing = true;
     int depth = layer->depth;
+    if (layer->tokens->torn)
+        return true;
     Str bracket = token_text(layer->tokens, &layer->tokens->items[layer->frames[depth].open]);
     char text[2] = { bracket.ptr[0], '\0' };
     Diag *diag = diag_unclosed(layer->tokens->diags, token_span(layer, layer->frames[depth].open), text);
     if (kind_ahead(layer, 0) != T_EOF)
         diag_note(layer->tokens->diags, diag, token_span(layer, layer->at), "the next declaration starts here");
-    return layer->closing = true;
+    return true;
 }
 
 /* A line that starts with one of these cannot go on inside of a parenthesis or a list: the bracket was not closed. */
@@ -785,6 +790,7 @@ static int elif_split(Layer *layer)
 int layer_next(Layer *layer, Place *place)
 {
     layer->unclosed = 0;
+    layer->stray = false;
     if (layer->queued) {
         int kind = layer->queued;
         layer->queued = 0;

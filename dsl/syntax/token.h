@@ -52,6 +52,7 @@ typedef struct Tokens {
     uint32_t count, cap;
     CommentLine *comments;
     uint32_t comment_count, comment_cap;
+    bool torn;                  /* a string is not closed: brackets may have ended up inside of it */
 } Tokens;
 
 void scan_tokens(Tokens *tokens);
@@ -85,6 +86,7 @@ typedef struct Layer {
     bool newline_done;          /* T_NL before `at` has been handed out */
     int queued;                 /* kind of a second token made from the one before, or 0 */
     bool closing;               /* handing out the brackets that the text does not close */
+    bool stray;                 /* the brace handed out last closes nothing */
     uint32_t unclosed;          /* 1 + index of the bracket that a closing brace has just passed over, 0: none */
     bool stopped;               /* depth limit hit: the rest is not read */
     int depth;
