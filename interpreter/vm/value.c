@@ -531,11 +531,22 @@ const char *record_set(const Image *image, uint16_t type, Value *record, uint32_
     return NULL;
 }
 
+/* The HTTP status that means the same, so that a retry policy and a client can tell by number; 0: there is none. */
+static int64_t status_of_kind(ErrorKind kind)
+{
+    static const int64_t statuses[ERROR_KIND_COUNT] = {
+        [ERROR_KIND_invalid] = 400, [ERROR_KIND_denied] = 403, [ERROR_KIND_not_found] = 404, [ERROR_KIND_conflict] = 409, [ERROR_KIND_timeout] = 408,
+        [ERROR_KIND_unavailable] = 503, [ERROR_KIND_rejected] = 422, [ERROR_KIND_rate_limited] = 429, [ERROR_KIND_cancelled] = 499, [ERROR_KIND_internal] = 500,
+    };
+    return statuses[kind];
+}
+
 Value value_error(const Image *image, ErrorKind kind, Str message)
 {
     Value v = value_record(image, TYPE_INDEX_ERROR);
     Record *r = (Record *)v.o;
     r->fields[ERROR_FIELD_KIND].i = kind;
+    r->fields[ERROR_FIELD_STATUS].i = status_of_kind(kind);
     r->fields[ERROR_FIELD_MESSAGE] = value_string(message.len > VALUE_SIZE_MAX ? (Str){ message.ptr, VALUE_SIZE_MAX } : message);
     record_seal(r);
     return v;
@@ -555,7 +566,7 @@ Value error_with(Value error, int status, Str code, int64_t retry_after_us)
         value_release(error);
         r = copy;
     }
-    r->fields[ERROR_FIELD_STATUS].i = status;
+    if (status) r->fields[ERROR_FIELD_STATUS].i = status;
     value_release(r->fields[ERROR_FIELD_CODE]);
     r->fields[ERROR_FIELD_CODE] = code.len ? value_string(code) : (Value){ 0 };
     value_release(r->fields[ERROR_FIELD_RETRY_AFTER]);

@@ -58,8 +58,8 @@ Value value_record(const Image *image, uint16_t type);             /* fields zer
 Value value_some(const Image *image, uint16_t opt_type, Value v);  /* takes v */
 Value opt_value(const Image *image, uint16_t opt_type, Value v);   /* new reference to what is inside; v is not null */
 Value value_json(const Json *json);
-Value value_error(const Image *image, ErrorKind kind, Str message);        /* a record of type ERROR, other fields empty */
-Value error_with(Value error, int status, Str code, int64_t retry_after_us /* < 0 none */);      /* takes error */
+Value value_error(const Image *image, ErrorKind kind, Str message);        /* a record of type ERROR; status is what HTTP calls the kind, other fields empty */
+Value error_with(Value error, int status /* 0: as it is */, Str code, int64_t retry_after_us /* < 0 none */);      /* takes error */
 
 bool value_equal(const Image *image, uint16_t type, Value a, Value b);
 int  value_order(const Image *image, uint16_t type, Value a, Value b);     /* total order of scalars, strings, decimals; lists and records field by field */

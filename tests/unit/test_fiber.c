@@ -366,37 +366,9 @@ static void a_failed_branch_leaves_the_others_steps_to_the_saga(void **state)
     assert_fails(run, ERROR_KIND_rejected, "full");
 }
 
-/* parallel { branches } inside try/catch: the block raises between SPAWN and JOIN, so its fibers are left. */
 static void a_block_that_is_left_ends_its_branches_before_the_handler(void **state)
 {
-    Asm *m = asm_new();
-    uint16_t ask = remote(m);
-    uint16_t branch = asm_func(m, "branch", FUNC_BRANCH, INT, 1, (uint16_t[]){ INT });
-    uint16_t a = asm_reg(m, INT), e = asm_reg(m, ERR);
-    uint32_t from = EMIT(m, EFFECT, a, ask, 0);
-    EMIT(m, RETURN, a, 0, 0);
-    asm_try(m, TRY_FINALLY, from, from + 1, asm_pc(m), e);
-    EMIT(m, SHIELD_ENTER, 0, 0, 0);
-    EMIT32(m, LOADI, a, 50);
-    EMIT(m, EFFECT, a, ask, a);
-    EMIT(m, SHIELD_EXIT, 0, 0, 0);
-    EMIT(m, RAISE, e, 0, 0);
-    asm_func(m, "main", FUNC_FN, INT, 0, NULL);
-    uint16_t g = asm_reg(m, GROUP), n = asm_reg(m, INT);
-    e = asm_reg(m, ERR);
-    from = EMIT32(m, LOADI, n, 0);
-    EMIT(m, GROUP_NEW, g, 0, n);
-    EMIT32(m, LOADI, n, 1);
-    EMIT(m, SPAWN, g, branch, n);
-    EMIT32(m, LOADI, n, 2);
-    EMIT(m, EFFECT, n, ask, n);              /* raises */
-    EMIT(m, JOIN, g, 0, 0);
-    EMIT(m, RETURN, n, 0, 0);
-    asm_try(m, TRY_CATCH, from, asm_pc(m), asm_pc(m), e);
-    EMIT32(m, LOADI, n, 3);
-    EMIT(m, EFFECT, n, ask, n);
-    EMIT(m, RETURN, n, 0, 0);
-    VmRun *run = start(m);
+    VmRun *run = start(left_block());
     uint64_t last = 0;
     ASSERT_ASKED(run, "~parallel far.ask(2) far.ask(1)");
     vm_raise(run, last - 1, error_value(run, ERROR_KIND_invalid, "broken"));

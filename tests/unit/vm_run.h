@@ -280,4 +280,37 @@ static inline Asm *saga_of_branches(void)
     EMIT(m, RETURN, n, 0, 0);
     return m;
 }
+
+/* parallel { branches } inside try/catch: the block raises between SPAWN and JOIN, so its fibers are left. */
+static inline Asm *left_block(void)
+{
+    Asm *m = asm_new();
+    uint16_t ask = remote(m);
+    uint16_t branch = asm_func(m, "branch", FUNC_BRANCH, INT, 1, (uint16_t[]){ INT });
+    uint16_t a = asm_reg(m, INT), e = asm_reg(m, ERR);
+    uint32_t from = EMIT(m, EFFECT, a, ask, 0);
+    EMIT(m, RETURN, a, 0, 0);
+    asm_try(m, TRY_FINALLY, from, from + 1, asm_pc(m), e);
+    EMIT(m, SHIELD_ENTER, 0, 0, 0);
+    EMIT32(m, LOADI, a, 50);
+    EMIT(m, EFFECT, a, ask, a);
+    EMIT(m, SHIELD_EXIT, 0, 0, 0);
+    EMIT(m, RAISE, e, 0, 0);
+    asm_func(m, "main", FUNC_FN, INT, 0, NULL);
+    uint16_t g = asm_reg(m, GROUP), n = asm_reg(m, INT);
+    e = asm_reg(m, ERR);
+    from = EMIT32(m, LOADI, n, 0);
+    EMIT(m, GROUP_NEW, g, 0, n);
+    EMIT32(m, LOADI, n, 1);
+    EMIT(m, SPAWN, g, branch, n);
+    EMIT32(m, LOADI, n, 2);
+    EMIT(m, EFFECT, n, ask, n);              /* raises */
+    EMIT(m, JOIN, g, 0, 0);
+    EMIT(m, RETURN, n, 0, 0);
+    asm_try(m, TRY_CATCH, from, asm_pc(m), asm_pc(m), e);
+    EMIT32(m, LOADI, n, 3);
+    EMIT(m, EFFECT, n, ask, n);
+    EMIT(m, RETURN, n, 0, 0);
+    return m;
+}
 #endif
