@@ -305,9 +305,12 @@ static Type *call_tool(Checker *c, Ast *node, Symbol *agent)
 
 /* ---- llm ------------------------------------------------------------------------------------------------------- */
 
-/* The enum or record that an argument names. */
-static Type *type_argument(Checker *c, Ast *value)
+/* `Intent`, or `[Intent]` for every one, as an argument. */
+static Type *type_argument(Checker *c, Ast *value, bool *all)
 {
+    *all = value->kind == AST_LIST_EXPR && as_list_expr(value)->items.count == 1;
+    if (*all)
+        value = as_list_expr(value)->items.items[0];
     if (value->kind != AST_NAME_EXPR)
         return NULL;
     Symbol *symbol = map_find(&c->program->globals, as_name_expr(value)->name.text);
@@ -318,8 +321,8 @@ static Type *type_argument(Checker *c, Ast *value)
     return symbol->type;
 }
 
-/* classify(text, Enum), classify_all(text, Enum), extract(text, Record) */
-static Type *llm_typed(Checker *c, Ast *node, CallInfo *info, TypeTag wanted_tag, bool all)
+/* classify(text, Enum), classify(text, [Enum]), extract(text, Record) */
+static Type *llm_typed(Checker *c, Ast *node, CallInfo *info, TypeTag wanted_tag)
 {
     AstList args = as_call_expr(node)->args;
     Ident name = as_field_expr(as_call_expr(node)->callee)->name;
@@ -334,11 +337,12 @@ static Type *llm_typed(Checker *c, Ast *node, CallInfo *info, TypeTag wanted_tag
     info->args[0] = text;
     info->param_types[0] = c->basic[TYPE_STRING];
     info->arg_count = 1;
-    Type *type = type_argument(c, wanted);
-    if (!type || type->tag != wanted_tag) {
+    bool all;
+    Type *type = type_argument(c, wanted, &all);
+    if (!type || type->tag != wanted_tag || (all && wanted_tag != TYPE_ENUM)) {
         Str found = span_text(c->program->sources, wanted->span);
         diag_constant_expected(c->diags, wanted->span, arena_printf(c->arena, "found `%.*s`", (int)(found.len > 40 ? 40 : found.len), found.ptr),
-                               wanted_tag == TYPE_ENUM ? "the name of an enum" : "the name of a record type");
+                               wanted_tag == TYPE_ENUM ? "the name of an enum, or a list of it such as `[Intent]`" : "the name of a record type");
         return poison(c);
     }
     wanted->type = type;
@@ -397,9 +401,9 @@ static Type *llm_plan(Checker *c, Ast *node, CallInfo *info)
 
 static Type *call_llm(Checker *c, Ast *node)
 {
-    enum { CLASSIFY, CLASSIFY_ALL, EXTRACT, COMPLETE, PLAN, VERBS };
-    static const char *const verbs[VERBS] = { "classify", "classify_all", "extract", "complete", "plan" };
-    static const EffectKind kinds[VERBS] = { EFFECT_LLM_CLASSIFY, EFFECT_LLM_CLASSIFY, EFFECT_LLM_EXTRACT, EFFECT_LLM_COMPLETE, EFFECT_LLM_PLAN };
+    enum { CLASSIFY, EXTRACT, COMPLETE, PLAN, VERBS };
+    static const char *const verbs[VERBS] = { "classify", "extract", "complete", "plan" };
+    static const EffectKind kinds[VERBS] = { EFFECT_LLM_CLASSIFY, EFFECT_LLM_EXTRACT, EFFECT_LLM_COMPLETE, EFFECT_LLM_PLAN };
     Ident name = as_field_expr(as_call_expr(node)->callee)->name;
     Str near[VERBS];
     for (int i = 0; i < VERBS; i++) {
@@ -410,9 +414,9 @@ static Type *call_llm(Checker *c, Ast *node)
         info->effect = kinds[i];
         note_effect(c, node, FUNC_EFFECT_OUTSIDE, arena_printf(c->arena, "`llm.%s`", verbs[i]));
         if (i == EXTRACT)
-            return llm_typed(c, node, info, TYPE_RECORD, false);
-        if (i == CLASSIFY || i == CLASSIFY_ALL)
-            return llm_typed(c, node, info, TYPE_ENUM, i == CLASSIFY_ALL);
+            return llm_typed(c, node, info, TYPE_RECORD);
+        if (i == CLASSIFY)
+            return llm_typed(c, node, info, TYPE_ENUM);
         if (i == PLAN)
             return llm_plan(c, node, info);
         const Param prompt = { STR("prompt"), c->basic[TYPE_STRING], false, NULL };

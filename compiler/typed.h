@@ -28,7 +28,7 @@
  *   COLUMN as head.symbol, the literal's type is the row record; missing columns: id is generated, default, null, version.
  * `x?.f`: head.type is OPT of the field (or the field's own type when that is OPT); xs as elements of `in`: binary info is the element type.
  * ask_expr: `choices` is a list<string>. as_expr: value is json after `want`.
- * llm.classify(text, Enum), llm.classify_all(text, Enum) -> list<Enum>, llm.extract(text, Record): CallInfo.args[0] only, the type in llm_type. llm.plan(request, agents: [a, b]): args[1] is a list_expr of
+ * llm.classify(text, Enum | [Enum]), llm.extract(text, Record): CallInfo.args[0] only, the type in llm_type. llm.plan(request, agents: [a, b]): args[1] is a list_expr of
  *   name_exprs whose symbol is the AGENT (or NULL: all).
  * catch kinds, fail kind, given_fails kind, expect_outcome kind: checked words; compare the text. `fail e`: kind is empty and message has type ERROR.
  */
