@@ -163,7 +163,8 @@ static void lower_table(Lower *lw, Symbol *table)
         Type *type = info->columns[i]->type;
         bool generated = type->tag == TYPE_ID && type->decl == table && info->columns[i]->decl->kind == AST_COLUMN
             && as_column(info->columns[i]->decl)->type->kind == AST_ID_TYPE && !as_id_type(as_column(info->columns[i]->decl)->type)->table.text.len;
-        if (generated) row.id_column = i;
+        bool named_id = str_is(row.columns[i].name, "id") && row.columns[i].type == TYPE_INDEX_STRING;      /* the key, though its author names the rows */
+        if (generated || named_id) row.id_column = i;
     }
     table_clauses(lw, table, &row, info->decl->clauses);
     table->image_index = lower_row(lw, IMAGE_ADD(lw->image, table), "tables");

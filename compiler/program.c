@@ -198,7 +198,7 @@ const char *stdlib_path(void)
     char *slash = strrchr(self, '/');
     if (slash)
         *slash = 0;
-    if (stdlib_at(found, "%s/../stdlib", self) || stdlib_at(found, "%s/stdlib", self) || stdlib_at(found, "%s/../share/flow/stdlib", self))
+    if (stdlib_at(found, "%s/../stdlib", self) || stdlib_at(found, "%s/../../stdlib", self) || stdlib_at(found, "%s/stdlib", self) || stdlib_at(found, "%s/../share/flow/stdlib", self))
         return found;
     return NULL;
 }

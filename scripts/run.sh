@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh - `make run`: the main job on the embedded store, for people to watch.
 #   1. flow 20 asks its question and parks; the answer comes from another process;
-#   2. the engine is killed with SIGKILL after every durable operation until step 2 is done, then goes on and finishes;
+#   2. the engine is killed with SIGKILL after every step it made durable (claiming the run is the first operation) until step 2 is done, then goes on and finishes;
 #   3. flow 25 fails at its third step and undoes the first two;
 #   4. both as sequence diagrams drawn from their journals, and a table of all flows with their tests.
 set -eu
@@ -22,11 +22,11 @@ run=$(sed -n 's/^parked //p' "$store/run.txt")
 
 title "Another process answers yes; the engine is killed with -9 again and again until step 2 is done"
 kills=0
-FLOW_CRASH_AT=1:after $flowd answer "$run" yes --quiet >/dev/null 2>&1 || kills=1
+FLOW_CRASH_AT=2:after $flowd answer "$run" yes --quiet >/dev/null 2>&1 || kills=1
 until $flowd trace "$run" | grep -q 'Calendar Agent --> Orchestrator'; do
     [ "$kills" -lt 100 ] || { echo "run.sh: step 2 was never reached" >&2; exit 1; }
     code=0
-    FLOW_CRASH_AT=1:after $flowd resume "$run" --quiet >/dev/null 2>&1 || code=$?
+    FLOW_CRASH_AT=2:after $flowd resume "$run" --quiet >/dev/null 2>&1 || code=$?
     [ "$code" = 137 ] && kills=$((kills + 1))
     [ "$code" = 0 ] && break
 done

@@ -163,6 +163,7 @@ static void read_span_end(RunReader *r, const JournalRow *row) {
     Json *parsed = NULL;
     bool failed = json_parse(r->trace->arena, row->detail_json, 16 << 20, &parsed, NULL) == ERR_OK && json_get(parsed, "kind") && json_get(parsed, "message") && json_get(parsed, "undone");
     Str text = failed ? failure_text(r, row->detail_json) : row->detail_json.len ? shorten(r->trace, row->detail_json) : STR("done");
+    if (str_eq(span->participant, span->caller) && !failed) return;         /* nobody answers himself */
     Message *m = message_of(r, row, MESSAGE_REPLY, span->participant, span->caller, text);
     m->took_us = row->ended_us - span->started_us;
     m->failed = failed;
