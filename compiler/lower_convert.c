@@ -97,7 +97,8 @@ Val convert_to(Func *f, Val v, uint16_t to, int reg)
     if (kind == KIND_OPT) return into_opt(f, v, to, want);
     if (kind == KIND_JSON) return through_builtin(f, BUILTIN_JSON_OF, v, to, want);
     if (from == KIND_OPT) {
-        Val bare = one_op(f, OP_UNWRAP, v, row_element(lw, v.type), (Want){ NO_INDEX, NO_REG });
+        uint16_t element = row_element(lw, v.type);
+        Val bare = one_op(f, OP_UNWRAP, v, element, element == to ? want : (Want){ NO_INDEX, NO_REG });
         return convert_to(f, bare, to, reg);
     }
     if (from == KIND_JSON) return through_builtin(f, BUILTIN_JSON_AS, v, to, want);

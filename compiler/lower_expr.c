@@ -204,12 +204,14 @@ static void piece_add(Rows *pieces, Ast *node, Str text, Str format)
     *(Piece *)rows_push(pieces, sizeof(Piece)) = (Piece){ node, text, format };
 }
 
-static void gather_pieces(Lower *lw, Ast *node, Rows *pieces)
+/* `whole`: the text that is being lowered; what is converted after it is no concern of its pieces. */
+static void gather_pieces(Lower *lw, Ast *node, bool whole, Rows *pieces)
 {
-    if (node->kind == AST_BINARY_EXPR && as_binary_expr(node)->op == BINARY_ADD && !node->want) {
-        gather_pieces(lw, as_binary_expr(node)->left, pieces);
-        gather_pieces(lw, as_binary_expr(node)->right, pieces);
-    } else if (node->kind == AST_STRING_EXPR && !node->want) {
+    bool splits = whole || (!node->want && row_of(lw, node->type) == TYPE_INDEX_STRING);
+    if (splits && node->kind == AST_BINARY_EXPR && as_binary_expr(node)->op == BINARY_ADD) {
+        gather_pieces(lw, as_binary_expr(node)->left, false, pieces);
+        gather_pieces(lw, as_binary_expr(node)->right, false, pieces);
+    } else if (splits && node->kind == AST_STRING_EXPR) {
         AstList parts = as_string_expr(node)->parts;
         for (uint32_t i = 0; i < parts.count; i++) {
             if (parts.items[i]->kind == AST_TEXT_PART) piece_add(pieces, NULL, as_text_part(parts.items[i])->text, STR(""));
@@ -285,7 +287,7 @@ static bool starts_with_reg(const Piece *piece, Want want)
 Val lower_concat(Func *f, Ast *node, Want want)
 {
     Rows pieces = { 0 };
-    gather_pieces(f->lw, node, &pieces);
+    gather_pieces(f->lw, node, true, &pieces);
     Piece *items = ARENA_ARRAY(f->lw->arena, Piece, pieces.count + 1);
     uint32_t count = pieces.count;
     if (count) memcpy(items, pieces.items, count * sizeof *items);

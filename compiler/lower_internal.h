@@ -24,19 +24,22 @@ typedef struct Lower Lower;
 typedef struct Func Func;
 
 /* ---- what control passes when it leaves a place ------------------------------------------------- */
-typedef enum { CTX_LOOP, CTX_TRY, CTX_FINALLY, CTX_SCOPE, CTX_SAGA, CTX_TXN, CTX_SHIELD } CtxKind;
-typedef struct Ctx {
+typedef enum { CTX_LOOP, CTX_TRY, CTX_FINALLY, CTX_SCOPE, CTX_SAGA, CTX_TXN } CtxKind;
+typedef enum { EXIT_RETURN, EXIT_BREAK, EXIT_CONTINUE } ExitKind;
+typedef struct Ctx Ctx;
+typedef struct Exit { struct Exit *next; ExitKind kind; Ctx *target; Label label; } Exit;
+struct Ctx {
     CtxKind kind;
-    struct Ctx *outer;
+    Ctx *outer;
     Label break_label, continue_label;   /* LOOP; a continue_pc other than PC_NONE is jumped back to instead */
     uint32_t continue_pc;
     Ast *finally_block;                  /* FINALLY */
-    uint32_t from;                       /* open piece of the protected region, PC_NONE when it has none */
+    uint32_t from;                       /* where the protected region begins, PC_NONE when nothing reaches it */
     Label handler;
     uint16_t error_reg;
     uint8_t try_kind;
-    bool any_piece;                      /* some code was protected: the handler can be reached */
-} Ctx;
+    Exit *exits;                         /* ways out that are waiting for the region to end */
+};
 
 typedef struct Patch { uint32_t pc; Label label; } Patch;
 typedef struct LabelRow { uint32_t pc, uses; } LabelRow;
@@ -58,8 +61,8 @@ struct Func {
     uint32_t line_hint;
     Ctx *ctx;
     uint16_t depth;                      /* of ctx */
+    int return_reg;                      /* what a return carries past cleanups; NO_REG until one does */
     Rows code, reg_types, reg_next, free_lists, runs, labels, patches, tries, lines, locals;
-    Buf text;                            /* scratch of string constants */
 };
 
 /* ---- one argument of a call, from whatever source ------------------------------------------------ */
@@ -120,7 +123,7 @@ Val  val_reg(const Func *f, uint16_t reg);                  /* borrowed */
 void val_free(Func *f, Val v);
 Val  val_copy(Func *f, Val v);                              /* a temporary with its value; v itself when it is one */
 void val_move(Func *f, uint16_t to, Val v);                 /* types equal; frees v */
-uint16_t run_new(Func *f, const uint16_t *types, uint16_t count, int *run);
+uint16_t registers_new(Func *f, const uint16_t *types, uint16_t count, int *run);
 void     run_free(Func *f, int run);
 
 uint32_t emit(Func *f, Opcode op, uint16_t a, uint16_t b, uint16_t c);
@@ -141,8 +144,9 @@ void  ctx_push(Func *f, Ctx *ctx, CtxKind kind);
 void  ctx_push_try(Func *f, Ctx *ctx, CtxKind kind, TryKind try_kind);         /* opens a region here; error register is made */
 void  ctx_pop(Func *f, Ctx *ctx);                           /* closes the region */
 bool  handler_begin(Func *f, Ctx *ctx);                     /* places the handler; false: nothing leads there (code is dead) */
-Ctx  *exit_begin(Func *f, Ctx *target);                     /* runs what is passed on the way out to `target` (exclusive; NULL: the function) */
-void  exit_end(Func *f, Ctx *saved);
+bool  ctx_passes_cleanup(const Func *f, const Ctx *target); /* something has to be done on the way out to target (NULL: of the function) */
+void  ctx_leave(Func *f, ExitKind kind, Ctx *target, uint16_t return_reg);
+void  ctx_exits(Func *f, Ctx *ctx);                         /* after ctx_pop and the handler: the ways out through ctx */
 
 /* ---- lower_args.c ---------------------------------------------------------------------------------- */
 static inline Arg arg_node(Ast *node, uint16_t type) { return (Arg){ .kind = ARG_NODE, .node = node, .type = type }; }
@@ -249,6 +253,7 @@ void captures_leave(Captures *captures);
 /* ---- lower_query.c, lower_list_query.c ----------------------------------------------------------------- */
 Val  lower_from(Func *f, Ast_from_expr *node, Want want);
 Val  lower_from_list(Func *f, Ast_from_expr *node, QueryInfo *info, Want want);
+Val  lower_table_aggregate(Func *f, Ast *node, Want want);
 Val  lower_aggregate(Func *f, Ast_aggregate_expr *node, Want want);
 Val  lower_table_index(Func *f, Ast_index_expr *node, QueryInfo *info, Want want);
 Val  lower_insert(Func *f, Ast_insert_expr *node, Want want);

@@ -71,60 +71,56 @@ typedef struct Match { Val subject; uint16_t bare_type; Label done; } Match;
 
 static bool covers_all(Ast *pattern) { return pattern->kind == AST_WILDCARD_PATTERN; }
 
-/* Jumps to `hit` when the pattern fits; falls through otherwise. */
-static void test_pattern(Func *f, const Match *m, Ast *pattern, Label hit)
+/* Jumps to `to` when the pattern fits (or, with `fits` false, when it does not); falls through otherwise. */
+static void test_value(Func *f, const Match *m, Val value, Ast *pattern, Label to, bool fits)
 {
     Lower *lw = f->lw;
-    bool optional = m->subject.type != m->bare_type;
-    if (covers_all(pattern)) {
-        emit_jump(f, OP_JUMP, 0, 0, hit);
-        return;
-    }
-    if (pattern->kind == AST_NULL_EXPR) {
-        emit_jump(f, OP_JNULL, m->subject.reg, 0, hit);
-        return;
-    }
-    if (pattern->kind == AST_BIND_PATTERN) {
-        if (optional || lower_kind(lw, m->subject.type) == KIND_JSON) emit_jump(f, OP_JNOTNULL, m->subject.reg, 0, hit);
-        else emit_jump(f, OP_JUMP, 0, 0, hit);
-        return;
-    }
-    Label miss = label_new(f);
-    Val value = m->subject;
-    if (optional) {
-        emit_jump(f, OP_JNULL, m->subject.reg, 0, miss);
-        value = val_temp(f, m->bare_type);
-        emit(f, OP_UNWRAP, value.reg, m->subject.reg, 0);
-    }
-    if (pattern->kind == AST_REGEX_EXPR) {
-        Val found = val_temp(f, TYPE_INDEX_BOOL);
-        emit(f, OP_MATCH, found.reg, value.reg, regex_index(lw, as_regex_expr(pattern)));
-        emit_jump(f, OP_JT, found.reg, 0, hit);
-        val_free(f, found);
-    } else if (lower_is_intlike(lw, m->bare_type)) {
+    int64_t imm;
+    bool member = (pattern->kind == AST_NAME_EXPR || pattern->kind == AST_FIELD_EXPR) && pattern->symbol && pattern->symbol->kind == SYMBOL_MEMBER;
+    if (lower_is_intlike(lw, m->bare_type)) {
+        if (member) imm = pattern->symbol->ordinal;
+        if (pattern->kind == AST_BOOL_EXPR) imm = as_bool_expr(pattern)->value;
+        bool known = member || pattern->kind == AST_BOOL_EXPR || fold_int(pattern, &imm);
+        if (known && imm >= INT16_MIN && imm <= INT16_MAX) {
+            emit_jump(f, fits ? OP_JEQI_INT : OP_JNEI_INT, value.reg, (uint16_t)(int16_t)imm, to);
+            return;
+        }
         Val literal = lower_as(f, pattern, m->bare_type);
-        emit_jump(f, OP_JEQ_INT, value.reg, literal.reg, hit);
+        emit_jump(f, fits ? OP_JEQ_INT : OP_JNE_INT, value.reg, literal.reg, to);
         val_free(f, literal);
-    } else {
-        Val same = emit_equal(f, (Val){ value.reg, value.type, false }, lower_as(f, pattern, m->bare_type), (Want){ NO_INDEX, NO_REG });
-        emit_jump(f, OP_JT, same.reg, 0, hit);
-        val_free(f, same);
+        return;
     }
-    if (optional) val_free(f, value);
-    label_place(f, miss);
+    Val same = val_temp(f, TYPE_INDEX_BOOL);
+    if (pattern->kind == AST_REGEX_EXPR) {
+        if (!f->dead) emit(f, OP_MATCH, same.reg, value.reg, regex_index(lw, as_regex_expr(pattern)));
+    } else emit_equal(f, (Val){ value.reg, value.type, false }, lower_as(f, pattern, m->bare_type), (Want){ TYPE_INDEX_BOOL, same.reg });
+    emit_jump(f, fits ? OP_JT : OP_JF, same.reg, 0, to);
+    val_free(f, same);
 }
 
-/* A member or small number is compared without a register for it. */
-static bool test_small(Func *f, const Match *m, Ast *pattern, Label hit)
+static void test_pattern(Func *f, const Match *m, Ast *pattern, Label to, bool fits)
 {
-    int64_t imm;
-    if (m->subject.type != m->bare_type || !lower_is_intlike(f->lw, m->bare_type)) return false;
-    if ((pattern->kind == AST_NAME_EXPR || pattern->kind == AST_FIELD_EXPR) && pattern->symbol && pattern->symbol->kind == SYMBOL_MEMBER) imm = pattern->symbol->ordinal;
-    else if (pattern->kind == AST_BOOL_EXPR) imm = as_bool_expr(pattern)->value;
-    else if (!fold_int(pattern, &imm)) return false;
-    if (imm < INT16_MIN || imm > INT16_MAX) return false;
-    emit_jump(f, OP_JEQI_INT, m->subject.reg, (uint16_t)(int16_t)imm, hit);
-    return true;
+    bool optional = m->subject.type != m->bare_type, nullable = optional || lower_kind(f->lw, m->subject.type) == KIND_JSON;
+    bool binds = pattern->kind == AST_BIND_PATTERN;
+    if (covers_all(pattern) || (binds && !nullable)) {
+        if (fits) emit_jump(f, OP_JUMP, 0, 0, to);
+        return;
+    }
+    if (binds || pattern->kind == AST_NULL_EXPR) {
+        emit_jump(f, binds == fits ? OP_JNOTNULL : OP_JNULL, m->subject.reg, 0, to);
+        return;
+    }
+    if (!optional) {
+        test_value(f, m, m->subject, pattern, to, fits);
+        return;
+    }
+    Label null = fits ? label_new(f) : to;
+    emit_jump(f, OP_JNULL, m->subject.reg, 0, null);
+    Val value = val_temp(f, m->bare_type);
+    emit(f, OP_UNWRAP, value.reg, m->subject.reg, 0);
+    test_value(f, m, value, pattern, to, fits);
+    val_free(f, value);
+    if (fits) label_place(f, null);
 }
 
 static void bind(Func *f, const Match *m, AstList patterns)
@@ -148,14 +144,16 @@ static bool is_last_resort(const Func *f, const Match *m, const Ast_match_stmt *
     return kind == KIND_ENUM || kind == KIND_BOOL || (m->subject.type != m->bare_type && arm->patterns.items[0]->kind == AST_BIND_PATTERN);
 }
 
-static void lower_arm(Func *f, const Match *m, Ast_match_arm *arm, bool tests, Val out)
+/* The arm of last resort is not tested, and what follows it is the end of the match. */
+static void lower_arm(Func *f, const Match *m, Ast_match_arm *arm, bool last_resort, Val out)
 {
     Label hit = label_new(f), next = label_new(f);
     uint32_t mark = locals_mark(f);
-    if (tests) {
-        for (uint32_t i = 0; i < arm->patterns.count; i++)
-            if (!test_small(f, m, arm->patterns.items[i], hit)) test_pattern(f, m, arm->patterns.items[i], hit);
-        emit_jump(f, OP_JUMP, 0, 0, next);
+    if (!last_resort) {
+        for (uint32_t i = 0; i < arm->patterns.count; i++) {
+            bool last = i + 1 == arm->patterns.count;
+            test_pattern(f, m, arm->patterns.items[i], last ? next : hit, !last);
+        }
         label_place(f, hit);
     }
     bind(f, m, arm->patterns);
@@ -163,7 +161,7 @@ static void lower_arm(Func *f, const Match *m, Ast_match_arm *arm, bool tests, V
     if (!f->dead) {
         at(f, &arm->head);
         branch_into(f, arm->body, out);
-        emit_jump(f, OP_JUMP, 0, 0, m->done);
+        if (!last_resort) emit_jump(f, OP_JUMP, 0, 0, m->done);
     }
     locals_free(f, mark);
     label_place(f, next);
@@ -178,9 +176,12 @@ Val lower_match_value(Func *f, Ast_match_stmt *node, Want want)
     m.bare_type = row_bare(lw, m.subject.type);
     Val out = branch_target(f, type, want);
     bool is_value = type != TYPE_INDEX_VOID;
-    for (uint32_t i = 0; i < node->arms.count && !f->dead; i++)
-        lower_arm(f, &m, as_match_arm(node->arms.items[i]), !is_last_resort(f, &m, node, i, is_value), out);
-    if (is_value && !f->dead) emit_fail(f, ERROR_KIND_internal, STR("no arm of a match fits"));
+    bool last_resort = false;
+    for (uint32_t i = 0; i < node->arms.count && !f->dead; i++) {
+        last_resort = is_last_resort(f, &m, node, i, is_value);
+        lower_arm(f, &m, as_match_arm(node->arms.items[i]), last_resort, out);
+    }
+    if (is_value && !last_resort && !f->dead) emit_fail(f, ERROR_KIND_internal, STR("no arm of a match fits"));
     label_place(f, m.done);
     val_free(f, m.subject);
     return out;

@@ -56,11 +56,29 @@ static int kind_ordinal(Str word)
 
 /* ---- given ---- */
 
+/* { status, code, retry_after } as json. */
+static Arg details_json(Func *f, Ast *details)
+{
+    enum { DETAILS_MAX = 8 };
+    if (!details || details->kind != AST_RECORD_EXPR) return details ? arg_node(details, TYPE_INDEX_JSON) : arg_null(TYPE_INDEX_JSON);
+    AstList given = as_record_expr(details)->fields;
+    uint16_t count = (uint16_t)(given.count < DETAILS_MAX ? given.count : DETAILS_MAX);
+    ImageField fields[DETAILS_MAX] = { 0 };
+    Arg args[DETAILS_MAX];
+    for (uint16_t i = 0; i < count; i++) {
+        Ast *value = field_value_of(given.items[i]);
+        fields[i] = (ImageField){ .name = as_field_value(given.items[i])->name.text, .type = final_type(f->lw, value) };
+        args[i] = arg_node(value, fields[i].type);
+    }
+    Val record = emit_record(f, row_record(f->lw, fields, count), args, count, (Want){ NO_INDEX, NO_REG });
+    return arg_val(convert_to(f, record, TYPE_INDEX_JSON, NO_REG));
+}
+
 static void given_fails(Func *f, Ast_given_fails *node)
 {
     uint16_t target = tool_target(&node->head, node->tool);
     Arg args[4] = { arg_int(TYPE_INDEX_INT, kind_ordinal(node->kind.text)), node->message ? arg_node(node->message, TYPE_INDEX_STRING) : arg_text(STR("")),
-                    node->details ? arg_node(node->details, TYPE_INDEX_JSON) : arg_null(TYPE_INDEX_JSON), node->times ? arg_node(node->times, TYPE_INDEX_INT) : arg_int(TYPE_INDEX_INT, 0) };
+                    details_json(f, node->details), node->times ? arg_node(node->times, TYPE_INDEX_INT) : arg_int(TYPE_INDEX_INT, 0) };
     note(f, EFFECT_TEST_GIVEN_FAILS, target, tool_text(f->lw, node->tool), args, 4);
 }
 
@@ -157,14 +175,12 @@ static void show_sides(Func *f, Ast_binary_expr *node, Val text)
 static void expect_condition(Func *f, Ast_expect_stmt *node)
 {
     Ctx ctx;
-    Label done = label_new(f), failed = label_new(f), good = label_new(f);
+    Label done = label_new(f), good = label_new(f);
     Str source = span_text(f->lw->program->sources, node->condition->span);
     Val values = val_temp(f, TYPE_INDEX_STRING), holds = val_temp(f, TYPE_INDEX_BOOL);
     load_text(f, values.reg, STR(""));
     ctx_push_try(f, &ctx, CTX_TRY, TRY_CATCH);
-    lower_cond(f, node->condition, failed, false);
-    emit_jump(f, OP_JUMP, 0, 0, good);
-    label_place(f, failed);
+    lower_cond(f, node->condition, good, true);
     if (is_comparison(node->condition)) show_sides(f, as_binary_expr(node->condition), values);
     load_int(f, holds.reg, 0);
     emit_jump(f, OP_JUMP, 0, 0, done);
