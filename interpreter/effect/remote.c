@@ -207,7 +207,7 @@ bool remote_result(const Image *image, const ImageTool *tool, const HttpResponse
     Json *json = NULL;
     Error error = { 0 };
     bool ok = false;
-    if (response->outcome != HTTP_OK) *out = failed_network(image, tool, response, arena);
+    if (response->outcome != HTTP_ANSWERED) *out = failed_network(image, tool, response, arena);
     else {
         if (response->body.len == 0) err_set(&error, ERR_INVALID, "an empty body");
         else if (json_parse(arena, response->body, HTTP_BODY_MAX, &json, &error)) json = NULL;

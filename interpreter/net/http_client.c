@@ -114,7 +114,7 @@ void http_cancel(HttpCall *call) { if (call) call_free(call); }
 
 const char *http_outcome_code(HttpOutcome outcome) {
     switch (outcome) {
-    case HTTP_OK:                 return NULL;
+    case HTTP_ANSWERED:                 return NULL;
     case HTTP_TIMEOUT:            return "ETIMEDOUT";
     case HTTP_CONNECTION_RESET:   return "ECONNRESET";
     case HTTP_CONNECTION_REFUSED: return "ECONNREFUSED";
@@ -130,7 +130,7 @@ const char *http_outcome_code(HttpOutcome outcome) {
 static HttpOutcome outcome_of(const HttpCall *call, CURLcode code) {
     if (call->too_large) return HTTP_TOO_LARGE;
     switch (code) {
-    case CURLE_OK:                        return HTTP_OK;
+    case CURLE_OK:                        return HTTP_ANSWERED;
     case CURLE_OPERATION_TIMEDOUT:        return HTTP_TIMEOUT;
     case CURLE_COULDNT_RESOLVE_HOST:      return HTTP_NAME_NOT_FOUND;
     case CURLE_COULDNT_CONNECT:           return HTTP_CONNECTION_REFUSED;
@@ -156,7 +156,7 @@ static void collect(HttpClient *client) {
         HttpResponse response = { .outcome = outcome_of(call, code), .body = buf_str(&call->body), .content_type = str_of(call->content_type_text), .retry_after = str_of(call->retry_after_text) };
         long status = 0;
         curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-        if (response.outcome == HTTP_OK) response.status = (int)status;
+        if (response.outcome == HTTP_ANSWERED) response.status = (int)status;
         else if (response.outcome == HTTP_TOO_LARGE) snprintf(response.detail, sizeof response.detail, "the answer is larger than HTTP_BODY_MAX (%d bytes)", HTTP_BODY_MAX);
         else snprintf(response.detail, sizeof response.detail, "%s", call->curl_error[0] ? call->curl_error : curl_easy_strerror(code));
         HttpDone done = call->done;

@@ -17,7 +17,7 @@ enum { HTTP_BODY_MAX = 1 << 20, HTTP_HEADERS_MAX = 64 << 10, HTTP_IN_FLIGHT_MAX 
 #define HTTP_TIMEOUT_DEFAULT INT64_C(30000000)
 #define HTTP_CONNECT_TIMEOUT INT64_C(10000000)
 
-typedef enum { HTTP_OK, HTTP_TIMEOUT, HTTP_CONNECTION_RESET, HTTP_CONNECTION_REFUSED, HTTP_NAME_NOT_FOUND, HTTP_TLS_FAILED, HTTP_TOO_LARGE, HTTP_BAD_REQUEST, HTTP_FAILED } HttpOutcome;
+typedef enum { HTTP_ANSWERED, HTTP_TIMEOUT, HTTP_CONNECTION_RESET, HTTP_CONNECTION_REFUSED, HTTP_NAME_NOT_FOUND, HTTP_TLS_FAILED, HTTP_TOO_LARGE, HTTP_BAD_REQUEST, HTTP_FAILED } HttpOutcome;
 
 typedef struct HttpHeader { Str name, value; } HttpHeader;             /* a CR, LF or NUL in either refuses the request */
 typedef struct HttpRequest {
@@ -28,7 +28,7 @@ typedef struct HttpRequest {
 } HttpRequest;
 typedef struct HttpResponse {
     HttpOutcome outcome;
-    int status;                                                        /* 0 unless HTTP_OK */
+    int status;                                                        /* 0 unless HTTP_ANSWERED */
     Str body, content_type, retry_after;                               /* the header's text, or empty */
     char detail[256];                                                  /* why it failed, for people */
 } HttpResponse;
@@ -39,7 +39,7 @@ void        http_client_free(HttpClient *client);                      /* cancel
 /* NULL: the request cannot be sent at all, *error says why (ERR_INVALID, ERR_LIMIT). The strings are copied. */
 HttpCall   *http_send(HttpClient *client, const HttpRequest *request, HttpDone done, void *arg, Error *error);
 void        http_cancel(HttpCall *call);
-/* "ECONNRESET" and its kin, as a policy's `on` clause names them; NULL for HTTP_OK. */
+/* "ECONNRESET" and its kin, as a policy's `on` clause names them; NULL for HTTP_ANSWERED. */
 const char *http_outcome_code(HttpOutcome outcome);
 /* Percent-encodes everything but unreserved characters. */
 void        http_put_escaped(Buf *out, Str text);
