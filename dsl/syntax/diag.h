@@ -55,6 +55,7 @@ void diags_sort(Diags *diags);           /* by file, place, code */
 
 Diag *diag_label(Diags *d, Diag *diag, const char *format, ...) __attribute__((format(printf, 3, 4)));
 Diag *diag_help(Diags *d, Diag *diag, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A note about another place; the zero Span: about none. Past DIAG_NOTES_MAX it is dropped. */
 Diag *diag_note(Diags *d, Diag *diag, Span span, const char *format, ...) __attribute__((format(printf, 4, 5)));
 Diag *diag_fix(Diags *d, Diag *diag, Span span, const char *format, ...) __attribute__((format(printf, 4, 5)));
 Diag *diag_did_you_mean(Diags *d, Diag *diag, Str wrong, const Str *candidates, size_t count);   /* help + fix, when one is near */

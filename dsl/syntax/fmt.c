@@ -404,19 +404,36 @@ Doc *block_doc(Printer *p, const Ast *block)
 
 Chain chain_of(Printer *p, Doc *head, uint32_t head_end, uint32_t first_clause_at)
 {
-    return (Chain){ head, doc_list(p), source_newline_before_word(p, head_end, first_clause_at) };
+    head = CAT(p, head);
+    return (Chain){ .head = head, .last = head, .last_end = head_end, .clauses = doc_list(p),
+                    .broken = source_newline_before_word(p, head_end, first_clause_at) };
 }
 
-/* Comments that share the line with a clause stay with it; `limit` is where the next clause starts, or the whole ends. */
-void chain_add(Printer *p, Chain *chain, uint32_t start, uint32_t end, uint32_t limit, Doc *clause)
+/* Up to the next clause: a comment on the line of the last one stays behind it, others get lines of their own. */
+static void chain_comments(Printer *p, Chain *chain, uint32_t limit)
 {
-    const Comment *comment = comment_on_line(p, end, limit);
-    doc_push(p, chain->clauses, CAT(p, doc_line(p, " ", false), clause, comment ? comment_take(p, comment, true) : NULL));
-    if (comment) chain->broken = true;
+    const Comment *comment = comment_on_line(p, chain->last_end, limit);
+    if (comment) {
+        doc_push(p, chain->last, comment_take(p, comment, true));
+        chain->broken = true;
+    }
+    while ((comment = comment_next(p, chain->last_end, limit))) {
+        doc_push(p, chain->clauses, CAT(p, doc_line(p, " ", false), comment_take(p, comment, false)));
+        chain->broken = true;
+    }
 }
 
-Doc *chain_doc(Printer *p, const Chain *chain)
+void chain_add(Printer *p, Chain *chain, uint32_t start, uint32_t end, Doc *clause)
 {
+    chain_comments(p, chain, start);
+    chain->last = CAT(p, doc_line(p, " ", false), clause);
+    chain->last_end = end;
+    doc_push(p, chain->clauses, chain->last);
+}
+
+Doc *chain_doc(Printer *p, Chain *chain, uint32_t limit)
+{
+    chain_comments(p, chain, limit);
     if (!chain->clauses->count) return chain->head;
     return doc_group(p, CAT(p, chain->head, doc_indent(p, chain->clauses)), chain->broken);
 }

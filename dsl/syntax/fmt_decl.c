@@ -42,14 +42,14 @@ static Doc *callable(Printer *p, const Ast *node, const char *word, Ident name, 
     if (!clauses.count) return CAT(p, head, body ? doc_text(p, " ") : NULL, body ? block_doc(p, body) : NULL);
 
     Chain chain = chain_of(p, head, head_end, clauses.items[0]->span.start);
-    for (uint32_t i = 0; i < clauses.count; i++) {
-        const Ast *clause = clauses.items[i];
-        uint32_t limit = i + 1 < clauses.count ? clauses.items[i + 1]->span.start : body ? body->span.start : node->span.end;
-        chain_add(p, &chain, clause->span.start, clause->span.end, limit, fmt_node(p, clause));
-    }
+    for (uint32_t i = 0; i < clauses.count; i++)
+        chain_add(p, &chain, clauses.items[i]->span.start, clauses.items[i]->span.end, fmt_node(p, clauses.items[i]));
     chain.broken = chain.broken || clauses.count > 1 || !body || doc_breaks(head);
-    Doc *lines = CAT(p, chain.head, doc_indent(p, chain.clauses), body ? doc_line(p, " ", false) : NULL);
-    return CAT(p, doc_group(p, lines, chain.broken), body ? block_doc(p, body) : NULL);
+    Doc *lines = chain_doc(p, &chain, body ? body->span.start : node->span.end);
+    if (!body) return lines;
+    doc_push(p, lines, doc_line(p, " ", false));
+    lines->broken = chain.broken;
+    return CAT(p, lines, block_doc(p, body));
 }
 
 Doc *node_tool_decl(Printer *p, const Ast *node)

@@ -381,7 +381,7 @@ static void binary_chain(Printer *p, const Ast_binary_expr *n, Chain *chain)
         binary_chain(p, left, chain);
         chain->broken = chain->broken || source_newline_before_word(p, n->left->span.end, n->right->span.start);
     } else *chain = chain_of(p, fmt_operand(p, n->left, operators[n->op].level), n->left->span.end, n->right->span.start);
-    chain_add(p, chain, n->right->span.start, n->right->span.end, 0, operator_doc(p, n, n->right, operators[n->op].level + 1));
+    chain_add(p, chain, n->right->span.start, n->right->span.end, operator_doc(p, n, n->right, operators[n->op].level + 1));
 }
 
 /* `a ?? b ?? c` leans to the right. */
@@ -389,10 +389,10 @@ static Chain coalesce_chain(Printer *p, const Ast_binary_expr *n)
 {
     Chain chain = chain_of(p, fmt_operand(p, n->left, LEVEL_COALESCE + 1), n->left->span.end, n->right->span.start);
     for (const Ast_binary_expr *next; (next = binary_of(n->right, BINARY_COALESCE)); n = next) {
-        chain_add(p, &chain, 0, next->left->span.end, 0, operator_doc(p, n, next->left, LEVEL_COALESCE + 1));
+        chain_add(p, &chain, n->right->span.start, next->left->span.end, operator_doc(p, n, next->left, LEVEL_COALESCE + 1));
         chain.broken = chain.broken || source_newline_before_word(p, next->left->span.end, next->right->span.start);
     }
-    chain_add(p, &chain, 0, n->right->span.end, 0, operator_doc(p, n, n->right, LEVEL_COALESCE));
+    chain_add(p, &chain, n->right->span.start, n->right->span.end, operator_doc(p, n, n->right, LEVEL_COALESCE));
     return chain;
 }
 
@@ -403,7 +403,7 @@ Doc *node_binary_expr(Printer *p, const Ast *node)
         Chain chain;
         if (n->op == BINARY_COALESCE) chain = coalesce_chain(p, n);
         else binary_chain(p, n, &chain);
-        return chain_doc(p, &chain);
+        return chain_doc(p, &chain, 0);
     }
     Level level = operators[n->op].level;
     return CAT(p, fmt_operand(p, n->left, level == LEVEL_COMPARE ? level + 1 : level), doc_text(p, " "),
@@ -470,14 +470,14 @@ static Chain clause_chain(Printer *p, const Ast *node)
     Chain chain = clause_inner(inner) ? clause_chain(p, inner)
                                       : chain_of(p, fmt_operand(p, inner, LEVEL_QUERY), inner->span.end, clause_at(node));
     if (clause_inner(inner)) chain.broken = chain.broken || source_newline_before_word(p, inner->span.end, clause_at(node));
-    chain_add(p, &chain, clause_at(node), node->span.end, 0, clause_doc(p, node));
+    chain_add(p, &chain, clause_at(node), node->span.end, clause_doc(p, node));
     return chain;
 }
 
 static Doc *clauses_of(Printer *p, const Ast *node)
 {
     Chain chain = clause_chain(p, node);
-    return chain_doc(p, &chain);
+    return chain_doc(p, &chain, 0);
 }
 
 Doc *node_retry_expr(Printer *p, const Ast *node)
@@ -526,10 +526,9 @@ Doc *node_parallel_for(Printer *p, const Ast *node)
 
 /* ---- queries ---- */
 
-/* A clause of a query: the word, its first node, and where the words of the next one may start. */
-static void query_clause(Printer *p, Chain *chain, const Ast *node, Doc *clause, uint32_t limit)
+static void query_clause(Printer *p, Chain *chain, const Ast *node, Doc *clause)
 {
-    chain_add(p, chain, node->span.start, node->span.end, limit, clause);
+    chain_add(p, chain, node->span.start, node->span.end, clause);
 }
 
 static Doc *order_doc(Printer *p, AstList order)
@@ -540,18 +539,17 @@ static Doc *order_doc(Printer *p, AstList order)
 Doc *node_from_expr(Printer *p, const Ast *node)
 {
     NODE(from_expr);
-    uint32_t limit = node->span.end;
     Doc *head = CAT(p, doc_text(p, "from "), fmt_ident(p, n->name), fmt_expr(p, " in ", n->source, LEVEL_POSTFIX));
     const Ast *first = n->joins.count ? n->joins.items[0] : n->where ? n->where : n->group ? n->group : n->order.count ? n->order.items[0]
                      : n->limit ? n->limit : n->select;
-    Chain chain = chain_of(p, head, n->source->span.end, first ? first->span.start : limit);
-    for (uint32_t i = 0; i < n->joins.count; i++) query_clause(p, &chain, n->joins.items[i], fmt_node(p, n->joins.items[i]), limit);
-    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR), limit);
-    if (n->group) query_clause(p, &chain, n->group, fmt_expr(p, "group by ", n->group, LEVEL_OR), limit);
-    if (n->order.count) query_clause(p, &chain, n->order.items[n->order.count - 1], order_doc(p, n->order), limit);
-    if (n->limit) query_clause(p, &chain, n->limit, fmt_expr(p, "limit ", n->limit, LEVEL_OR), limit);
-    if (n->select) query_clause(p, &chain, n->select, fmt_expr(p, "select ", n->select, LEVEL_OR), limit);
-    return chain_doc(p, &chain);
+    Chain chain = chain_of(p, head, n->source->span.end, first ? first->span.start : node->span.end);
+    for (uint32_t i = 0; i < n->joins.count; i++) query_clause(p, &chain, n->joins.items[i], fmt_node(p, n->joins.items[i]));
+    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR));
+    if (n->group) query_clause(p, &chain, n->group, fmt_expr(p, "group by ", n->group, LEVEL_OR));
+    if (n->order.count) chain_add(p, &chain, n->order.items[0]->span.start, n->order.items[n->order.count - 1]->span.end, order_doc(p, n->order));
+    if (n->limit) query_clause(p, &chain, n->limit, fmt_expr(p, "limit ", n->limit, LEVEL_OR));
+    if (n->select) query_clause(p, &chain, n->select, fmt_expr(p, "select ", n->select, LEVEL_OR));
+    return chain_doc(p, &chain, 0);
 }
 
 Doc *node_join_clause(Printer *p, const Ast *node)
@@ -582,11 +580,10 @@ Doc *node_update_expr(Printer *p, const Ast *node)
 {
     NODE(update_expr);
     Doc *head = CAT(p, doc_text(p, "update "), fmt_ident(p, n->name), doc_text(p, n->name.text.len ? " in " : ""), fmt_ident(p, n->table));
-    const Ast *last = n->sets.items[n->sets.count - 1];
     Chain chain = chain_of(p, head, n->table.span.end, n->sets.items[0]->span.start);
-    query_clause(p, &chain, last, CAT(p, doc_text(p, "set "), fmt_comma_list(p, n->sets)), node->span.end);
-    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR), node->span.end);
-    return chain_doc(p, &chain);
+    chain_add(p, &chain, n->sets.items[0]->span.start, n->sets.items[n->sets.count - 1]->span.end, CAT(p, doc_text(p, "set "), fmt_comma_list(p, n->sets)));
+    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR));
+    return chain_doc(p, &chain, 0);
 }
 
 Doc *node_set_clause(Printer *p, const Ast *node)
@@ -600,6 +597,6 @@ Doc *node_delete_expr(Printer *p, const Ast *node)
     NODE(delete_expr);
     Doc *head = CAT(p, doc_text(p, "delete from "), fmt_ident(p, n->name), doc_text(p, n->name.text.len ? " in " : ""), fmt_ident(p, n->table));
     Chain chain = chain_of(p, head, n->table.span.end, n->where ? n->where->span.start : node->span.end);
-    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR), node->span.end);
-    return chain_doc(p, &chain);
+    if (n->where) query_clause(p, &chain, n->where, fmt_expr(p, "where ", n->where, LEVEL_OR));
+    return chain_doc(p, &chain, 0);
 }

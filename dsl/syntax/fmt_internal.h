@@ -84,14 +84,16 @@ Doc *braced_lines(Printer *p, const Items *items, uint32_t open_at, uint32_t end
 Doc *block_doc(Printer *p, const Ast *block);
 Doc *block_bare(Printer *p, const Ast *block, bool *broken);
 
-/* head clause clause…: clauses each on an indented line when broken. `broken`: by the author. */
+/* head clause clause…: clauses each on an indented line when broken. Comments before the next clause, or before `limit` (0: none), stand
+ * where they stood: behind the clause, or on a line of their own. */
 typedef struct Chain {
-    Doc *head, *clauses;
-    bool broken;
+    Doc *head, *clauses, *last;
+    uint32_t last_end;
+    bool broken;                 /* by the author, or by a comment */
 } Chain;
 Chain chain_of(Printer *p, Doc *head, uint32_t head_end, uint32_t first_clause_at);
-void  chain_add(Printer *p, Chain *chain, uint32_t start, uint32_t end, uint32_t limit, Doc *clause);
-Doc  *chain_doc(Printer *p, const Chain *chain);
+void  chain_add(Printer *p, Chain *chain, uint32_t start, uint32_t end, Doc *clause);
+Doc  *chain_doc(Printer *p, Chain *chain, uint32_t limit);
 
 /* How tightly an expression holds together, loosest first, as in flow.y: a place that asks for a level puts what is looser
  * between parentheses. LEVEL_ANY is a whole value, LEVEL_QUERY one without clauses behind it, LEVEL_OR any operators. */

@@ -164,9 +164,11 @@ Doc *node_step_stmt(Printer *p, const Ast *node)
     NODE(step_stmt);
     Doc *head = CAT(p, doc_text(p, "step "), fmt_ident(p, n->name), doc_text(p, n->name.text.len ? " = " : ""), fmt_node(p, n->value));
     if (!n->compensate) return head;
+    Doc *compensate = fmt_opt(p, "compensate ", n->compensate);
     Chain chain = chain_of(p, head, n->value->span.end, n->compensate->span.start);
-    chain_add(p, &chain, n->compensate->span.start, node->span.end, node->span.end, fmt_opt(p, "compensate ", n->compensate));
-    return chain_doc(p, &chain);
+    chain.broken = chain.broken || doc_breaks(head) || doc_breaks(compensate);
+    chain_add(p, &chain, n->compensate->span.start, node->span.end, compensate);
+    return chain_doc(p, &chain, 0);
 }
 
 Doc *node_sleep_stmt(Printer *p, const Ast *node)

@@ -292,7 +292,8 @@ static void test_comments_keep_their_place(void **state)
 
 static void test_a_comment_inside_of_something_moves_before_it(void **state)
 {
-    check("fn f(x: int) -> int {\n    return x + // why\n        1\n}\n", "fn f(x: int) -> int {\n    // why\n    return x + 1\n}\n");
+    check("fn f(x: int) -> int {\n    return x[ // why\n        1]\n}\n", "fn f(x: int) -> int {\n    // why\n    return x[1]\n}\n");
+    check("fn f(x: int) -> int {\n    return x + // why\n        1\n}\n", "fn f(x: int) -> int {\n    return x // why\n        + 1\n}\n");
 }
 
 static void test_parentheses_are_those_that_are_needed(void **state)
