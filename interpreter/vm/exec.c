@@ -163,11 +163,11 @@ static bool new_error(VmRun *run, const Frame *frame, int64_t kind, Value messag
     return true;
 }
 
-static Value map_get_optional(const Image *image, uint16_t opt_type, Value map, Value key)
+static Value map_get_optional(const Image *image, uint16_t map_type, Value map, Value key)
 {
     Value item;
     if (!value_map_get(map, value_str(key), &item)) return (Value){ 0 };
-    uint16_t element = image->types[opt_type].element;
+    uint16_t element = image->types[map_type].element;
     if (type_counted(image, element)) value_retain(item);
     return opt_pack(image, element, item);
 }
@@ -418,7 +418,7 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             RAISE_IF_OVER();
             NEXT;
         CASE(NEW_MAP) new_value = value_map(type_counted(image, image->types[TYPE_OF(A)].element)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
-        CASE(MAP_GET) new_value = map_get_optional(image, TYPE_OF(A), RB, RC); SET_REF(RA, new_value); NEXT;
+        CASE(MAP_GET) new_value = map_get_optional(image, TYPE_OF(B), RB, RC); SET_REF(RA, new_value); NEXT;
         CASE(MAP_SET) {
             bool counted = type_counted(image, image->types[TYPE_OF(A)].element);
             fuel -= RA.o && RA.o->refs > 1 ? ((MapObj *)RA.o)->count / 16 : 0;

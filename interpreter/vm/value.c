@@ -732,7 +732,8 @@ static Value copy_deep(Value v)
     }
     case OBJ_DECIMAL: break;
     }
-    Decimal copy = decimal_neg(decimal_neg(v.w));        /* decimals have no copy; twice the opposite is one */
+    Decimal opposite = decimal_neg(v.w), copy = decimal_neg(opposite);         /* decimals have no copy; twice the opposite is one */
+    decimal_release(opposite);
     return decimal_charged(copy);
 }
 

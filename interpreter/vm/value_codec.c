@@ -346,7 +346,7 @@ static Err decode_record(Decoder *d, uint16_t type, uint32_t depth, Value *out)
 {
     const ImageType *t = &d->image->types[type];
     if (depth >= VALUE_DEPTH_MAX) return err_set(d->error, ERR_LIMIT, "cannot read a value: nested deeper than VALUE_DEPTH_MAX");
-    if (!t->field_count && read_u8(d->in) != 0) return corrupt(d, "an empty record is not empty");
+    if (!t->field_count && (read_u8(d->in) != 0 || d->in->failed)) return corrupt(d, "an empty record is not empty");
     Value record = value_record(d->image, type);
     Err err = ERR_OK;
     for (uint16_t i = 0; i < t->field_count && !err; i++) err = decode_at(d, t->fields[i].type, depth + 1, &((Record *)record.o)->fields[i]);

@@ -1,0 +1,83 @@
+/* fuzz_snapshot.c - any bytes behind the seal are the state of a run or are refused with a reason; what is accepted runs on without harm,
+ * and is written down as it was read. The first byte chooses the program.
+ */
+#include "interpreter/vm/snapshot_internal.h"
+#include "tests/unit/vm_run.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static Asm *race(void) { return branches(3, RACE); }
+static Asm *soft(void) { return branches(3, SOFT | LIMIT); }
+static Asm *(*const programs[])(void) = { saga_of_branches, scoped, race, soft, left_block, local_tool };
+enum { PROGRAM_COUNT = sizeof programs / sizeof *programs, STEPS_MAX = 12 };
+
+static bool answer_first(const VmRequest *request, void *arg)
+{
+    *(uint64_t *)arg = request->id;
+    return false;
+}
+
+static void run_on(VmRun *run)
+{
+    for (int step = 0; step < STEPS_MAX; step++) {
+        VmRequest request;
+        uint32_t scope;
+        uint64_t id = 0;
+        VmStatus status = vm_run(run);
+        while (vm_next_request(run, &request)) continue;
+        if (status == VM_DONE || status == VM_FAILED) return;
+        vm_pending_each(run, answer_first, &id);
+        if (step % 4 == 3 && vm_next_deadline(run, &scope) != INT64_MAX) vm_expire(run, scope);
+        else if (step % 3 == 2) vm_raise(run, id, value_error(vm_image(run), ERROR_KIND_rejected, STR("no")));
+        else vm_resume(run, id, (Value){ .i = step });
+    }
+    vm_cancel(run, STR("enough"));
+    vm_run(run);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static Image *images[PROGRAM_COUNT];
+    if (!size) return 0;
+    int which = data[0] % PROGRAM_COUNT;
+    if (!images[which]) images[which] = asm_done(programs[which]());
+    VmRun *run = run_new(images[which], &asm_info, &(VmLimits){ .fuel = 20000, .memory_bytes = 1 << 20 });
+    Str state = { (const char *)data + 1, size - 1 };
+    Error error = { 0 };
+    HEAP_ENTER(run);
+    Err err = state_decode(run, state, &error);
+    HEAP_LEAVE();
+    if (err && !error.text[0]) abort();
+    if (!err) run_on(run);
+    vm_free(run);
+    return 0;
+}
+
+/* Real states to start from: each argument names a directory that gets one file for every pause of every program. */
+#ifdef FUZZ_MAIN
+int main(int argc, char **argv)
+{
+    for (int p = 0; p < PROGRAM_COUNT; p++) {
+        VmRun *run = start(programs[p]());
+        for (int step = 0; step < STEPS_MAX; step++) {
+            char path[4096];
+            Buf file = { 0 };
+            VmStatus status = vm_run(run);
+            buf_put_u8(&file, (uint8_t)p);
+            state_encode(run, &file);
+            LLVMFuzzerTestOneInput((const uint8_t *)file.ptr, file.len);
+            snprintf(path, sizeof path, "%s/state-%d-%d", argc > 1 ? argv[1] : ".", p, step);
+            if (argc > 1) file_write(path, buf_str(&file), NULL);
+            buf_free(&file);
+            VmRequest request;
+            uint64_t id = 0;
+            while (vm_next_request(run, &request)) continue;
+            if (status == VM_DONE || status == VM_FAILED) break;
+            vm_pending_each(run, answer_first, &id);
+            vm_resume(run, id, (Value){ .i = step });
+        }
+        vm_free(run);
+    }
+    return 0;
+}
+#endif
