@@ -1,6 +1,8 @@
 /* cmd.c - what the commands of flowd share. */
 #include "interpreter/cmd.h"
 
+#include "base/json.h"
+
 #include <pwd.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -113,6 +115,57 @@ void cmd_close(CmdSession *session) {
 int cmd_failed(const Error *error) {
     fprintf(stderr, "flowd: %s\n", error->text);
     return error->code == ERR_NOT_FOUND || error->code == ERR_CONFLICT || error->code == ERR_INVALID ? EXIT_FINDINGS : EXIT_USAGE;
+}
+
+bool cmd_patience(const char *text, int64_t *us) {
+    *us = 60 * TIME_SECOND;
+    if (!text || duration_parse(str_of(text), us) == ERR_OK) return true;
+    cli_usage("--wait wants a duration such as 30s or 5m, not `%s`", text);
+    return false;
+}
+
+/* When the earliest sleep of a parked run ends; INT64_MAX when it sleeps not at all, or waits for somebody as well. */
+static int64_t sleep_end(const RunRow *run) {
+    Arena *arena = arena_new();
+    Json *waits = NULL;
+    int64_t earliest = INT64_MAX;
+    if (run->status == RUN_PARKED && json_parse(arena, run->waits_json, 1 << 20, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
+        for (size_t i = 0; i < waits->count; i++) {
+            int64_t due;
+            if (!str_is(json_get_text(waits->items[i], "kind"), "sleep_until") || timestamp_parse(json_get_text(waits->items[i], "due"), &due) != ERR_OK) continue;
+            if (due < earliest) earliest = due;
+        }
+    }
+    arena_free(arena);
+    return earliest;
+}
+
+static Err next_sleep_end(CmdSession *session, const char *run_id, int64_t *earliest, Error *error) {
+    StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
+    int index = run_id ? store_get_run(batch, str_of(run_id)) : store_list_runs(batch, &(RunFilter){ .status = RUN_PARKED, .unended = true, .limit = 1000 });
+    Err err = store_run_batch(batch, error);
+    uint32_t count = 0;
+    const RunRow *runs = err ? NULL : store_runs(batch, index, &count);
+    *earliest = INT64_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t end = sleep_end(&runs[i]);
+        if (end < *earliest) *earliest = end;
+    }
+    store_batch_free(batch);
+    return err;
+}
+
+Err cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error *error) {
+    int64_t until = clock_now() + patience_us;
+    for (;;) {
+        Err err = run_id ? engine_work(session->engine, session->who.tenant, str_of(run_id), error) : ERR_OK;
+        if (!err) err = engine_work(session->engine, session->who.tenant, STR(""), error);
+        int64_t end = INT64_MAX;
+        if (!err) err = next_sleep_end(session, run_id, &end, error);
+        if (err || end > until) return err;
+        int64_t pause = end - clock_now();
+        if (pause > 0) usleep((useconds_t)(pause < TIME_SECOND ? pause : TIME_SECOND));
+    }
 }
 
 const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **out) {

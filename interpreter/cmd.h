@@ -35,6 +35,9 @@ typedef struct CmdSession {
 /* Opens the engine; false after printing why. */
 bool cmd_open(CmdSession *session, const CmdCommon *common);
 void cmd_close(CmdSession *session);
+/* Works on a run (or, with NULL, on all that can go on) and on what it causes, and waits for sleeps that end within `patience_us`. */
+Err  cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error *error);
+bool cmd_patience(const char *text, int64_t *us);                  /* --wait DURATION; NULL: a minute. False after printing why */
 int  cmd_failed(const Error *error);                               /* prints, returns the exit code: 1 for what the user named wrongly, else 2 */
 /* The run that RUN (an id or an unambiguous beginning) means; the row lives until the batch is freed. NULL after printing why. */
 const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **batch);

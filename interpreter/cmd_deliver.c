@@ -7,11 +7,9 @@ typedef Err (*Delivery)(CmdSession *session, Str run_id, char **argv, Error *err
 
 static int go_on(CmdSession *session, const char *run_id, bool park) {
     Error error = { 0 };
-    if (!park) {
-        Err err = engine_work(session->engine, session->who.tenant, str_of(run_id), &error);
-        if (err == ERR_OK) err = engine_work(session->engine, session->who.tenant, STR(""), &error);
-        if (err != ERR_OK) return cmd_failed(&error);
-    }
+    int64_t patience_us;
+    cmd_patience(NULL, &patience_us);
+    if (!park && cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
     StoreBatch *batch = NULL;
     const RunRow *run = cmd_find_run(session, run_id, &batch);
     int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;

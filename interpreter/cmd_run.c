@@ -84,11 +84,9 @@ static bool choose_flow(const Image *image, const char *name, Str only, Str *flo
 }
 
 /* Waits until no handler or child is left to do, too: they belong to what the user sees. */
-static int work_and_print(CmdSession *session, const char *run_id) {
+static int work_and_print(CmdSession *session, const char *run_id, int64_t patience_us) {
     Error error = { 0 };
-    Err err = engine_work(session->engine, session->who.tenant, str_of(run_id), &error);
-    if (err == ERR_OK) err = engine_work(session->engine, session->who.tenant, STR(""), &error);
-    if (err != ERR_OK) return cmd_failed(&error);
+    if (cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
     StoreBatch *batch = NULL;
     const RunRow *run = cmd_find_run(session, run_id, &batch);
     int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;
@@ -96,7 +94,7 @@ static int work_and_print(CmdSession *session, const char *run_id) {
     return code;
 }
 
-static int run_image(CmdSession *session, Image *image, Str flow, const char *input, const char *fixture) {
+static int run_image(CmdSession *session, Image *image, Str flow, const char *input, const char *fixture, int64_t patience_us) {
     Buf json = { 0 };
     Error error = { 0 };
     char run_id[64] = "";
@@ -106,7 +104,7 @@ static int run_image(CmdSession *session, Image *image, Str flow, const char *in
     if (fixture && engine_load_fixture(session->engine, image, str_of(fixture), &session->who, &error) != ERR_OK) { code = cmd_failed(&error); goto out; }
     if (engine_start(session->engine, image, flow, buf_str(&json), &session->who, run_id, &error) != ERR_OK) { code = cmd_failed(&error); goto out; }
     if (!session->quiet) fprintf(stderr, "run %s\n", run_id);
-    code = work_and_print(session, run_id);
+    code = work_and_print(session, run_id, patience_us);
 out:
     buf_free(&json);
     return code;
@@ -114,15 +112,17 @@ out:
 
 int cmd_run(int argc, char **argv) {
     CmdCommon common = { 0 };
-    const char *input = NULL, *fixture = NULL;
+    const char *input = NULL, *fixture = NULL, *wait = NULL;
+    int64_t patience_us;
     const char *items[CLI_REPEAT_MAX], **search = items;
     int search_count = 0;
     CmdSession session = { 0 };
-    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--input", .value = &input }, { .name = "--fixture", .value = &fixture },
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--input", .value = &input }, { .name = "--fixture", .value = &fixture }, { .name = "--wait", .value = &wait },
                                   { .name = "--quiet", .flag = &session.quiet }, { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
     if (count < 1 || count > 2) return cli_usage("which file?");
+    if (!cmd_patience(wait, &patience_us)) return EXIT_USAGE;
     Str only = { 0 }, flow;
     bool binary = str_ends(str_of(argv[1]), STR(".flowb"));
     Image *image = binary ? image_of_flowb(argv[1]) : image_of_flow(argv[1], search, search_count, &only);
@@ -131,16 +131,16 @@ int cmd_run(int argc, char **argv) {
     if (choose_flow(image, argv[2], only, &flow) && cmd_open(&session, &common)) {
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
-        code = run_image(&session, image, flow, input, fixture);
+        code = run_image(&session, image, flow, input, fixture, patience_us);
         cmd_close(&session);
     }
     image_free(image);
     return code;
 }
 
-static int resume_all(CmdSession *session) {
+static int resume_all(CmdSession *session, int64_t patience_us) {
     Error error = { 0 };
-    if (engine_work(session->engine, session->who.tenant, STR(""), &error) != ERR_OK) return cmd_failed(&error);
+    if (cmd_work(session, NULL, patience_us, &error) != ERR_OK) return cmd_failed(&error);
     StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
     int index = store_list_runs(batch, &(RunFilter){ .status = -1, .unended = true, .limit = 1000 });
     int code = EXIT_DONE;
@@ -159,9 +159,12 @@ static int resume_all(CmdSession *session) {
 int cmd_resume(int argc, char **argv) {
     CmdCommon common = { 0 };
     CmdSession session = { 0 };
-    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--quiet", .flag = &session.quiet }, { 0 } };
+    const char *wait = NULL;
+    int64_t patience_us;
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--quiet", .flag = &session.quiet }, { .name = "--wait", .value = &wait }, { 0 } };
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
+    if (!cmd_patience(wait, &patience_us)) return EXIT_USAGE;
     if (count > 1) return cli_usage("one run at a time, or none for all");
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
     signal(SIGINT, on_interrupt);
@@ -170,11 +173,11 @@ int cmd_resume(int argc, char **argv) {
     StoreBatch *batch = NULL;
     const RunRow *run = count ? cmd_find_run(&session, argv[1], &batch) : NULL;
     if (!count) {
-        code = resume_all(&session);
+        code = resume_all(&session, patience_us);
     } else if (run) {
         char run_id[64];
         snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run->run_id));
-        code = work_and_print(&session, run_id);
+        code = work_and_print(&session, run_id, patience_us);
     }
     if (batch) store_batch_free(batch);
     cmd_close(&session);

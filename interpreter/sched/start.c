@@ -310,11 +310,24 @@ static Err fixture_query(Engine *engine, const Image *image, const VmRequest *re
     return err;
 }
 
+/* The same row has the same id each time the fixture is loaded, so loading it again, also after a crash half-way, adds nothing. */
+static Value fixture_id(const Image *image, const VmRequest *request) {
+    const ImageTable *table = &image->tables[request->effect->target];
+    char prefix[IDS_TEXT_MAX], id[IDS_TEXT_MAX], row[32];
+    snprintf(prefix, sizeof prefix, "%.*s", table->id_prefix.len < 40 ? (int)table->id_prefix.len : 40, table->id_prefix.ptr);
+    snprintf(row, sizeof row, "%" PRIu64, request->id);
+    ids_derived(prefix, image->funcs[request->func].name, str_of(row), id);
+    return value_string(str_of(id));
+}
+
 static Err fixture_answer(Engine *engine, Image *image, const VmRequest *request, const EnginePrincipal *who, Value *out, Error *error) {
     out->w = 0;
     switch (request->effect->kind) {
     case EFFECT_QUERY_READ: case EFFECT_QUERY_WRITE: return fixture_query(engine, image, request, who, out, error);
     case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: return ERR_OK;
+    case EFFECT_NEW_ID:
+        if (!engine->options.script) return *out = fixture_id(image, request), ERR_OK;
+        /* fall through */
     default: return perform_own(engine, image, request, (Str){ "fixture", 7 }, out) ? ERR_OK : err_set(error, ERR_UNSUPPORTED, "a fixture cannot ask for `%s`", effect_name(request->effect->kind));
     }
 }
