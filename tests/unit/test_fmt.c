@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 enum { FMT_PROGRAMS = 3000 };
@@ -182,8 +183,10 @@ static int each_flow_file(const char *folder, bool (*visit)(const char *path, St
     for (struct dirent *entry; (entry = readdir(dir));) {
         char path[1024];
         if (entry->d_name[0] == '.' || snprintf(path, sizeof path, "%s/%s", folder, entry->d_name) >= (int)sizeof path) continue;
-        if (entry->d_type == DT_DIR) count += each_flow_file(path, visit, depth + 1);
-        if (!str_ends(str_of(path), STR(".flow"))) continue;
+        struct stat status;
+        if (stat(path, &status)) continue;
+        if (S_ISDIR(status.st_mode)) count += each_flow_file(path, visit, depth + 1);
+        if (!S_ISREG(status.st_mode) || !str_ends(str_of(path), STR(".flow"))) continue;
         Buf text = { 0 };
         assert_int_equal(file_read(path, SOURCE_SIZE_MAX, &text, NULL), ERR_OK);
         assert_true(visit(path, buf_str(&text)));
