@@ -145,7 +145,7 @@ static void pool_free(Lower *lw)
 {
     for (Func *f = lw->pool, *next; f; f = next) {
         next = f->next_free;
-        Rows *rows[] = { &f->code, &f->reg_types, &f->reg_next, &f->free_lists, &f->runs, &f->labels, &f->patches, &f->tries, &f->lines, &f->locals };
+        Rows *rows[] = { &f->code, &f->reg_types, &f->reg_next, &f->free_lists, &f->runs, &f->labels, &f->patches, &f->tries, &f->lines, &f->locals, &f->prologue };
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) free(rows[i]->items);
         free(f);
     }

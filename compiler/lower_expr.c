@@ -71,15 +71,22 @@ Val pin(Func *f, Val v, Ast *node, Ast *later)
 
 static Val scalar_into(Func *f, uint16_t type, int64_t value, Want want)
 {
-    Val out = val_out(f, type, want);
+    Val out;
+    bool fits = value >= INT32_MIN && value <= INT32_MAX;
+    if (fits && const_in_loop(f, type, OP_LOADI, (uint16_t)value, (uint16_t)((uint32_t)value >> 16), want, &out)) return out;
+    out = val_out(f, type, want);
     load_int(f, out.reg, value);
     return out;
 }
 
 static Val decimal_text_into(Func *f, Str digits, Want want)
 {
-    Val out = val_out(f, TYPE_INDEX_DECIMAL, want);
-    if (!f->dead) emit(f, OP_LOADREF, out.reg, const_bytes(f->lw, TYPE_INDEX_DECIMAL, digits), 0);
+    Val out;
+    if (f->dead) return val_out(f, TYPE_INDEX_DECIMAL, want);
+    uint16_t index = const_bytes(f->lw, TYPE_INDEX_DECIMAL, digits);
+    if (const_in_loop(f, TYPE_INDEX_DECIMAL, OP_LOADREF, index, 0, want, &out)) return out;
+    out = val_out(f, TYPE_INDEX_DECIMAL, want);
+    emit(f, OP_LOADREF, out.reg, index, 0);
     return out;
 }
 
@@ -87,8 +94,12 @@ static Val float_into(Func *f, double number, Want want)
 {
     uint64_t word;
     memcpy(&word, &number, sizeof word);
-    Val out = val_out(f, TYPE_INDEX_FLOAT, want);
-    if (!f->dead) emit(f, OP_LOADK, out.reg, const_scalar(f->lw, TYPE_INDEX_FLOAT, word), 0);
+    Val out;
+    if (f->dead) return val_out(f, TYPE_INDEX_FLOAT, want);
+    uint16_t index = const_scalar(f->lw, TYPE_INDEX_FLOAT, word);
+    if (const_in_loop(f, TYPE_INDEX_FLOAT, OP_LOADK, index, 0, want, &out)) return out;
+    out = val_out(f, TYPE_INDEX_FLOAT, want);
+    emit(f, OP_LOADK, out.reg, index, 0);
     return out;
 }
 
@@ -224,7 +235,10 @@ static Val lower_piece(Func *f, const Piece *piece, Want want)
 {
     Lower *lw = f->lw;
     if (!piece->node) {
-        Val out = val_out(f, TYPE_INDEX_STRING, want);
+        Val out;
+        if (f->dead) return val_out(f, TYPE_INDEX_STRING, want);
+        if (const_in_loop(f, TYPE_INDEX_STRING, OP_LOADREF, const_bytes(lw, TYPE_INDEX_STRING, piece->text), 0, want, &out)) return out;
+        out = val_out(f, TYPE_INDEX_STRING, want);
         load_text(f, out.reg, piece->text);
         return out;
     }

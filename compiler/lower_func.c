@@ -22,8 +22,8 @@ static Func *func_take(Lower *lw)
     lw->pool = f->next_free;
     Func kept = *f;
     *f = (Func){ .code = kept.code, .reg_types = kept.reg_types, .reg_next = kept.reg_next, .free_lists = kept.free_lists, .runs = kept.runs, .labels = kept.labels,
-                 .patches = kept.patches, .tries = kept.tries, .lines = kept.lines, .locals = kept.locals };
-    Rows *rows[] = { &f->code, &f->reg_types, &f->reg_next, &f->free_lists, &f->runs, &f->labels, &f->patches, &f->tries, &f->lines, &f->locals };
+                 .patches = kept.patches, .tries = kept.tries, .lines = kept.lines, .locals = kept.locals, .prologue = kept.prologue };
+    Rows *rows[] = { &f->code, &f->reg_types, &f->reg_next, &f->free_lists, &f->runs, &f->labels, &f->patches, &f->tries, &f->lines, &f->locals, &f->prologue };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) rows[i]->count = 0;
     return f;
 }
@@ -294,6 +294,24 @@ void emit_forloop(Func *f, uint16_t counter, uint16_t limit, uint32_t body_pc) {
 
 /* ---- constants into registers ---- */
 
+/* Inside of a loop a constant that is only read gets a register of its own, filled once before the function's code (see prologue_insert). */
+bool const_in_loop(Func *f, uint16_t type, Opcode op, uint16_t b, uint16_t c, Want want, Val *out)
+{
+    enum { CONST_REGS_MAX = 64 };
+    if (!f->loop_depth || want.reg >= 0 || f->dead) return false;
+    for (uint32_t i = 0; i < f->prologue.count; i++) {
+        Insn insn = ROW(f->prologue, Insn, i);
+        if (INSN_OP(insn) != op || INSN_B(insn) != b || INSN_C(insn) != c || reg_type(f, INSN_A(insn)) != type) continue;
+        *out = val_reg(f, INSN_A(insn));
+        return true;
+    }
+    if (f->prologue.count == CONST_REGS_MAX) return false;
+    uint16_t reg = reg_fresh(f, type);
+    *(Insn *)rows_push(&f->prologue, sizeof(Insn)) = INSN(op, reg, b, c);
+    *out = val_reg(f, reg);
+    return true;
+}
+
 void load_int(Func *f, uint16_t reg, int64_t value)
 {
     if (f->dead) return;
@@ -468,6 +486,23 @@ static void widen_jumps(Func *f)
     free(patch_of);
 }
 
+static void prologue_insert(Func *f)
+{
+    uint32_t more = f->prologue.count, count = f->code.count;
+    if (!more) return;
+    for (uint32_t i = 0; i < more; i++) rows_push(&f->code, sizeof(Insn));
+    memmove((Insn *)f->code.items + more, f->code.items, count * sizeof(Insn));
+    memcpy(f->code.items, f->prologue.items, more * sizeof(Insn));
+    for (uint32_t i = 0; i < f->labels.count; i++)
+        if (ROW(f->labels, LabelRow, i).pc != PC_NONE) ROW(f->labels, LabelRow, i).pc += more;
+    for (uint32_t i = 0; i < f->patches.count; i++) ROW(f->patches, Patch, i).pc += more;
+    for (uint32_t i = 0; i < f->tries.count; i++) {
+        ROW(f->tries, TryRow, i).from += more;
+        ROW(f->tries, TryRow, i).to += more;
+    }
+    for (uint32_t i = 0; i < f->lines.count; i++) ROW(f->lines, ImageLine, i).pc += i ? more : 0;     /* the first row begins with the prologue */
+}
+
 static void patch_jumps(Func *f)
 {
     if (!all_reach(f)) widen_jumps(f);
@@ -520,6 +555,7 @@ void func_end(Func *f)
     }
     if (f->code.count > FUNC_CODE_MAX) lower_limit(lw, f->span, "a function", f->code.count, "instructions", FUNC_CODE_MAX);
     if (!lw->failed) {
+        prologue_insert(f);
         patch_jumps(f);
         ImageFunc *row = &lw->image->funcs[f->index];
         row->code = hand_over(f, &f->code, sizeof(Insn));

@@ -61,8 +61,9 @@ struct Func {
     uint32_t line_hint;
     Ctx *ctx;
     uint16_t depth;                      /* of ctx */
+    uint32_t loop_depth;                 /* loops around what is lowered now */
     int return_reg;                      /* what a return carries past cleanups; NO_REG until one does */
-    Rows code, reg_types, reg_next, free_lists, runs, labels, patches, tries, lines, locals;
+    Rows code, reg_types, reg_next, free_lists, runs, labels, patches, tries, lines, locals, prologue;
 };
 
 /* ---- one argument of a call, from whatever source ------------------------------------------------ */
@@ -135,6 +136,7 @@ void  emit_jump(Func *f, Opcode op, uint16_t a, uint16_t b, Label label);     /*
 void  emit_loop(Func *f, uint32_t pc);                      /* LOOP back */
 void  emit_forloop(Func *f, uint16_t counter, uint16_t limit, uint32_t body_pc);
 
+bool  const_in_loop(Func *f, uint16_t type, Opcode op, uint16_t b, uint16_t c, Want want, Val *out);     /* loaded once, before the code */
 void  load_int(Func *f, uint16_t reg, int64_t value);       /* int-like register */
 void  load_text(Func *f, uint16_t reg, Str text);
 Val   val_int(Func *f, uint16_t type, int64_t value);

@@ -10,6 +10,7 @@
 static void iter_open(Func *f, Iter *it)
 {
     it->end = label_new(f);
+    f->loop_depth++;
     ctx_push(f, &it->ctx, CTX_LOOP);
     it->ctx.break_label = it->end;
     it->ctx.continue_label = label_new(f);
@@ -102,6 +103,7 @@ void iter_end(Func *f, Iter *it)
     if (it->index >= 0) emit(f, OP_ADDI_INT, (uint16_t)it->index, (uint16_t)it->index, 1);
     emit_forloop(f, it->counter.reg, it->limit.reg, it->body);
     ctx_pop(f, &it->ctx);
+    f->loop_depth--;
     label_place(f, it->end);
     val_free(f, it->counter);
     val_free(f, it->limit);
@@ -129,6 +131,7 @@ static void lower_while(Func *f, Ast_while_stmt *node)
         rounds = val_int(f, TYPE_INDEX_INT, 0);
     }
     Label end = label_new(f);
+    f->loop_depth++;
     ctx_push(f, &ctx, CTX_LOOP);
     ctx.break_label = end;
     ctx.continue_label = LABEL_NONE;
@@ -141,6 +144,7 @@ static void lower_while(Func *f, Ast_while_stmt *node)
     lower_block(f, node->body);
     emit_loop(f, ctx.continue_pc);
     ctx_pop(f, &ctx);
+    f->loop_depth--;
     label_place(f, end);
     if (!node->bound) return;
     val_free(f, rounds);
