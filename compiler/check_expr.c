@@ -55,9 +55,7 @@ static Type *check_kind(Checker *c, Ast *node, Type *hint)
     case AST_LAMBDA_EXPR:
         diag_lambda_misplaced(c->diags, node->span);
         return poison(c);
-    case AST_RANGE_EXPR:
-        diag_help(c->diags, diag_range_misplaced(c->diags, node->span), "a list of integers is `range(from, to)`");
-        return poison(c);
+    case AST_RANGE_EXPR:                                    /* the grammar has it behind `for … in` only */
     case AST_ERROR: return poison(c);
     default: return check_statement(c, node);
     }

@@ -497,12 +497,7 @@ static Type *id_type(Checker *c, Ast_id_type *node)
 static Type *label_type(Checker *c, Ast_label_type *node)
 {
     Type *inner = resolve_type(c, node->inner);
-    if (str_is(node->label.text, "pii"))
-        return type_labeled(c->program, inner, LABEL_PII);
-    if (str_is(node->label.text, "secret"))
-        return type_labeled(c->program, inner, LABEL_SECRET);
-    diag_unknown_label(c->diags, node->label.span, node->label.text);
-    return inner;
+    return type_labeled(c->program, inner, str_is(node->label.text, "secret") ? LABEL_SECRET : LABEL_PII);
 }
 
 static Type *record_type(Checker *c, Ast_record_type *node)
