@@ -27,7 +27,7 @@ bool commit_waits_changed(const LiveRun *run) {
 /* The run's own row says what it waits for, so that a question can be answered also while other fibers work. */
 static void update_row(LiveRun *run, StoreBatch *batch) {
     Buf waits = { 0 };
-    if (run->vm) record_waits(run, &waits);
+    if (run->vm && !run->failing) record_waits(run, &waits);
     else buf_put_text(&waits, "[]");
     run->row.waits_json = buf_str(&waits);
     run->row.last_seq = run->seq;
@@ -292,6 +292,8 @@ void commit_end(LiveRun *run, VmStatus status) {
 /* Nothing in memory can be trusted here, and the image may be missing: the error is written by hand, in the shape of the others. */
 void commit_fail(LiveRun *run, const Error *error) {
     Buf text = { 0 };
+    run->failing = true;
+    live_roll_back(run);
     run->row_count = 0;
     run->seq = run->row.last_seq;
     buf_put_text(&text, "{\"kind\":\"internal\",\"message\":");

@@ -100,8 +100,21 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     return ERR_OK;
 }
 
+/* Whoever comes next need not wait for the end of our leases. */
+static void give_back(Engine *engine) {
+    engine_pump(engine);
+    MAP_EACH(&engine->live, entry) {
+        LiveRun *run = entry->value;
+        StoreBatch *batch = store_batch(engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+        if (run->txn || run->failing || engine->broken) { store_batch_free(batch); continue; }
+        store_release(batch, RUN_READY);
+        store_submit(batch, NULL, NULL);
+    }
+}
+
 void engine_close(Engine *engine) {
     if (!engine) return;
+    if (engine->store && !engine->broken) give_back(engine);
     MAP_EACH(&engine->live, entry) live_drop(entry->value);
     if (engine->store) engine_pump(engine);              /* callbacks that are due, and then the runs themselves */
     store_close(engine->store);
@@ -340,7 +353,8 @@ static int64_t jump_of(Str waits_json, int64_t next_due_us, bool *asks) {
 /* Runs that parked under another engine: this one can answer their questions and wake them too. */
 static void note_parked(Engine *engine, Str tenant, Str run_id) {
     const EngineOptions *options = &engine->options;
-    if (!options->script && !options->on_question && !options->auto_advance) return;
+    bool any = options->script || options->auto_advance;                 /* a terminal answers for the run it is asked to work on, not for all */
+    if (!any && (!options->on_question || run_id.len == 0)) return;
     StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
     int index = run_id.len ? store_get_run(batch, run_id) : store_list_runs(batch, &(RunFilter){ .any_tenant = tenant.len == 0, .status = RUN_PARKED, .limit = 1000 });
     int due = store_next_due(batch);

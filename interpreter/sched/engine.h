@@ -1,7 +1,8 @@
 /* engine.h - drives runs: loads, claims, journals, resumes, delivers; one event loop, one thread.
  *
- * The engine owns the store, the loop, the loaded images and the live runs. A run in memory is a cache of what the store can rebuild:
- * at any error of the store or the lease the live run is dropped and, if it is still ours, loaded again.
+ * The engine owns the store, the loop, the loaded images and the live runs. A run in memory is a cache of what the store can rebuild: when
+ * its lease is lost it is dropped; when the store itself fails (ERR_IO) every further call says so, and the next engine that opens the
+ * store takes over. A run that cannot go on by its own fault (a corrupt journal) fails alone.
  * The protocol (what is durable when) is docs/durability.md.
  *
  * Time comes through EngineClock so that tests have virtual time: with a virtual clock nothing waits; engine_advance moves it and

@@ -56,7 +56,7 @@ typedef struct Mail { struct Mail *next; MailRow row; } Mail;                   
 struct LiveRun {
     Engine *engine;
     LiveRun *ready_next;
-    bool ready, busy, dead, loaded, needs_run;
+    bool ready, busy, dead, loaded, needs_run, failing;
     VmStatus status;                                     /* of the last vm_run */
     uint32_t callbacks;                                  /* store callbacks still to come; a dead run is freed at the last */
     Arena *arena;                                        /* the row's texts, mail: as long as the live run */
@@ -127,11 +127,12 @@ void live_open(Engine *engine, const RunRow *row);       /* claimed just now */
 void live_step(LiveRun *run);
 void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */
 void live_renew(LiveRun *run, int64_t until_us);
-bool live_failed(LiveRun *run, Err err, const Error *error);           /* a store operation failed: drop or break; false when err is ERR_OK */
+bool live_failed(LiveRun *run, Err err, const Error *error);           /* a store operation failed: drop, fail the run, or stop the engine; false when err is ERR_OK */
 Act *live_act(LiveRun *run, uint64_t id);
 bool live_request(LiveRun *run, uint64_t id, VmRequest *out);          /* arguments of a pending request; borrowed until the next vm_* call */
 void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value);    /* takes value */
 void live_decline(LiveRun *run, uint64_t id);            /* a scripted call that the script leaves to the tool itself */
+void live_roll_back(LiveRun *run);                       /* its open transaction, if there is one */
 void live_callback_done(LiveRun *run);                   /* every store callback ends with it */
 uint16_t live_result_type(const Image *image, const ImageEffect *effect);
 Str  live_tool_name(const Image *image, uint16_t tool, Arena *arena);  /* "travel.book_flight" */

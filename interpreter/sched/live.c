@@ -323,10 +323,9 @@ static void on_loaded(const StoreResult *result, void *arg) {
     mail_take_in(run, mail, mail_count);
     free(l);
     run->row.waits_json = (Str){ "", 0 };
-    if (err) {
-        run->row.last_seq = run->snapshot_at > run->row.last_seq ? run->snapshot_at : run->row.last_seq;
-        commit_fail(run, &error);
-    } else {
+    run->row.last_seq = run->row.snapshot_seq + count;
+    if (err) commit_fail(run, &error);
+    else {
         run->loaded = true;
         engine_ready(run);
     }
@@ -382,9 +381,16 @@ void live_drop(LiveRun *run) {
     if (run->dead) return;
     run->dead = true;
     map_remove(&run->engine->live, (Str){ run->key, run->key_len });
-    if (run->txn) store_txn_rollback(run->txn), run->txn = NULL, run->engine->open_txns--;
+    live_roll_back(run);
     for (uint32_t i = 0; i < run->act_count; i++) perform_cancel(run->acts[i]);
     if (run->callbacks == 0) engine_ready(run);          /* the pump frees it: whoever called may still look at it */
+}
+
+void live_roll_back(LiveRun *run) {
+    if (!run->txn) return;
+    store_txn_rollback(run->txn);
+    run->txn = NULL;
+    run->engine->open_txns--;
 }
 
 void live_callback_done(LiveRun *run) {
@@ -392,10 +398,14 @@ void live_callback_done(LiveRun *run) {
     if (run->dead && run->callbacks == 0) engine_ready(run);
 }
 
+/* Fenced: somebody else has the run, which is as it should be. A store that is gone stops the engine; what it had is taken over like after a
+   crash. Anything else is this run's own trouble, which must not come again at every resume: it fails, and the others go on. */
 bool live_failed(LiveRun *run, Err err, const Error *error) {
     if (err == ERR_OK) return false;
-    if (err != ERR_FENCED) engine_break(run->engine, err, error);       /* fenced: somebody else has the run, which is as it should be */
-    live_drop(run);
+    bool ours = err != ERR_FENCED && err != ERR_IO && err != ERR_CRASH && !run->failing;
+    if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
+    if (ours) commit_fail(run, error);
+    else live_drop(run);
     return true;
 }
 
@@ -447,9 +457,6 @@ static bool step_in_txn(LiveRun *run) {
         if (run->acts[i]->state == ACT_QUEUED && run->acts[i]->fiber == run->txn_fiber) { perform(run, run->acts[i]); return true; }
     Error error;
     err_set(&error, ERR_CORRUPT, "a transaction waits for something else than its tables");
-    store_txn_rollback(run->txn);
-    run->txn = NULL;
-    run->engine->open_txns--;
     commit_fail(run, &error);
     return true;
 }
@@ -515,7 +522,7 @@ static void mail_came(LiveRun *run, const StoreResult *result) {
 
 void live_step(LiveRun *run) {
     if (run->dead && run->callbacks == 0) { live_free(run); return; }
-    if (run->dead || run->busy || !run->loaded) return;
+    if (run->dead || run->busy || run->failing || !run->loaded) return;
     run->wake_us = TIME_NEVER;
     if (run->needs_run) {
         run->status = vm_run(run->vm);
@@ -525,7 +532,7 @@ void live_step(LiveRun *run) {
         prune(run);
     }
     if (run->status == VM_DONE || run->status == VM_FAILED) {
-        if (run->txn) store_txn_rollback(run->txn), run->txn = NULL, run->engine->open_txns--;
+        live_roll_back(run);
         commit_end(run, run->status);
     } else if (run->mail_wanted && !run->txn) {
         run->mail_wanted = false;

@@ -88,20 +88,13 @@ static void open_txn(LiveRun *run, Act *act, void (*next)(LiveRun *run, uint64_t
     store_txn_begin(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch, txn_ready, wait);
 }
 
-static void roll_back(LiveRun *run) {
-    if (!run->txn) return;
-    store_txn_rollback(run->txn);
-    run->txn = NULL;
-    run->engine->open_txns--;
-}
-
 static void txn_begun(LiveRun *run, uint64_t id) { answer_now(run, id, true, nothing); }
 
 static void own(LiveRun *run, Act *act, const VmRequest *request) {
     Value value;
     switch (request->effect->kind) {
     case EFFECT_TXN_BEGIN: open_txn(run, act, txn_begun); return;
-    case EFFECT_TXN_ROLLBACK: roll_back(run); answer_now(run, act->id, true, nothing); return;
+    case EFFECT_TXN_ROLLBACK: live_roll_back(run); answer_now(run, act->id, true, nothing); return;
     default: break;
     }
     if (perform_own(run->engine, run->image, request, run->row.run_id, &value)) answer_now(run, act->id, true, value);
@@ -152,12 +145,12 @@ static void lone_write_done(LiveRun *run, const StoreResult *result) {
     uint64_t id = run->current;
     Act *act = live_act(run, id);
     run->current = 0;
-    if (result->err) roll_back(run);
+    if (result->err) live_roll_back(run);
     if (!act || statement_failed(run, id, result)) return;
     Error error;
     Value value;
     Err err = query_value(run, act, result, &value, &error);
-    if (err) { roll_back(run); fail_with(run, act, err, &error); return; }
+    if (err) { live_roll_back(run); fail_with(run, act, err, &error); return; }
     StoreBatch *batch = commit_result(run, id, true, value);
     if (batch) commit_result_submit(run, batch, false);
 }
@@ -177,7 +170,7 @@ static void lone_write_begun(LiveRun *run, uint64_t id) {
     Act *act = live_act(run, id);
     StoreBatch *batch = act && live_request(run, id, &request) ? query_batch(run, act, &request) : NULL;
     if (batch) commit_in_txn(run, batch, lone_write_done);
-    else roll_back(run);
+    else live_roll_back(run);
 }
 
 static void query(LiveRun *run, Act *act, const VmRequest *request) {

@@ -4,7 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <arpa/inet.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -627,6 +629,169 @@ static void a_revived_worker_is_fenced(void **state)
     world_free(w);
 }
 
+static Engine *worker_engine;
+static void stop_worker(int number) { engine_stop(worker_engine); }
+
+static pid_t serve_in_child(const World *w)
+{
+    pid_t child = fork();
+    if (child) return child;
+    EngineOptions options = { .store_url = w->url };
+    Error error = { 0 };
+    if (engine_open(&options, &worker_engine, &error)) _exit(3);
+    signal(SIGTERM, stop_worker);
+    Err err = engine_serve(worker_engine, &error);
+    engine_close(worker_engine);
+    _exit(err ? 4 : 0);
+}
+
+static RunRow wait_for(World *w, const char *id, RunStatus status)
+{
+    RunRow row = { 0 };
+    for (int i = 0; i < 500; i++) {
+        row = find(w, id);
+        if (row.status == status) return row;
+        usleep(20000);
+    }
+    fail_msg("run is still %s: %.*s", run_status_name(row.status), STR_ARG(row.result_json));
+    return row;
+}
+
+static void a_worker_serves_what_other_processes_start_answer_and_signal(void **state)
+{
+    World *w = world_new(0);
+    char id[64], note[64];
+    Error error = { 0 };
+    EngineOptions options = { .store_url = w->url };
+    engine_close(w->engine);
+    pid_t child = serve_in_child(w);
+    assert_int_equal(engine_open(&options, &w->engine, &error), ERR_OK);
+    assert_int_equal(start(w, "keyed", "{\"city\":\"Rome\"}", id), ERR_OK);
+    assert_int_equal(start(w, "wait_note", "{\"city\":\"Rome\"}", note), ERR_OK);
+    wait_for(w, id, RUN_PARKED);
+    assert_int_equal(engine_answer(w->engine, TENANT, str_of(id), STR("true"), &error), ERR_OK);
+    assert_text(wait_for(w, id, RUN_COMPLETED).result_json, "\"Rome\"");
+    wait_for(w, note, RUN_PARKED);
+    assert_int_equal(engine_signal(w->engine, TENANT, str_of(note), STR("Note"), STR("{\"text\":\"hi\"}"), &error), ERR_OK);
+    assert_text(wait_for(w, note, RUN_COMPLETED).result_json, "\"hi\"");
+    kill(child, SIGTERM);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_sound(w);
+    world_free(w);
+}
+
+/* ---- real calls ------------------------------------------------------------------------------------------------------------- */
+
+/* A service that writes down the key of each call; the first `silent` calls get no answer. */
+static void serve_calls(int fd, int log, int silent)
+{
+    for (int n = 0;; n++) {
+        int peer = accept(fd, NULL, NULL);
+        char text[4096] = "";
+        size_t len = 0;
+        while (len < sizeof text - 1 && !strstr(text, "}")) {
+            ssize_t got = read(peer, text + len, sizeof text - 1 - len);
+            if (got <= 0) break;
+            text[len += (size_t)got] = '\0';
+        }
+        char *key = strstr(text, "Idempotency-Key: ");
+        if (key && write(log, key + 17, strcspn(key + 17, "\r")) >= 0 && write(log, "\n", 1) < 0) _exit(1);
+        static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n\"paid\"";
+        if (n < silent) { pause(); _exit(0); }
+        if (write(peer, answer, sizeof answer - 1) < 0) _exit(1);
+        close(peer);
+    }
+}
+
+typedef struct Service { int fd, log[2]; pid_t pid; } Service;
+
+static void service_run(Service *s, int silent)
+{
+    s->pid = fork();
+    if (s->pid == 0) serve_calls(s->fd, s->log[1], silent);
+}
+
+static void service_end(Service *s)
+{
+    kill(s->pid, SIGKILL);
+    waitpid(s->pid, NULL, 0);
+}
+
+static void service_open(Service *s)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof address;
+    char url[64];
+    s->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(s->fd, (struct sockaddr *)&address, len), 0);
+    assert_int_equal(listen(s->fd, 8), 0);
+    getsockname(s->fd, (struct sockaddr *)&address, &len);
+    assert_int_equal(pipe(s->log), 0);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d", ntohs(address.sin_port));
+    setenv("TEST_HOTELS_URL", url, 1);
+}
+
+static void read_line(const Service *s, char *out, size_t size)
+{
+    size_t n = 0;
+    while (n < size - 1 && read(s->log[0], out + n, 1) == 1 && out[n] != '\n') n++;
+    out[n] = '\0';
+}
+
+/* The process dies while its call is under way; what the next one does depends on what the tool promises. */
+static RunRow life_with_a_kill_during_the_call(World *w, const char *flow, char first[128], char second[128])
+{
+    char id[64];
+    Error error = { 0 };
+    Service service;
+    service_open(&service);
+    service_run(&service, 1);
+    assert_int_equal(start(w, flow, "{\"city\":\"Paris\"}", id), ERR_OK);
+    engine_close(w->engine);
+    pid_t child = fork();
+    if (child == 0) run_and_die(w, id, 1000);
+    read_line(&service, first, 128);                             /* the service has it, and says nothing */
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    service_end(&service);
+    service_run(&service, 0);
+    EngineOptions options = { .store_url = w->url };
+    assert_int_equal(engine_open(&options, &w->engine, &error), ERR_OK);
+    work(w, id);
+    RunRow row = find(w, id);
+    service_end(&service);
+    close(service.log[1]);
+    read_line(&service, second, 128);
+    close(service.fd), close(service.log[0]);
+    return row;
+}
+
+static void an_idempotent_call_cut_off_is_repeated_with_its_key(void **state)
+{
+    World *w = world_new(0);
+    char first[128], second[128];
+    RunRow row = life_with_a_kill_during_the_call(w, "charge", first, second);
+    assert_int_equal(row.status, RUN_COMPLETED);
+    assert_text(row.result_json, "\"paid\"");
+    assert_string_equal(first, second);
+    assert_true(strncmp(first, row.run_id.ptr, row.run_id.len) == 0 && first[row.run_id.len] == ':');
+    world_free(w);
+}
+
+static void another_call_cut_off_is_not_repeated_and_in_doubt(void **state)
+{
+    World *w = world_new(0);
+    char first[128], second[128];
+    RunRow row = life_with_a_kill_during_the_call(w, "reserve", first, second);
+    assert_int_equal(row.status, RUN_FAILED);
+    assert_non_null(memmem(row.result_json.ptr, row.result_json.len, "\"in_doubt\"", 10));
+    assert_true(first[0] != '\0');
+    assert_string_equal(second, "");
+    world_free(w);
+}
+
 /* ---- forks ------------------------------------------------------------------------------------------------------------ */
 
 static void a_fork_goes_on_from_where_it_was_cut(void **state)
@@ -686,6 +851,9 @@ int main(void)
         cmocka_unit_test(sleeping_runs_wake_in_the_order_of_their_time),
         cmocka_unit_test(a_killed_process_is_taken_over_at_once),
         cmocka_unit_test(a_revived_worker_is_fenced),
+        cmocka_unit_test(a_worker_serves_what_other_processes_start_answer_and_signal),
+        cmocka_unit_test(an_idempotent_call_cut_off_is_repeated_with_its_key),
+        cmocka_unit_test(another_call_cut_off_is_not_repeated_and_in_doubt),
         cmocka_unit_test(a_fork_goes_on_from_where_it_was_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
