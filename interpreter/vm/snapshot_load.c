@@ -401,10 +401,10 @@ static Err load_note(R *r, Out *out)
     const uint16_t *types = out_types(run, out);
     uint16_t count = out->span_failed ? 1 : out_effect(run, out)->param_count;
     out->args = mem_alloc((count + 1u) * sizeof(Value));
-    Err err = ERR_OK;
-    for (uint16_t k = 0; k < count && !err; k++) err = state_get_value(r, types[k], &out->args[k]);
     out->arg_count = count;
     heap_charge(count * sizeof(Value));
+    Err err = ERR_OK;
+    for (uint16_t k = 0; k < count && !err; k++) err = state_get_value(r, types[k], &out->args[k]);
     return err;
 }
 
@@ -422,6 +422,7 @@ static Err load_outs(R *r)
         out.span_failed = flags[1];
         Out *row = out_add(r->run);
         Err err = out.is_note ? load_note(r, &out) : ERR_OK;
+        if (!out.args) out.is_note = false;              /* refused before it had arguments that vm_free could release */
         *row = out;
         if (err) return err;
         Pending *pending = out.is_note ? NULL : pending_find(r->run, out.id);

@@ -19,15 +19,17 @@ typedef struct Writer { const Image *image; Buf *out; bool redact; } Writer;
 
 static void write_value(Writer *w, uint16_t type, Value v);
 
-/* Numbers that every reader of JSON takes: integers in 64 bits, and fractions a double can come near. The rest is a string. */
-static void decimal_to_json(Decimal d, Buf *out)
+/* Numbers that every reader of JSON takes: integers in 64 bits, and fractions a double can come near. The rest is a string, except in
+   json, where a number stays one. */
+static void decimal_to_json(Decimal d, bool in_json, Buf *out)
 {
     Buf text = { 0 };
     decimal_print(d, &text);
     const char *point = memchr(text.ptr, '.', text.len);
     size_t whole = point ? (size_t)(point - text.ptr) : text.len;
     bool plain = point ? whole <= DECIMAL_EXPONENT_MAX : whole <= DECIMAL_INT_DIGITS;
-    if (plain) buf_put_str(out, buf_str(&text));
+    if (!plain && in_json && whole <= DECIMAL_EXPONENT_MAX) buf_printf(out, "%.*s.0", (int)text.len, text.ptr);
+    else if (plain) buf_put_str(out, buf_str(&text));
     else json_put_string(out, buf_str(&text));
     buf_free(&text);
 }
@@ -64,7 +66,7 @@ static void json_write(Value v, Buf *out)
     switch ((JsonKind)j->kind) {
     case JSON_BOOL: buf_put_text(out, j->value.i ? "true" : "false"); break;
     case JSON_INT: buf_printf(out, "%lld", (long long)j->value.i); break;
-    case JSON_NUMBER: decimal_to_json(j->value.w, out); break;
+    case JSON_NUMBER: decimal_to_json(j->value.w, true, out); break;
     case JSON_STRING: json_put_string(out, value_str(j->value)); break;
     case JSON_ARRAY:
         buf_put_char(out, '[');
@@ -147,7 +149,7 @@ static void write_value(Writer *w, uint16_t type, Value v)
     case KIND_BOOL: buf_put_text(w->out, v.i ? "true" : "false"); break;
     case KIND_INT: case KIND_GROUP: buf_printf(w->out, "%lld", (long long)v.i); break;
     case KIND_FLOAT: json_put_double(w->out, v.f); break;
-    case KIND_DECIMAL: decimal_to_json(v.w, w->out); break;
+    case KIND_DECIMAL: decimal_to_json(v.w, false, w->out); break;
     case KIND_STRING: json_put_string(w->out, value_str(v)); break;
     case KIND_DATE: quoted(w->out, date_print, v.i); break;
     case KIND_TIMESTAMP: quoted(w->out, timestamp_print, v.i); break;

@@ -1,5 +1,5 @@
 /* fuzz_snapshot.c - any bytes behind the seal are the state of a run or are refused with a reason; what is accepted runs on without harm,
- * and is written down as it was read. The first byte chooses the program.
+ * and what is written of it reads back as the same. The first byte chooses the program.
  */
 #include "interpreter/vm/snapshot_internal.h"
 #include "tests/unit/vm_run.h"
@@ -35,20 +35,43 @@ static void run_on(VmRun *run)
     vm_run(run);
 }
 
+static VmRun *read_state(Image *image, Str state, Error *error)
+{
+    VmRun *run = run_new(image, &asm_info, &(VmLimits){ .fuel = 20000, .memory_bytes = 1 << 20 });
+    HEAP_ENTER(run);
+    Err err = state_decode(run, state, error);
+    HEAP_LEAVE();
+    if (!err) return run;
+    if (!error->text[0]) abort();
+    vm_free(run);
+    return NULL;
+}
+
+static void check_round(VmRun *run)
+{
+    Buf first = { 0 }, second = { 0 };
+    Error error = { 0 };
+    state_encode(run, &first);
+    VmRun *again = read_state(vm_image(run), buf_str(&first), &error);
+    if (!again) abort();
+    state_encode(again, &second);
+    if (!str_eq(buf_str(&first), buf_str(&second))) abort();
+    vm_free(again);
+    buf_free(&first);
+    buf_free(&second);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Image *images[PROGRAM_COUNT];
     if (!size) return 0;
     int which = data[0] % PROGRAM_COUNT;
     if (!images[which]) images[which] = asm_done(programs[which]());
-    VmRun *run = run_new(images[which], &asm_info, &(VmLimits){ .fuel = 20000, .memory_bytes = 1 << 20 });
-    Str state = { (const char *)data + 1, size - 1 };
     Error error = { 0 };
-    HEAP_ENTER(run);
-    Err err = state_decode(run, state, &error);
-    HEAP_LEAVE();
-    if (err && !error.text[0]) abort();
-    if (!err) run_on(run);
+    VmRun *run = read_state(images[which], (Str){ (const char *)data + 1, size - 1 }, &error);
+    if (!run) return 0;
+    check_round(run);
+    run_on(run);
     vm_free(run);
     return 0;
 }
