@@ -305,7 +305,14 @@ static bool cond_binary(Func *f, Ast_binary_expr *node, Label target, bool jump_
         val_free(f, v);
         return true;
     }
-    return cond_compare_ints(f, node, target, jump_if);
+    if (cond_compare_ints(f, node, target, jump_if)) return true;
+    if (node->op != BINARY_NE && node->op != BINARY_NOT_MATCH) return false;
+    Ast_binary_expr positive = *node;    /* the jump says no, instead of a NOT before it */
+    positive.op = node->op == BINARY_NE ? BINARY_EQ : BINARY_MATCH;
+    Val v = lower_binary(f, &positive, (Want){ TYPE_INDEX_BOOL, NO_REG });
+    emit_jump(f, jump_if ? OP_JF : OP_JT, v.reg, 0, target);
+    val_free(f, v);
+    return true;
 }
 
 void lower_cond(Func *f, Ast *node, Label target, bool jump_if)
