@@ -312,7 +312,8 @@ Type *check_aggregate(Checker *c, Ast *node, Ident function, Ast *source, Ast *w
     Symbol *table = table_named(c, object);
     if (table)
         return table_aggregate(c, node, function, table, source, where);
-    if (!where && (node->kind == AST_AGGREGATE_EXPR || str_is(function.text, "count")))
+    bool unknown = object->kind == AST_NAME_EXPR && could_be_member(c, object);
+    if (!where && !unknown && (node->kind == AST_AGGREGATE_EXPR || str_is(function.text, "count")))
         return list_aggregate(c, node, function, source);
     if (node->kind == AST_CALL_EXPR)
         return NULL;

@@ -2,7 +2,7 @@
  *
  * `// error: E0312 did you mean` on a line: an error of that code starts on that line, and its message, label, notes or help hold the rest of
  * the comment. Errors without a comment, and comments without an error, fail. A file without comments compiles to an image.
- * The last test asks that every row of diag.def from E03 to E06 is raised by some file.
+ * Every row of diag.def from E03 to E06 is raised by some file and has a page in docs/errors whose two programs do what it says.
  */
 #include "compiler/typed.h"
 
@@ -10,6 +10,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { EXPECTED_MAX = 400 };
@@ -149,12 +151,98 @@ static void every_diagnostic_of_the_checker_is_raised_by_a_file(void **state)
     assert_int_equal(missing, 0);
 }
 
+/* ---- docs/errors: both programs of a page are compiled -------------------------------------------------- */
+
+static bool only_error(const Program *program, Str code)
+{
+    uint32_t others = 0, same = 0;
+    for (uint32_t i = 0; i < program->diags->count; i++)
+        if (program->diags->items[i]->severity == SEVERITY_ERROR)
+            *(str_is(code, program->diags->items[i]->code) ? &same : &others) += 1;
+    return !others && (code.len ? same == 1 : same == 0);
+}
+
+/* code empty: the text compiles; else it has this one error. */
+static bool check_program_text(const char *path, Str text, Str code)
+{
+    Program *program = program_of_text(path, text, NULL, 0);
+    Image *image = compile_program(program, true);
+    bool good = only_error(program, code) && (code.len || image);
+    if (!good) {
+        Buf out = { 0 };
+        diags_render(program->diags, program->sources, DIAG_FORMAT_TEXT, false, &out);
+        print_error("%s: expected %.*s\n%.*s\n%s", path, STR_ARG(code.len ? code : STR("no error")), STR_ARG(text), buf_cstr(&out));
+        buf_free(&out);
+    }
+    image_free(image);
+    program_free(program);
+    return good;
+}
+
+static uint32_t check_page(const char *path, uint32_t *programs)
+{
+    static const char open[] = "```flow ", close[] = "\n```";
+    Buf page = { 0 };
+    Error error;
+    uint32_t failures = 0;
+    assert_int_equal(file_read(path, 1 << 20, &page, &error), ERR_OK);
+    Str rest = buf_str(&page);
+    for (;;) {
+        const char *at = memmem(rest.ptr, rest.len, open, strlen(open));
+        if (!at)
+            break;
+        const char *end = rest.ptr + rest.len, *line_end = memchr(at, '\n', (size_t)(end - at));
+        const char *stop = line_end ? memmem(line_end, (size_t)(end - line_end), close, strlen(close)) : NULL;
+        assert_non_null(stop);
+        Str word = { at + strlen(open), (size_t)(line_end - at) - strlen(open) };
+        bool fails = str_starts(word, STR("fail "));
+        assert_true(fails || str_is(word, "ok"));
+        Str code = fails ? (Str){ word.ptr + 5, word.len - 5 } : STR("");
+        failures += !check_program_text(path, (Str){ line_end + 1, (size_t)(stop - line_end) }, code);
+        ++*programs;
+        rest = (Str){ stop + strlen(close), (size_t)(end - stop) - strlen(close) };
+    }
+    buf_free(&page);
+    return failures;
+}
+
+static void both_programs_of_a_page_do_what_it_says(void **state)
+{
+    (void)state;
+    glob_t files;
+    assert_int_equal(glob("docs/errors/E0[3-6]*.md", 0, NULL, &files), 0);
+    uint32_t failures = 0, programs = 0;
+    for (size_t i = 0; i < files.gl_pathc; i++)
+        failures += check_page(files.gl_pathv[i], &programs);
+    print_message("%u programs of %zu pages\n", programs, files.gl_pathc);
+    globfree(&files);
+    assert_int_equal(failures, 0);
+}
+
+static void every_diagnostic_of_the_checker_has_a_page(void **state)
+{
+    (void)state;
+    uint32_t missing = 0;
+    for (const DiagInfo *info = diag_infos; info->code; info++) {
+        char path[64];
+        snprintf(path, sizeof path, "docs/errors/%s.md", info->code);
+        if (info->code[0] != 'E' || info->code[1] != '0' || info->code[2] < '3' || info->code[2] > '6' || access(path, R_OK) == 0)
+            continue;
+        print_error("%s has no page\n", info->code);
+        missing++;
+    }
+    assert_int_equal(missing, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_says_what_is_wrong_with_it),
         cmocka_unit_test(every_diagnostic_of_the_checker_is_raised_by_a_file),
+        cmocka_unit_test(both_programs_of_a_page_do_what_it_says),
+        cmocka_unit_test(every_diagnostic_of_the_checker_has_a_page),
     };
+    setenv("FLOW_STDLIB", "stdlib", 0);                     /* tests run in the root of the project */
     kept = arena_new();
     int failed = cmocka_run_group_tests_name("syntax files", tests, NULL, NULL);
     map_free(&raised);
