@@ -1,4 +1,5 @@
 # Fidus Flow. `make help` lists the targets; everything built lies under $(BUILD).
+.DEFAULT_GOAL := all
 BUILD   ?= build
 Q       := $(if $(V),,@)
 say      = $(if $(V),,@echo "  $(1)")

@@ -1,5 +1,6 @@
 #!/bin/sh
-# docs.sh - every ```flow block of the documents compiles; one marked ```flow fail CODE is refused with that code; ```flow test is run.
+# docs.sh - every ```flow block of the documents compiles; one marked ```flow fail CODE is refused with that code (```flow error: with the
+# code the page is named after); ```flow test is run.
 # A block that continues others is marked ```flow part and not compiled alone.
 set -u
 build=${BUILD:-build}
@@ -19,6 +20,8 @@ for doc in README.md docs/*.md docs/errors/*.md docs/decisions/*.md; do
         mark=$(cat "$block.mark")
         case $mark in
             part*) continue ;;
+            error*) code=$(basename "$doc" .md)
+                   if "$build/flowc" lint "$block" 2>&1 | grep -qF "$code"; then ok=1; else ok=0; fi ;;
             fail*) code=${mark#fail }
                    if "$build/flowc" lint "$block" 2>&1 | grep -qE "\[$code\]|$code"; then ok=1; else ok=0; fi ;;
             test*) if "$build/flowc" test "$block" >/dev/null 2>&1; then ok=1; else ok=0; fi ;;

@@ -57,7 +57,7 @@ static bool visit(Ast *node, void *arg) {
     Names *names = arg;
     switch (node->kind) {
     case AST_BLOCK: check_block(names, as_block(node)); scope(names, node); return false;
-    case AST_FN_DECL: case AST_FLOW_DECL: case AST_TOOL_DECL: case AST_HANDLER_DECL: case AST_TEST_DECL: case AST_RESOURCE_DECL: case AST_CATCH_CLAUSE:
+    case AST_FN_DECL: case AST_FLOW_DECL: case AST_HANDLER_DECL: case AST_TEST_DECL: case AST_RESOURCE_DECL: case AST_CATCH_CLAUSE:
         scope(names, node);
         return false;
     case AST_FOR_STMT: {
@@ -71,6 +71,9 @@ static bool visit(Ast *node, void *arg) {
     case AST_LET_STMT:
         lint_walk(as_let_stmt(node)->value, visit, names);
         declare(names, node->symbol, as_let_stmt(node)->name);
+        return false;
+    case AST_TOOL_DECL:
+        if (as_tool_decl(node)->body) scope(names, node);        /* a remote tool only declares its parameters */
         return false;
     case AST_PARAM: declare(names, node->symbol, as_param(node)->name); return false;
     default: return true;
