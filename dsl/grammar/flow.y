@@ -19,7 +19,7 @@
 %code {
 #define P parser
 /* After `error`: the token that was not expected goes, and parser_token() goes on where the rule may end. */
-#define SKIPPED(place) (yyerrok, P->recovering ? (void)yyclearin : (void)0, ast_error(P, place))
+#define SKIPPED(place) (P->ended ? 0 : yyerrok, P->recovering ? (void)yyclearin : (void)0, ast_error(P, place))
 static int yylex(YYSTYPE *value, Place *place, Parser *parser)
 {
     (void)value;

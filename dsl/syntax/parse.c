@@ -283,6 +283,7 @@ void parser_unexpected(Parser *parser, Place place, int found, const int *expect
 {
     bool stuck = parser->error_at == place.first + 1;           /* the rule did not end there after all: skip it */
     parser->error_at = place.first + 1;
+    parser->ended = found == T_EOF && stuck;
     parser->recovering = found != T_EOF && (stuck || !recovery_ends(parser, found));
     if (parser->layer.stopped || parser->layer.closing)         /* E0203, E0204 have said it */
         return;
@@ -307,7 +308,7 @@ void parser_unexpected(Parser *parser, Place place, int found, const int *expect
 
 void parse_too_deep(Parser *parser, Span span)
 {
-    if (!parser->too_deep)
+    if (!parser->too_deep && !parser->layer.stopped)
         diag_too_deep(parser->diags, span, AST_DEPTH_MAX);
     parser->too_deep = true;
 }

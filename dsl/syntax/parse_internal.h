@@ -19,6 +19,7 @@ typedef struct Parser {
     Ast_policy_decl *policy;    /* the one whose entries are being read; policies do not nest */
     Ast_module *root;
     bool recovering;            /* tokens are thrown away until a rule with `error` can end */
+    bool ended;                 /* the end of the file is the error, and no rule can end there */
     uint32_t error_at;          /* 1 + index of the token of the newest error */
     bool too_deep;              /* E0203 has been given once */
 } Parser;

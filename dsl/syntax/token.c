@@ -164,20 +164,15 @@ static bool at_start(const Layer *layer)
 
 /* ---- words: keyword or name? ------------------------------------------------------------------------- */
 
-static int word_at_top(const Layer *layer, int kind)
+/* No member starts with a name, so the words need no look ahead. */
+static int word_at_top(int kind)
 {
-    int next = kind_ahead(layer, 1);
-    bool word = is_word(next), agent = layer->frames[layer->depth].kind == FRAME_AGENT;
     switch (kind) {
-    case T_USE: case T_AGENT: case T_EVENT: case T_SIGNAL: case T_TYPE: case T_ENUM: case T_MACHINE: case T_TABLE: case T_POLICY: case T_FN:
-    case T_FLOW: case T_FIXTURE:
-        return word && !agent ? kind : T_NAME;
-    case T_TOOL: case T_ON:
-        return word ? kind : T_NAME;
-    case T_PARTICIPANTS: return next == '{' ? kind : T_NAME;
-    case T_TEST:         return is_string(next) || next == T_DOCUMENTED ? kind : T_NAME;
-    case T_RESOURCE:     return is_string(next) ? kind : T_NAME;
-    default:             return T_NAME;
+    case T_USE: case T_AGENT: case T_EVENT: case T_SIGNAL: case T_TYPE: case T_ENUM: case T_MACHINE: case T_TABLE: case T_POLICY: case T_FN: case T_FLOW:
+    case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE:
+        return kind;
+    default:
+        return T_NAME;
     }
 }
 
@@ -363,7 +358,7 @@ static int classify_word(Layer *layer, int kind)
         return kind == T_LIKE && next == T_REGEX ? kind : word_at_operand(layer, kind);
     if (at_start(layer)) {
         if (frame == FRAME_TOP || frame == FRAME_AGENT)
-            return word_at_top(layer, kind);
+            return word_at_top(kind);
         if (frame == FRAME_TABLE)
             return word_at_table(layer, kind);
     }
@@ -499,10 +494,8 @@ static Span token_span(const Layer *layer, uint32_t at)
 static void frame_push(Layer *layer, FrameKind kind)
 {
     if (layer->depth == LAYER_DEPTH_MAX) {
-        if (!layer->stopped)
-            diag_too_deep(layer->tokens->diags, token_span(layer, layer->at), LAYER_DEPTH_MAX);
-        layer->stopped = layer->closing = true;
-        return;
+        diag_too_deep(layer->tokens->diags, token_span(layer, layer->at), LAYER_DEPTH_MAX);
+        layer->stopped = layer->closing = true;                 /* from here on only closing brackets, this one's too */
     }
     layer->frames[++layer->depth] = (Frame){ .kind = (uint8_t)kind, .open = layer->at };
 }

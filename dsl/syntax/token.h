@@ -90,7 +90,7 @@ typedef struct Layer {
     uint32_t unclosed;          /* 1 + index of the bracket that a closing brace has just passed over, 0: none */
     bool stopped;               /* depth limit hit: the rest is not read */
     int depth;
-    Frame frames[LAYER_DEPTH_MAX + 1];
+    Frame frames[LAYER_DEPTH_MAX + 2];  /* the top, the allowed ones, and the one too many */
 } Layer;
 
 void layer_init(Layer *layer, Tokens *tokens);
