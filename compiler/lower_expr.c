@@ -373,12 +373,23 @@ static bool has_place(AstKind kind)
         || kind == AST_UPDATE_EXPR || kind == AST_DELETE_EXPR || kind == AST_AGGREGATE_EXPR;
 }
 
+static Val given_value(const Func *f, const Ast *node, Val none)
+{
+    for (uint32_t i = 0; i < f->given_count; i++)
+        if (f->given[i].node == node) return (Val){ f->given[i].val.reg, f->given[i].val.type, false };
+    return none;
+}
+
 Val lower_expr(Func *f, Ast *node, Want want)
 {
     if (want.type == NO_INDEX) want = (Want){ final_type(f->lw, node), NO_REG };
     if (f->dead) return (Val){ want.reg >= 0 ? (uint16_t)want.reg : 0, want.type, false };
     if (has_place(node->kind)) at(f, node);
     if (want.type == TYPE_INDEX_VOID) return lower_node(f, node, (Want){ TYPE_INDEX_VOID, NO_REG });
+    if (f->given_count) {
+        Val v = given_value(f, node, (Val){ 0, NO_INDEX, false });
+        if (v.type != NO_INDEX) return settle(f, v, want);
+    }
     return settle(f, lower_node(f, node, want), want);
 }
 

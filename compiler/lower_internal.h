@@ -46,6 +46,7 @@ typedef struct LabelRow { uint32_t pc, uses; } LabelRow;
 typedef struct TryRow { uint32_t from, to; Label handler; uint16_t error_reg, depth; uint8_t kind; } TryRow;
 typedef struct FreeList { uint16_t type; uint16_t head; } FreeList;
 typedef struct RunRow { uint16_t base, count; uint32_t hash; bool busy; } RunRow;
+typedef struct Given { const Ast *node; Val val; } Given;           /* an expression whose value is there already */
 typedef struct Rows { void *items; uint32_t count, cap; } Rows;     /* growable, kept between functions */
 
 struct Func {
@@ -61,6 +62,7 @@ struct Func {
     uint32_t line_hint;
     Ctx *ctx;
     uint16_t depth;                      /* of ctx */
+    Given *given; uint32_t given_count;  /* see lower_step */
     uint32_t loop_depth;                 /* loops around what is lowered now */
     int return_reg;                      /* what a return carries past cleanups; NO_REG until one does */
     Rows code, reg_types, reg_next, free_lists, runs, labels, patches, tries, lines, locals, prologue;

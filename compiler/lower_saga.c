@@ -171,7 +171,7 @@ static bool find_source(Func *f, CallInfo *call, Val result, const Symbol *param
     }
     FuncInfo *info = call->target->info;
     for (uint32_t i = 0; i < info->param_count && i < call->arg_count; i++) {
-        if (!str_eq(info->params[i]->name, param->name) || !call->args[i] || !is_repeatable(call->args[i])) continue;
+        if (!str_eq(info->params[i]->name, param->name) || !call->args[i]) continue;
         *out = arg_node(call->args[i], type);
         return true;
     }
@@ -182,6 +182,28 @@ static bool find_source(Func *f, CallInfo *call, Val result, const Symbol *param
     Ast *value = param->decl && param->decl->kind == AST_PARAM ? as_param(param->decl)->value : NULL;
     if (value) *out = arg_node(value, type);
     return value != NULL;
+}
+
+/* Arguments that the undoing tool will need and that may not be evaluated twice are evaluated now, and given to the call. */
+static void give_arguments(Func *f, Ast_step_stmt *node)
+{
+    CallInfo *call = node->compensate ? NULL : tool_call(node->value);
+    FuncInfo *info = call ? call->target->info : NULL;
+    if (!info || !info->compensated_by) return;
+    FuncInfo *undo = info->compensated_by->info;
+    f->given = ARENA_ARRAY(f->lw->arena, Given, info->param_count + 1);
+    for (uint32_t i = 0; i < info->param_count && i < call->arg_count; i++) {
+        bool needed = false;
+        for (uint32_t k = 0; k < undo->param_count; k++) needed |= str_eq(undo->params[k]->name, info->params[i]->name);
+        if (!needed || !call->args[i] || is_repeatable(call->args[i])) continue;
+        Val v = val_copy(f, lower_any(f, call->args[i]));
+        f->given[f->given_count++] = (Given){ call->args[i], v };
+    }
+}
+
+static void forget_arguments(Func *f)
+{
+    while (f->given_count) val_free(f, f->given[--f->given_count].val);
 }
 
 static void compensate_as_declared(Func *f, Ast_step_stmt *node, Str step, Val result)
@@ -215,17 +237,25 @@ static Str step_name(Lower *lw, Ast_step_stmt *node)
 void lower_step(Func *f, Ast_step_stmt *node)
 {
     Val result;
+    Given *outer = f->given;             /* of a step around this one */
+    uint32_t outer_count = f->given_count;
+    f->given_count = 0;
+    give_arguments(f, node);
     if (node->head.symbol) {
         uint16_t reg = local_new(f, node->head.symbol);
         lower_expr(f, node->value, (Want){ reg_type(f, reg), reg });
         result = val_reg(f, reg);
     } else result = lower_any(f, node->value);
-    if (f->dead) return;
-    Str step = step_name(f->lw, node);
-    at(f, &node->head);
-    if (node->compensate) compensate_as_written(f, node, step);
-    else compensate_as_declared(f, node, step, result);
-    val_free(f, result);
+    if (!f->dead) {
+        Str step = step_name(f->lw, node);
+        at(f, &node->head);
+        if (node->compensate) compensate_as_written(f, node, step);
+        else compensate_as_declared(f, node, step, result);
+        val_free(f, result);
+    }
+    forget_arguments(f);
+    f->given = outer;
+    f->given_count = outer_count;
 }
 
 static void undo_all(Func *f, Ctx *ctx)

@@ -206,6 +206,77 @@ static void waiting_loops_until_the_condition_holds(void **state)
                  "other(3); note(\"ID-1\", {\"text\":\"hi\"}); = 7");
 }
 
+/* ---- where values could be lost or mixed up ---- */
+
+static void values_survive_what_comes_after_them(void **state)
+{
+    static const Case cases[] = {
+        { "fn main() -> list<int> { var out: list<int> = []\n for i in 0..3 { let row = [1, 2].map(x => x * i)\n for r in row { out = out.append(r) } }\n return out }", "= [0,0,1,2,2,4]" },
+        { "fn main() -> list<list<int>> { return [1, 2].map(x => [3, 4].filter(y => y > x + 1).map(y => y * x)) }", "= [[3,4],[8]]" },
+        { "fn main() -> int { var x = 2\n let f = x * (if x == 2 { x = 50\n 3 } else { 4 }) + x\n return f }", "= 56" },
+        { "fn main() -> list<int> { var xs = [1]\n xs = xs.map(x => x + xs.length())\n xs = xs.append(xs.length() + xs[0])\n return xs }", "= [2,3]" },
+        { "fn main() -> string { var s = \"a\"\n s = s + s + s\n s += s\n return s }", "= \"aaaaaa\"" },
+        { "fn main() -> string { var s = \"a\"\n s = \"b\" + s + \"c${s}\"\n return s }", "= \"baca\"" },
+        { "fn f(a: int, b: int, c: int) -> int { return a * 100 + b * 10 + c }\nfn main() -> int { return f(f(0, 0, 1), f(0, 0, 2), f(0, 0, f(0, 0, 3))) }", "= 123" },
+        { "fn f(a: int, b: int = 7, c: string = \"z\") -> string { return \"${a}${b}${c}\" }\nfn main() -> string { return f(1) + f(2, c: \"y\") + f(b: 1, a: 3) }", "= \"17z27y31z\"" },
+        { "type P { a: string, b: string }\nfn t(s: string) -> string { return s }\nfn main() -> P { return { b: t(\"1\"), a: t(\"2\") } }", "= {\"a\":\"2\",\"b\":\"1\"}" },
+        { "fn main() -> int { var n = 0\n for i in 0..3 { for j in 0..3 { if j == 1 { continue }\n if i == 2 { break }\n n += 10 * i + j } }\n return n }", "= 24" },
+        { "fn g(x: int?) -> int? { return x }\nfn main() -> int { var total = 0\n for i in 0..3 { let v = g(if i == 1 { null } else { i }) else { continue }\n total += v + 1 }\n return total }", "= 4" },
+        { "type P { q: Q? }\ntype Q { n: int }\nfn main() -> list<int?> { let a: P = { q: { n: 1 } }\n let b: P = { q: null }\n return [a.q?.n, b.q?.n] }", "= [1,null]" },
+        { "type P { q: int? }\nfn main() -> int { let p: P = { q: 4 }\n if p.q != null and p.q > 3 { return p.q }\n return 0 }", "= 4" },
+        { "fn main() -> string { var x: string? = null\n x = \"a\"\n x = null\n return x ?? \"n\" }", "= \"n\"" },
+        { "fn main() -> list<decimal> { let xs: list<decimal> = [1, 2.5]\n return xs.concat([3]) }", "= [1,2.5,3]" },
+        { "fn main() -> map<decimal> { var m: map<decimal> = { \"a\": 1 }\n m[\"b\"] = 2\n return m }", "= {\"a\":1,\"b\":2}" },
+        { "fn main() -> int { let xs: list<int> = []\n return xs.sum_by(x => x) + (xs.max_by(x => x) ?? 5) }", "= 5" },
+        { "enum S { A, B }\nfn f(s: S) -> int { match s {\n A => { return 1 }\n B => { }\n }\n return 2 }\nfn main() -> int { return f(A) * 10 + f(B) }", "= 12" },
+        { "fn f(n: int) -> string { return match n % 3 {\n 0 => if n > 5 { \"big\" } else { \"small\" }\n _ => \"${n}\"\n } }\nfn main() -> string { return f(3) + f(6) + f(7) }", "= \"smallbig7\"" },
+        { "fn main() -> bool { var i = 0\n let ok = i == 0 or 1 / i == 1\n return ok and not (i != 0 and 1 / i == 1) }", "= true" },
+    };
+    RUN(cases);
+}
+
+static void cleanups_run_once_and_inside_out(void **state)
+{
+    static const Case cases[] = {
+        { "flow main() -> string { var s = \"\"\n try { try { s += \"1\"\n return s } finally { progress 1 \"a\" } } finally { progress 2 \"b\" } }", "progress(1, \"a\"); progress(2, \"b\"); = \"1\"" },
+        { "flow main() -> int { for i in 0..3 { try { try { if i == 1 { fail invalid \"x\" }\n if i == 2 { return i } } finally { progress i \"in\" } } catch invalid as e { continue } finally { progress i \"out\" } }\n return 9 }",
+          "progress(0, \"in\"); progress(0, \"out\"); progress(1, \"in\"); progress(1, \"out\"); progress(2, \"in\"); progress(2, \"out\"); = 2" },
+        { "flow main() -> int { try { fail conflict \"a\" } catch conflict as e { fail invalid \"b\" } finally { progress 1 \"f\" } }", "progress(1, \"f\"); ! invalid b" },
+        { "flow main() -> int { try { return 1 } finally { fail invalid \"late\" } }", "! invalid late" },
+        { "flow main() -> int\n within 5s\n{ for i in 0..3 { try { if i == 1 { return i } } finally { for k in 0..9 { if k == 1 { break }\n progress k \"k\" } } }\n return 7 }", "progress(0, \"k\"); progress(0, \"k\"); = 1" },
+        { "event E { n: int }\nflow main() -> int { let e = await E as x within 1h else { return 4 }\n return e.n }", NULL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (cases[i].result) assert_result(cases[i].text, cases[i].result);
+    assert_trace(cases[5].text, "main", (const Answer[]){ { "E", "@expire" }, { 0 } }, "E(); = 4");
+    assert_trace(cases[5].text, "main", (const Answer[]){ { "E", "{\"n\":6}" }, { 0 } }, "E(); = 6");
+}
+
+static void clauses_nest(void **state)
+{
+    const Answer inner[] = { { "far.get", "!unavailable 503 a" }, { "far.get", "@expire" }, { "far.get", "!unavailable 503 b" }, { "far.get", "9" }, { 0 } };
+    assert_trace(AGENTS "flow main() -> int { return far.get(1) retry slow within 3s else 5 }", "main", inner, "far.get(1); slow(1, \"2s\", a); backoff(\"1970-01-01T00:00:03Z\"); far.get(1); = 5");
+    const Answer each[] = { { "far.get", "@expire" }, { "far.get", "4" }, { 0 } };
+    assert_trace("policy late { attempts 2\n backoff 1s\n on 408 }\n" AGENTS "flow main() -> int { return far.get(1) within 3s retry late }", "main", each,
+                 "far.get(1); late(1, \"1s\", the deadline has passed); backoff(\"1970-01-01T00:00:05Z\"); far.get(1); = 4");
+    const Answer saga[] = { { "far.get", "1" }, { "far.get", "2" }, { "far.get", "!rejected 0 no" }, { "far.undo", "0" }, { "far.undo", "0" }, { 0 } };
+    assert_trace(AGENTS "flow main() -> int { saga {\n step a = far.get(1) compensate far.undo(a)\n saga {\n step b = far.get(2) compensate far.undo(b + a)\n }\n step far.get(3)\n }\n return 0 }", "main", saga,
+                 "far.get(1); far.get(2); far.get(3); saga(no); b(\"b\"); far.undo(3); b(\"b\", true, null); a(\"a\"); far.undo(1); a(\"a\", true, null); ! rejected no -b -a");
+    const Answer loop[] = { { "far.get", "1" }, { "far.get", "2" }, { "far.get", "3" }, { 0 } };
+    assert_trace(AGENTS "flow main() -> int { var n = 0\n for i in 0..3 { saga { step a = far.get(i) compensate far.undo(a)\n if a != 2 { n += a } } }\n return n }", "main", loop,
+                 "far.get(0); far.get(1); far.get(2); = 4");
+}
+
+static void declared_compensations_find_their_arguments(void **state)
+{
+    const char *text = "agent a \"A\" {\n tool book(city: string, n: int) -> { id: string }\n compensated by cancel\n idempotent\n { return { id: city } }\n"
+                       " tool cancel(id: string, n: int) -> bool\n idempotent\n { return true }\n tool bad() -> int\n idempotent\n { return 1 }\n}\n"
+                       "flow main() -> int { let k = 3\n saga {\n step a.book(\"x\", k + 0)\n step b = a.book(\"Rome\", n: k)\n step a.bad()\n }\n return 1 }";
+    const Answer answers[] = { { "a.book", "{\"id\":\"B1\"}" }, { "a.book", "{\"id\":\"B2\"}" }, { "a.bad", "!rejected 0 no" }, { "a.cancel", "true" }, { "a.cancel", "true" }, { 0 } };
+    assert_trace(text, "main", answers, "a.book(\"x\", 3); a.book(\"Rome\", 3); a.bad(); saga(no); b(\"b\"); a.cancel(\"B2\", 3); b(\"b\", true, null); "
+                 "a.book(\"a.book\"); a.cancel(\"B1\", 3); a.book(\"a.book\", true, null); ! rejected no -b -a.book");
+}
+
 /* ---- rows of the image ---- */
 
 static void equal_types_are_one_row(void **state)
@@ -303,7 +374,8 @@ int main(void)
         cmocka_unit_test(nested_places_keep_the_rest), cmocka_unit_test(list_methods_are_loops), cmocka_unit_test(failures_are_caught_by_kind),
         cmocka_unit_test(retry_waits_longer_each_time), cmocka_unit_test(retry_gives_up), cmocka_unit_test(a_deadline_becomes_a_timeout_or_the_other_value),
         cmocka_unit_test(a_saga_undoes_the_newest_first), cmocka_unit_test(a_return_commits_what_it_leaves), cmocka_unit_test(branches_run_beside_each_other),
-        cmocka_unit_test(queries_carry_their_parameters), cmocka_unit_test(waiting_loops_until_the_condition_holds), cmocka_unit_test(equal_types_are_one_row),
+        cmocka_unit_test(queries_carry_their_parameters), cmocka_unit_test(values_survive_what_comes_after_them), cmocka_unit_test(cleanups_run_once_and_inside_out),
+        cmocka_unit_test(clauses_nest), cmocka_unit_test(declared_compensations_find_their_arguments), cmocka_unit_test(waiting_loops_until_the_condition_holds), cmocka_unit_test(equal_types_are_one_row),
         cmocka_unit_test(flows_carry_their_clauses), cmocka_unit_test(events_start_handlers_and_flows), cmocka_unit_test(far_jumps_are_widened),
         cmocka_unit_test(too_many_values_at_once_are_reported), cmocka_unit_test(lowering_twice_gives_the_same_bytes),
     };
