@@ -496,7 +496,7 @@ static void step_idle(LiveRun *run, int64_t now) {
     run->wake_us = next_wake(run);
     bool short_sleep = !run->engine->options.virtual_time && run->wake_us < now + ENGINE_SHORT_SLEEP;
     if (!first_in(run, ACT_STARTED) && !short_sleep) { commit_park(run); return; }
-    if (commit_waits_changed(run)) commit_flush(run);
+    if (run->row_count || commit_waits_changed(run)) commit_flush(run);      /* what waits is durable: a crash while it waits changes nothing */
 }
 
 static void decide(LiveRun *run) {

@@ -147,13 +147,18 @@ static void advance(TestRun *t, int64_t us) {
 
 /* Whatever the engine says of a delivery that comes too late or twice is the client's business, not a failure of the test. */
 static void deliver(TestRun *t, Err err, const Error *error) {
-    if (err == ERR_CRASH) {
-        Error reopened = { 0 };
-        if (testrun_reopen(t, &reopened) != ERR_OK) testrun_fail(t, "after the crash: %s", reopened.text);
-    } else if (err && err != ERR_CONFLICT && err != ERR_NOT_FOUND) {
+    if (err && err != ERR_CONFLICT && err != ERR_NOT_FOUND) {
         testrun_fail(t, "%s", error->text);
     }
     if (!t->failed) work(t);
+}
+
+/* A client that got no answer asks again, and here it knows whether it was heard: a crash before the operation means that it was not. */
+static bool ask_again(TestRun *t, Err err) {
+    Error error = { 0 };
+    if (err != ERR_CRASH) return false;
+    if (testrun_reopen(t, &error) != ERR_OK) return testrun_fail(t, "after the crash: %s", error.text), false;
+    return t->crash_side == CRASH_BEFORE;
 }
 
 static void answer(TestRun *t, const VmRequest *q) {
@@ -161,17 +166,35 @@ static void answer(TestRun *t, const VmRequest *q) {
     value_to_json(t->image, q->effect->params[0], q->args[0], &json);
     Error error = { 0 };
     Err err = engine_answer(t->engine, t->who.tenant, str_of(t->run_id), buf_str(&json), &error);
+    if (ask_again(t, err)) err = engine_answer(t->engine, t->who.tenant, str_of(t->run_id), buf_str(&json), &error);
     buf_free(&json);
-    deliver(t, err, &error);
+    deliver(t, err == ERR_CRASH ? ERR_OK : err, &error);
 }
 
 static void send_signal(TestRun *t, const VmRequest *q) {
     Buf json = { 0 };
     value_to_json(t->image, q->effect->params[0], q->args[0], &json);
     Error error = { 0 };
-    Err err = engine_signal(t->engine, t->who.tenant, str_of(t->run_id), t->image->signals[q->effect->target].name, buf_str(&json), &error);
+    Str name = t->image->signals[q->effect->target].name;
+    Err err = engine_signal(t->engine, t->who.tenant, str_of(t->run_id), name, buf_str(&json), &error);
+    if (ask_again(t, err)) err = engine_signal(t->engine, t->who.tenant, str_of(t->run_id), name, buf_str(&json), &error);
     buf_free(&json);
-    deliver(t, err, &error);
+    deliver(t, err == ERR_CRASH ? ERR_OK : err, &error);
+}
+
+static void cancel(TestRun *t) {
+    Error error = { 0 };
+    Err err = engine_cancel(t->engine, t->who.tenant, str_of(t->run_id), &error);
+    if (ask_again(t, err)) err = engine_cancel(t->engine, t->who.tenant, str_of(t->run_id), &error);
+    deliver(t, err == ERR_CRASH ? ERR_OK : err, &error);
+}
+
+static Err redeliver(TestRun *t, uint64_t position, Error *error) {
+    StoreBatch *batch = read_batch(t, STR(""));
+    store_event_redeliver(batch, position);
+    Err err = store_run_batch(batch, error);
+    store_batch_free(batch);
+    return err;
 }
 
 static void deliver_again(TestRun *t, const VmRequest *q) {
@@ -182,18 +205,19 @@ static void deliver_again(TestRun *t, const VmRequest *q) {
     uint32_t count = 0;
     const EventRow *events = store_run_batch(batch, &error) == ERR_OK ? store_events(batch, index, &count) : NULL;
     const EventRow *newest = NULL;
+    uint64_t position = 0;
     for (uint32_t i = 0; i < count; i++)
         if (!newest || events[i].position > newest->position) newest = &events[i];
     if (!newest) {
         testrun_fail(t, "no %.*s was emitted", STR_ARG(name));
     } else {
-        StoreBatch *again = read_batch(t, STR(""));
-        store_event_redeliver(again, newest->position);
-        if (store_run_batch(again, &error) != ERR_OK) testrun_fail(t, "%s", error.text);
-        store_batch_free(again);
+        position = newest->position;
     }
-    store_batch_free(batch);
-    if (!t->failed) work(t);
+    store_batch_free(batch);                             /* before a crash closes its store */
+    if (t->failed) return;
+    Err err = redeliver(t, position, &error);
+    if (ask_again(t, err)) err = redeliver(t, position, &error);
+    deliver(t, err == ERR_CRASH ? ERR_OK : err, &error);
 }
 
 /* ---- given ------------------------------------------------------------------------------------------------- */
@@ -435,7 +459,6 @@ static void own_value(TestRun *t, const VmRequest *q, Value *result) {
 }
 
 void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
-    Error error = { 0 };
     switch (q->effect->kind) {
     case EFFECT_QUERY_READ: case EFFECT_QUERY_WRITE: run_query(t, q, result); break;
     case EFFECT_TEST_GIVEN_FAILS: given_fails(t, q); break;
@@ -450,7 +473,7 @@ void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
     case EFFECT_TEST_ANSWER: answer(t, q); break;
     case EFFECT_TEST_SIGNAL: send_signal(t, q); break;
     case EFFECT_TEST_DELIVER: deliver_again(t, q); break;
-    case EFFECT_TEST_CANCEL: deliver(t, engine_cancel(t->engine, t->who.tenant, str_of(t->run_id), &error), &error); break;
+    case EFFECT_TEST_CANCEL: cancel(t); break;
     case EFFECT_TEST_CRASH: t->wants_crash = true; break;
     case EFFECT_TEST_EXPECT: expect_true(t, q); break;
     case EFFECT_TEST_EXPECT_OUTCOME: expect_outcome(t, q); break;
