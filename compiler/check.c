@@ -5,14 +5,6 @@
  */
 #include "compiler/check_internal.h"
 
-static bool can_check(const Diags *diags)
-{
-    for (uint32_t i = 0; i < diags->count; i++)
-        if (strncmp(diags->items[i]->code, "E01", 3) == 0 || strncmp(diags->items[i]->code, "E02", 3) == 0)
-            return false;
-    return true;
-}
-
 /* Ids and indexes of an image are 16 bits wide. */
 static void check_func_count(Checker *c)
 {
@@ -25,7 +17,7 @@ static void check_func_count(Checker *c)
 
 bool check_program(Program *program)
 {
-    if (!can_check(program->diags))
+    if (!is_complete(program))
         return false;
     Type never = { .tag = TYPE_VOID, .image_index = NO_INDEX };
     Checker c = { .program = program, .arena = program->arena, .diags = program->diags, .basic = program->basic, .never = &never };

@@ -64,7 +64,7 @@ typedef struct Checker {
 } Checker;
 
 /* ---- resolve.c ------------------------------------------------------------------------------------ */
-typedef Checker Resolver;       /* resolve uses program, arena, diags, basic only */
+bool  is_complete(const Program *program);                                  /* no syntax errors, no missing modules */
 Type *resolve_type(Checker *c, Ast *node);
 void  resolve_table(Checker *c, Symbol *table);
 void  resolve_machine(Checker *c, Symbol *machine);

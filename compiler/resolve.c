@@ -401,12 +401,15 @@ static void check_recursion(Checker *c, Type *type, Symbol *from)
             check_recursion(c, type->fields[i].type, from);
 }
 
-static bool has_syntax_errors(const Diags *diags)
+/* Text that could not be parsed and modules that are missing leave names unknown: what follows from that is not said. */
+bool is_complete(const Program *program)
 {
-    for (uint32_t i = 0; i < diags->count; i++)
-        if (strncmp(diags->items[i]->code, "E01", 3) == 0 || strncmp(diags->items[i]->code, "E02", 3) == 0)
-            return true;
-    return false;
+    for (uint32_t i = 0; i < program->diags->count; i++) {
+        const char *code = program->diags->items[i]->code;
+        if (strncmp(code, "E01", 3) == 0 || strncmp(code, "E02", 3) == 0 || strcmp(code, "E0301") == 0 || strcmp(code, "E0302") == 0)
+            return false;
+    }
+    return true;
 }
 
 static void each_declaration(Checker *c, void (*visit)(Checker *c, Ast *decl))
@@ -420,7 +423,7 @@ static void each_declaration(Checker *c, void (*visit)(Checker *c, Ast *decl))
 
 bool resolve_program(Program *program)
 {
-    if (has_syntax_errors(program->diags))
+    if (!is_complete(program))
         return false;
     Checker c = { .program = program, .arena = program->arena, .diags = program->diags, .basic = program->basic };
     each_declaration(&c, declare);
