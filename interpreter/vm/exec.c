@@ -4,7 +4,7 @@
  *   - It runs verified code: operands are not checked here, only what the values themselves decide (null records, ranges, overflow).
  *   - Whatever leaves the loop (raise, wait, call of a helper that looks at the fiber) first does SAVE(), and LOAD() after it when the
  *     helper may have changed frames or moved the stack.
- *   - frame->pc is the next instruction; the one that raises is always the one before it.
+ *   - A frame's pc is the next instruction; the one that raises is always the one before it.
  *   - Fuel is counted in a local that helpers see as run->fuel (SAVE, LOAD); it is looked at only at calls and back-edges.
  * Dispatch is by computed goto; -DVM_NO_COMPUTED_GOTO takes a switch for compilers without it. A missing handler does not compile in
  * either form: both are filled from opcodes.def.
@@ -27,13 +27,18 @@
 #define IMMS_C ((int16_t)INSN_C(i))
 #define REL_BC ((int32_t)INSN_BC(i))
 
-#define SAVE() (frame->pc = pc, run->fuel = fuel)
-#define LOAD() (frame = fiber->frame, regs = frame_regs(fiber, frame), pc = frame->pc, fuel = run->fuel)
+#define SAVE() (fiber->frame->pc = pc, RUN->fuel = fuel)
+#define LOAD() (regs = fiber->frame->regs, pc = fiber->frame->pc, fuel = RUN->fuel)
 #define SET_REF(reg, value) do { Value new_ = (value), old_ = (reg); (reg) = new_; value_release(old_); } while (0)
-#define TYPE_OF(r) (frame->func->func->reg_types[r])
+#define TYPE_OF(r) (fiber->frame->func->func->reg_types[r])
+/* Not locals: what is used seldom leaves the machine registers to what is used always. */
+#define RUN (fiber->run)
+#define IMAGE (RUN->image)
+/* The result has a variable of its own: one whose address a helper gets would live in memory. */
+#define INT_OP(op, left, right) { int64_t int_; if (UNLIKELY(op((left), (right), &int_))) goto raise_overflow; RA.i = int_; NEXT; }
 #define RAISE_UNLESS(ok) do { if (UNLIKELY(!(ok))) goto raise; } while (0)
 #define RAISE_LIMIT(name) do { limit = (name); if (UNLIKELY(limit != NULL)) goto raise_limit; } while (0)
-#define RAISE_IF_OVER() do { if (UNLIKELY(run->heap.over)) goto raise_memory; } while (0)
+#define RAISE_IF_OVER() do { if (UNLIKELY(RUN->heap.over)) goto raise_memory; } while (0)
 
 /* Two inline decimals of one scale: their words differ from their coefficients by the same seven low bits (base/decimal.h). */
 #define DECIMAL_SCALE_BITS UINT64_C(0x7F)
@@ -192,7 +197,7 @@ static bool run_builtin(VmRun *run, const Frame *frame, Insn i, Value *regs)
 #define NEXT             do { i = *pc++; goto *labels[(uint8_t)i]; } while (0)
 #endif
 
-ExecEnd vm_exec(VmRun *run, Fiber *fiber)
+ExecEnd vm_exec(Fiber *fiber)
 {
 #ifndef VM_NO_COMPUTED_GOTO
     static const void *const labels[256] = {
@@ -204,9 +209,7 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
 #undef QUICK
     };
 #endif
-    const Image *image = run->image;
-    const ImageLive *live = run->live;
-    Frame *frame;
+    const ImageLive *live = RUN->live;
     Value *regs, new_value;
     const Insn *pc;
     int64_t fuel;
@@ -236,20 +239,20 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             SET_REF(RA, new_value);
             NEXT;
         CASE(INFO)
-            new_value = B < VM_INFO_COUNT ? run->info[B] : (Value){ 0 };
+            new_value = B < VM_INFO_COUNT ? RUN->info[B] : (Value){ 0 };
             value_retain(new_value);
             SET_REF(RA, new_value);
             NEXT;
 
         /* ---- integers ---- */
-        CASE(ADD_INT) if (UNLIKELY(__builtin_add_overflow(RB.i, RC.i, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
-        CASE(SUB_INT) if (UNLIKELY(__builtin_sub_overflow(RB.i, RC.i, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
-        CASE(MUL_INT) if (UNLIKELY(__builtin_mul_overflow(RB.i, RC.i, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
-        CASE(DIV_INT) RAISE_UNLESS(int_divide(run, RB.i, RC.i, false, &new_value)); RA = new_value; NEXT;
-        CASE(MOD_INT) RAISE_UNLESS(int_divide(run, RB.i, RC.i, true, &new_value)); RA = new_value; NEXT;
-        CASE(NEG_INT) if (UNLIKELY(__builtin_sub_overflow((int64_t)0, RB.i, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
-        CASE(ADDI_INT) if (UNLIKELY(__builtin_add_overflow(RB.i, (int64_t)IMMS_C, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
-        CASE(MULI_INT) if (UNLIKELY(__builtin_mul_overflow(RB.i, (int64_t)IMMS_C, &new_value.i))) goto raise_overflow; RA = new_value; NEXT;
+        CASE(ADD_INT) INT_OP(__builtin_add_overflow, RB.i, RC.i)
+        CASE(SUB_INT) INT_OP(__builtin_sub_overflow, RB.i, RC.i)
+        CASE(MUL_INT) INT_OP(__builtin_mul_overflow, RB.i, RC.i)
+        CASE(DIV_INT) RAISE_UNLESS(int_divide(RUN, RB.i, RC.i, false, &new_value)); RA = new_value; NEXT;
+        CASE(MOD_INT) RAISE_UNLESS(int_divide(RUN, RB.i, RC.i, true, &new_value)); RA = new_value; NEXT;
+        CASE(NEG_INT) INT_OP(__builtin_sub_overflow, (int64_t)0, RB.i)
+        CASE(ADDI_INT) INT_OP(__builtin_add_overflow, RB.i, (int64_t)IMMS_C)
+        CASE(MULI_INT) INT_OP(__builtin_mul_overflow, RB.i, (int64_t)IMMS_C)
         CASE(LT_INT) RA.i = RB.i < RC.i; NEXT;
         CASE(LE_INT) RA.i = RB.i <= RC.i; NEXT;
         CASE(EQ_INT) RA.i = RB.i == RC.i; NEXT;
@@ -259,36 +262,36 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
         CASE(ADD_FLOAT) RA.f = RB.f + RC.f; NEXT;
         CASE(SUB_FLOAT) RA.f = RB.f - RC.f; NEXT;
         CASE(MUL_FLOAT) RA.f = RB.f * RC.f; NEXT;
-        CASE(DIV_FLOAT) RAISE_UNLESS(float_divide(run, RB.f, RC.f, &new_value)); RA = new_value; NEXT;
+        CASE(DIV_FLOAT) RAISE_UNLESS(float_divide(RUN, RB.f, RC.f, &new_value)); RA = new_value; NEXT;
         CASE(NEG_FLOAT) RA.f = -RB.f; NEXT;
         CASE(LT_FLOAT) RA.i = RB.f < RC.f; NEXT;
         CASE(LE_FLOAT) RA.i = RB.f <= RC.f; NEXT;
         CASE(EQ_FLOAT) RA.i = RB.f == RC.f; NEXT;
         CASE(INT_TO_FLOAT) RA.f = (double)RB.i; NEXT;
-        CASE(FLOAT_TO_INT) RAISE_UNLESS(float_to_int(run, RB.f, &new_value)); RA = new_value; NEXT;
+        CASE(FLOAT_TO_INT) RAISE_UNLESS(float_to_int(RUN, RB.f, &new_value)); RA = new_value; NEXT;
 
         /* ---- decimals ---- */
         CASE(ADD_DEC)
             if (!decimals_alike(RB, RC) || __builtin_add_overflow(RB.i, (int64_t)(RC.w & ~DECIMAL_SCALE_BITS), &new_value.i))
-                RAISE_UNLESS(decimal_op(run, decimal_add, RB, RC, &new_value));
+                RAISE_UNLESS(decimal_op(RUN, decimal_add, RB, RC, &new_value));
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
         CASE(SUB_DEC)
             if (!decimals_alike(RB, RC) || __builtin_sub_overflow(RB.i, (int64_t)(RC.w & ~DECIMAL_SCALE_BITS), &new_value.i))
-                RAISE_UNLESS(decimal_op(run, decimal_sub, RB, RC, &new_value));
+                RAISE_UNLESS(decimal_op(RUN, decimal_sub, RB, RC, &new_value));
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
-        CASE(MUL_DEC) RAISE_UNLESS(decimal_op(run, decimal_mul, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
-        CASE(DIV_DEC) RAISE_UNLESS(decimal_op(run, decimal_div, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
-        CASE(MOD_DEC) RAISE_UNLESS(decimal_op(run, decimal_mod, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(MUL_DEC) RAISE_UNLESS(decimal_op(RUN, decimal_mul, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(DIV_DEC) RAISE_UNLESS(decimal_op(RUN, decimal_div, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(MOD_DEC) RAISE_UNLESS(decimal_op(RUN, decimal_mod, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
         CASE(NEG_DEC) new_value = decimal_charged(decimal_neg(RB.w)); SET_REF(RA, new_value); NEXT;
         CASE(LT_DEC) RA.i = decimals_alike(RB, RC) ? RB.i < RC.i : decimal_cmp(RB.w, RC.w) < 0; NEXT;
         CASE(LE_DEC) RA.i = decimals_alike(RB, RC) ? RB.i <= RC.i : decimal_cmp(RB.w, RC.w) <= 0; NEXT;
         CASE(EQ_DEC) RA.i = decimals_alike(RB, RC) ? RB.i == RC.i : decimal_cmp(RB.w, RC.w) == 0; NEXT;
         CASE(INT_TO_DEC) new_value = decimal_charged(decimal_from_int(RB.i)); SET_REF(RA, new_value); NEXT;
-        CASE(FLOAT_TO_DEC) RAISE_UNLESS(float_to_decimal(run, RB.f, &new_value)); SET_REF(RA, new_value); NEXT;
+        CASE(FLOAT_TO_DEC) RAISE_UNLESS(float_to_decimal(RUN, RB.f, &new_value)); SET_REF(RA, new_value); NEXT;
         CASE(DEC_TO_FLOAT) RA.f = decimal_to_double(RB.w); NEXT;
 
         /* ---- texts and any value ---- */
@@ -297,9 +300,9 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
         CASE(EQ_STR) RA.i = string_equal(RB, RC); NEXT;
         CASE(EQ_VAL)
             SAVE();
-            RAISE_UNLESS(vm_charge(run, value_weight(RB) < value_weight(RC) ? value_weight(RB) : value_weight(RC)));
-            fuel = run->fuel;
-            RA.i = value_equal(image, TYPE_OF(B), RB, RC);
+            RAISE_UNLESS(vm_charge(RUN, value_weight(RB) < value_weight(RC) ? value_weight(RB) : value_weight(RC)));
+            fuel = RUN->fuel;
+            RA.i = value_equal(IMAGE, TYPE_OF(B), RB, RC);
             NEXT;
         CASE(CONCAT)
             fuel -= (int64_t)(value_str(RC).len / 64);
@@ -318,40 +321,40 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             NEXT;
         CASE(TO_STR)
             SAVE();
-            if (op_text(run, TYPE_OF(B), RB, &new_value) == FLOW_RAISE) goto raise;
-            fuel = run->fuel;
+            if (op_text(RUN, TYPE_OF(B), RB, &new_value) == FLOW_RAISE) goto raise;
+            fuel = RUN->fuel;
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
         CASE(FORMAT)
             SAVE();
-            if (op_format(run, TYPE_OF(B), RB, value_str(live->consts[C]), &new_value) == FLOW_RAISE) goto raise;
-            fuel = run->fuel;
+            if (op_format(RUN, TYPE_OF(B), RB, value_str(live->consts[C]), &new_value) == FLOW_RAISE) goto raise;
+            fuel = RUN->fuel;
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
         CASE(MATCH)
             SAVE();
-            RAISE_UNLESS(match_op(run, live->regexes[C], value_str(RB), &new_value));
-            fuel = run->fuel;
+            RAISE_UNLESS(match_op(RUN, live->regexes[C], value_str(RB), &new_value));
+            fuel = RUN->fuel;
             RA = new_value;
             NEXT;
-        CASE(ENUM_NAME) new_value = enum_name(image, TYPE_OF(B), RB.i); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(ENUM_NAME) new_value = enum_name(IMAGE, TYPE_OF(B), RB.i); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
 
         /* ---- optionals ---- */
         CASE(WRAP)
-            if (type_counted(image, TYPE_OF(B))) value_retain(RB);
-            new_value = opt_pack(image, TYPE_OF(B), RB);
+            if (type_counted(IMAGE, TYPE_OF(B))) value_retain(RB);
+            new_value = opt_pack(IMAGE, TYPE_OF(B), RB);
             SET_REF(RA, new_value);
             NEXT;
         QUICK_CASE(WRAP_WORD)
-            new_value = LIKELY(RB.i >= INT64_MIN / 2 && RB.i <= INT64_MAX / 2) ? (Value){ .w = RB.w << 1 | 1 } : opt_pack(image, TYPE_OF(B), RB);
+            new_value = LIKELY(RB.i >= INT64_MIN / 2 && RB.i <= INT64_MAX / 2) ? (Value){ .w = RB.w << 1 | 1 } : opt_pack(IMAGE, TYPE_OF(B), RB);
             SET_REF(RA, new_value);
             NEXT;
         CASE(UNWRAP)
             if (UNLIKELY(!RB.w)) goto raise_null;
-            new_value = opt_unpack(image, TYPE_OF(A), RB);
-            if (type_counted(image, TYPE_OF(A))) SET_REF(RA, new_value);
+            new_value = opt_unpack(IMAGE, TYPE_OF(A), RB);
+            if (type_counted(IMAGE, TYPE_OF(A))) SET_REF(RA, new_value);
             else RA = new_value;
             NEXT;
         QUICK_CASE(UNWRAP_WORD)
@@ -361,7 +364,7 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
         CASE(IS_NULL) RA.i = !RB.w; NEXT;
 
         /* ---- records, lists, maps ---- */
-        CASE(NEW_RECORD) RAISE_LIMIT(record_make(image, C, &RB, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(NEW_RECORD) RAISE_LIMIT(record_make(IMAGE, C, &RB, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
         CASE(GET_FIELD) RA = LIKELY(RB.o != NULL) ? ((Record *)RB.o)->fields[C] : (Value){ 0 }; NEXT;
         QUICK_CASE(GET_FIELD_REF)
             new_value = LIKELY(RB.o != NULL) ? ((Record *)RB.o)->fields[C] : (Value){ 0 };
@@ -370,14 +373,14 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             NEXT;
         CASE(SET_FIELD)
             if (UNLIKELY(!RA.o || RA.o->refs != 1)) {
-                RA = record_unshare(image, TYPE_OF(A), RA);
+                RA = record_unshare(IMAGE, TYPE_OF(A), RA);
                 RAISE_IF_OVER();
             }
             ((Record *)RA.o)->fields[B] = RC;
             NEXT;
-        QUICK_CASE(SET_FIELD_REF) value_retain(RC); RAISE_LIMIT(record_set(image, TYPE_OF(A), &RA, B, RC)); RAISE_IF_OVER(); NEXT;
+        QUICK_CASE(SET_FIELD_REF) value_retain(RC); RAISE_LIMIT(record_set(IMAGE, TYPE_OF(A), &RA, B, RC)); RAISE_IF_OVER(); NEXT;
         CASE(NEW_LIST)
-            RAISE_LIMIT(list_make(type_counted(image, image->types[TYPE_OF(A)].element), &RB, C, &new_value));
+            RAISE_LIMIT(list_make(type_counted(IMAGE, IMAGE->types[TYPE_OF(A)].element), &RB, C, &new_value));
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
@@ -417,10 +420,10 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             RAISE_LIMIT(list_set(&RA, (uint32_t)RB.i, RC));
             RAISE_IF_OVER();
             NEXT;
-        CASE(NEW_MAP) new_value = value_map(type_counted(image, image->types[TYPE_OF(A)].element)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
-        CASE(MAP_GET) new_value = map_get_optional(image, TYPE_OF(B), RB, RC); SET_REF(RA, new_value); NEXT;
+        CASE(NEW_MAP) new_value = value_map(type_counted(IMAGE, IMAGE->types[TYPE_OF(A)].element)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
+        CASE(MAP_GET) new_value = map_get_optional(IMAGE, TYPE_OF(B), RB, RC); SET_REF(RA, new_value); NEXT;
         CASE(MAP_SET) {
-            bool counted = type_counted(image, image->types[TYPE_OF(A)].element);
+            bool counted = type_counted(IMAGE, IMAGE->types[TYPE_OF(A)].element);
             fuel -= RA.o && RA.o->refs > 1 ? ((MapObj *)RA.o)->count / 16 : 0;
             value_retain(RB);
             if (counted) value_retain(RC);
@@ -430,7 +433,7 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
         }
         CASE(NEW_ERROR)
             SAVE();
-            RAISE_UNLESS(new_error(run, frame, RB.i, RC, &new_value));
+            RAISE_UNLESS(new_error(RUN, fiber->frame, RB.i, RC, &new_value));
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
@@ -464,36 +467,41 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             NEXT;
         CASE(CALL) {
             const LiveFunc *callee = &live->funcs[B];
+            Frame *frame = fiber->frame;
             Value *top = regs + frame->func->reg_count;
             const Value *args = regs + C;
-            if (UNLIKELY(fuel <= 0)) {
+            if (UNLIKELY(--fuel < 0)) {
+                fuel++;
                 pc--;
                 goto out_of_fuel;
             }
-            fuel--;
             frame->pc = pc;
             if (UNLIKELY(frame + 1 >= fiber->frame_end || top + callee->reg_count > fiber->stack_end)) {
                 SAVE();
-                RAISE_UNLESS(fiber_room(run, fiber, callee));
+                RAISE_UNLESS(fiber_room(RUN, fiber, callee));
                 LOAD();
+                frame = fiber->frame;
                 top = regs + frame->func->reg_count;
                 args = regs + C;
             }
             frame++;
             frame->func = callee;
-            frame->base = (uint32_t)(top - fiber->stack);
+            frame->regs = top;
             frame->result = A;
             frame->flags = 0;
             fiber->frame = frame;
-            regs = top;
             pc = callee->code;
-            const Value *params_end = top + callee->param_count, *regs_end = top + callee->reg_count;
-            Value *to = top;
-            while (to < params_end) *to++ = *args++;
-            while (to < regs_end) {                      /* the compiler would call memset, which costs more than the zeros */
+            /* Two at a time, into the slack: a call of memset would cost more than the zeros. */
+            for (Value *zero = top, *end = top + callee->reg_count; zero < end; zero += 2) {
+                zero[0].w = 0;
+                zero[1].w = 0;
                 __asm__ volatile("");
-                (to++)->w = 0;
             }
+            for (uint16_t k = 0; k < callee->param_count; k++) {
+                top[k] = args[k];
+                __asm__ volatile("");
+            }
+            regs = top;
             for (uint16_t k = 0; k < callee->counted_params; k++) value_retain(top[callee->counted[k]]);
             NEXT;
         }
@@ -504,77 +512,78 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             }
             fuel--;
             SAVE();
-            flow = vm_call(run, fiber, &live->funcs[B], regs + C, A);
+            flow = vm_call(RUN, fiber, &live->funcs[B], regs + C, A);
             goto follow;
         CASE(RETURN) {
-            if (UNLIKELY(frame->flags || frame == fiber->frames)) goto return_slow_word;
+            Frame *frame = fiber->frame;
+            if (UNLIKELY(frame->flags)) goto return_slow_word;
             Value result = RA;
             const LiveFunc *func = frame->func;
             for (uint16_t k = 0; k < func->counted_count; k++) value_release(regs[func->counted[k]]);
-            uint16_t to = frame->result;
-            fiber->frame = --frame;
-            regs = frame_regs(fiber, frame);
-            pc = frame->pc;
-            regs[to] = result;
+            fiber->frame = frame - 1;
+            regs = frame[-1].regs;
+            pc = frame[-1].pc;
+            regs[frame->result] = result;
             NEXT;
         }
         QUICK_CASE(RETURN_REF) {
-            if (UNLIKELY(frame->flags || frame == fiber->frames)) goto return_slow_ref;
+            Frame *frame = fiber->frame;
+            if (UNLIKELY(frame->flags)) goto return_slow_ref;
             Value result = RA;
             RA.w = 0;
             const LiveFunc *func = frame->func;
             for (uint16_t k = 0; k < func->counted_count; k++) value_release(regs[func->counted[k]]);
-            uint16_t to = frame->result;
-            fiber->frame = --frame;
-            regs = frame_regs(fiber, frame);
-            pc = frame->pc;
-            SET_REF(regs[to], result);
+            fiber->frame = frame - 1;
+            regs = frame[-1].regs;
+            pc = frame[-1].pc;
+            SET_REF(regs[frame->result], result);
             NEXT;
         }
         CASE(RETURN_VOID) {
-            if (UNLIKELY(frame->flags || frame == fiber->frames)) goto return_slow_void;
+            Frame *frame = fiber->frame;
+            if (UNLIKELY(frame->flags)) goto return_slow_void;
             const LiveFunc *func = frame->func;
             for (uint16_t k = 0; k < func->counted_count; k++) value_release(regs[func->counted[k]]);
-            fiber->frame = --frame;
-            regs = frame_regs(fiber, frame);
-            pc = frame->pc;
+            fiber->frame = frame - 1;
+            regs = frame[-1].regs;
+            pc = frame[-1].pc;
             NEXT;
         }
         CASE(RAISE)
             SAVE();
             if (UNLIKELY(!RA.o)) {
-                vm_fail(run, ERROR_KIND_internal, "an error without content was raised");
+                vm_fail(RUN, ERROR_KIND_internal, "an error without content was raised");
                 goto raise;
             }
             value_retain(RA);
-            run->raised = RA;
+            RUN->raised = RA;
             goto raise;
         CASE(BUILTIN)
             SAVE();
-            RAISE_UNLESS(run_builtin(run, frame, i, regs));
-            fuel = run->fuel;
+            RAISE_UNLESS(run_builtin(RUN, fiber->frame, i, regs));
+            fuel = RUN->fuel;
             RAISE_IF_OVER();
             NEXT;
 
         /* ---- effects, scopes, fibers, compensation ---- */
-        CASE(EFFECT) SAVE(); flow = op_effect(run, fiber, i, regs); goto follow;
+        CASE(EFFECT) SAVE(); flow = op_effect(RUN, fiber, i, regs); goto follow;
         CASE(SCOPE_ENTER)
-            frame->flags |= FRAME_OWNS;
-            mark_push(fiber, (Mark){ .frame = frame_index(fiber, frame), .pc = (uint32_t)(pc - frame->func->code - 1), .id = ++run->last_scope, .deadline_us = RA.i });
+            fiber->frame->flags |= FRAME_OWNS;
+            mark_push(fiber, (Mark){ .frame = frame_index(fiber, fiber->frame), .pc = (uint32_t)(pc - fiber->frame->func->code - 1), .id = ++RUN->last_scope, .deadline_us = RA.i });
             RAISE_IF_OVER();
             NEXT;
         CASE(SCOPE_EXIT) mark_pop(fiber, false); NEXT;
         CASE(SHIELD_ENTER)
-            frame->flags |= FRAME_OWNS;
-            mark_push(fiber, (Mark){ .shield = 1, .frame = frame_index(fiber, frame), .pc = (uint32_t)(pc - frame->func->code - 1) });
+            fiber->frame->flags |= FRAME_OWNS;
+            mark_push(fiber, (Mark){ .shield = 1, .frame = frame_index(fiber, fiber->frame), .pc = (uint32_t)(pc - fiber->frame->func->code - 1) });
             RAISE_IF_OVER();
             NEXT;
         CASE(SHIELD_EXIT)
             SAVE();
             mark_pop(fiber, true);
-            if (UNLIKELY(fiber->interrupt) && vm_interrupted(run, fiber)) goto raise;
+            if (UNLIKELY(fiber->interrupt) && vm_interrupted(RUN, fiber)) goto raise;
             NEXT;
-        CASE(GROUP_NEW) SAVE(); flow = op_group_new(run, fiber, i, regs); goto follow;
+        CASE(GROUP_NEW) SAVE(); flow = op_group_new(RUN, fiber, i, regs); goto follow;
         CASE(SPAWN)
             if (UNLIKELY(fuel <= 0)) {
                 pc--;
@@ -582,16 +591,16 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             }
             fuel--;
             SAVE();
-            flow = op_spawn(run, fiber, i, regs);
+            flow = op_spawn(RUN, fiber, i, regs);
             goto follow;
-        CASE(JOIN) SAVE(); flow = op_join(run, fiber, i, regs); goto follow;
-        CASE(FIBER_RESULT) SAVE(); flow = op_fiber_result(run, fiber, i, regs); goto follow;
-        CASE(GROUP_RESULTS) SAVE(); flow = op_group_results(run, fiber, i, regs); goto follow;
-        CASE(RACE_RESULT) SAVE(); flow = op_race_result(run, fiber, i, regs); goto follow;
-        CASE(GROUP_FREE) SAVE(); op_group_free(run, fiber, RA); NEXT;
-        CASE(SAGA_ENTER) SAVE(); flow = op_saga_enter(run, fiber); goto follow;
-        CASE(COMP_PUSH) SAVE(); flow = op_comp_push(run, fiber, i, regs); goto follow;
-        CASE(SAGA_COMMIT) op_saga_commit(run, fiber); NEXT;
+        CASE(JOIN) SAVE(); flow = op_join(RUN, fiber, i, regs); goto follow;
+        CASE(FIBER_RESULT) SAVE(); flow = op_fiber_result(RUN, fiber, i, regs); goto follow;
+        CASE(GROUP_RESULTS) SAVE(); flow = op_group_results(RUN, fiber, i, regs); goto follow;
+        CASE(RACE_RESULT) SAVE(); flow = op_race_result(RUN, fiber, i, regs); goto follow;
+        CASE(GROUP_FREE) SAVE(); op_group_free(RUN, fiber, RA); NEXT;
+        CASE(SAGA_ENTER) SAVE(); flow = op_saga_enter(RUN, fiber); goto follow;
+        CASE(COMP_PUSH) SAVE(); flow = op_comp_push(RUN, fiber, i, regs); goto follow;
+        CASE(SAGA_COMMIT) op_saga_commit(RUN, fiber); NEXT;
         CASE(COMP_NEXT)
             if (UNLIKELY(fuel <= 0)) {
                 pc--;
@@ -599,10 +608,10 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
             }
             fuel--;
             SAVE();
-            flow = op_comp_next(run, fiber, i, regs);
+            flow = op_comp_next(RUN, fiber, i, regs);
             goto follow;
-        CASE(SAGA_ABORT) SAVE(); flow = op_saga_abort(run, fiber, i, regs); goto follow;
-        CASE(COMP_REPORT) SAVE(); flow = op_comp_report(run, fiber, i, regs); goto follow;
+        CASE(SAGA_ABORT) SAVE(); flow = op_saga_abort(RUN, fiber, i, regs); goto follow;
+        CASE(COMP_REPORT) SAVE(); flow = op_comp_report(RUN, fiber, i, regs); goto follow;
 #ifdef VM_NO_COMPUTED_GOTO
         default: __builtin_unreachable();                /* the verifier knows every number */
         }
@@ -613,23 +622,23 @@ ExecEnd vm_exec(VmRun *run, Fiber *fiber)
     return_slow_void: new_value.w = 0;
     return_slow:
         SAVE();
-        flow = vm_return(run, fiber, new_value);
+        flow = vm_return(RUN, fiber, new_value);
         goto follow;
 
-    raise_overflow: fail_overflow(run); goto raise;
-    raise_null: vm_fail(run, ERROR_KIND_internal, "null has no value"); goto raise;
-    raise_range_get: vm_fail(run, ERROR_KIND_invalid, "index %lld is outside a list of %u", (long long)RC.i, list_count(RB)); goto raise;
-    raise_range_set: vm_fail(run, ERROR_KIND_invalid, "index %lld is outside a list of %u", (long long)RB.i, list_count(RA)); goto raise;
-    raise_memory: vm_memory_over(run); goto raise;
-    raise_limit: vm_fail_limit(run, limit); goto raise;
+    raise_overflow: fail_overflow(RUN); goto raise;
+    raise_null: vm_fail(RUN, ERROR_KIND_internal, "null has no value"); goto raise;
+    raise_range_get: vm_fail(RUN, ERROR_KIND_invalid, "index %lld is outside a list of %u", (long long)RC.i, list_count(RB)); goto raise;
+    raise_range_set: vm_fail(RUN, ERROR_KIND_invalid, "index %lld is outside a list of %u", (long long)RB.i, list_count(RA)); goto raise;
+    raise_memory: vm_memory_over(RUN); goto raise;
+    raise_limit: vm_fail_limit(RUN, limit); goto raise;
     raise:
-        frame->pc = pc;                                  /* what a helper charged before it raised stays charged */
-        if (fuel < run->fuel) run->fuel = fuel;
-        flow = vm_raise_now(run, fiber);
+        fiber->frame->pc = pc;                           /* what a helper charged before it raised stays charged */
+        if (fuel < RUN->fuel) RUN->fuel = fuel;
+        flow = vm_raise_now(RUN, fiber);
 
     follow:                                              /* what a helper did to the fiber */
         switch (flow) {
-        case FLOW_NEXT: fuel = run->fuel; break;
+        case FLOW_NEXT: fuel = RUN->fuel; break;
         case FLOW_RELOAD: LOAD(); break;
         case FLOW_WAIT: return EXEC_WAITS;
         case FLOW_ENDED: return EXEC_ENDED;

@@ -19,8 +19,10 @@ void fiber_stack_set(const VmRun *run, Fiber *fiber, size_t values, size_t frame
     size_t values_new = room_of(values, STACK_VALUES_MIN), frames_new = room_of(frames, STACK_FRAMES_MIN);
     if (values_new > values_now) {
         heap_charge(stack_charge(values_new - values_now, 0));
-        fiber->stack = mem_realloc(fiber->stack, values_new * sizeof(Value));
+        const Value *before = fiber->stack;
+        fiber->stack = mem_realloc(fiber->stack, (values_new + STACK_SLACK) * sizeof(Value));
         fiber->stack_end = fiber->stack + values_new;
+        for (Frame *f = fiber->frames; fiber->frame && f <= fiber->frame; f++) f->regs = fiber->stack + (f->regs - before);
     }
     if (frames_new > frames_now) {
         size_t top = fiber->frame ? frame_index(fiber, fiber->frame) : 0;
@@ -32,10 +34,12 @@ void fiber_stack_set(const VmRun *run, Fiber *fiber, size_t values, size_t frame
     }
 }
 
+Value *stack_top(const Fiber *fiber) { return fiber->frame ? fiber->frame->regs + fiber->frame->func->reg_count : fiber->stack; }
+
 bool fiber_room(VmRun *run, Fiber *fiber, const LiveFunc *callee)
 {
     size_t depth = fiber->frame ? frame_index(fiber, fiber->frame) + 1 : 0;
-    size_t used = fiber->frame ? fiber->frame->base + fiber->frame->func->reg_count : 0;
+    size_t used = (size_t)(stack_top(fiber) - fiber->stack);
     if (depth >= run->limits.depth) return vm_fail_limit(run, "VM_DEPTH_LIMIT");
     fiber_stack_set(run, fiber, used + callee->reg_count, depth + 1);
     return run->heap.over ? vm_memory_over(run) : true;
@@ -43,10 +47,10 @@ bool fiber_room(VmRun *run, Fiber *fiber, const LiveFunc *callee)
 
 void frame_push(VmRun *run, Fiber *fiber, const LiveFunc *callee, const Value *args, uint16_t result)
 {
-    uint32_t base = fiber->frame ? fiber->frame->base + fiber->frame->func->reg_count : 0;
+    Value *regs = stack_top(fiber);
+    uint16_t flags = fiber->frame ? 0 : FRAME_FIRST;
     fiber->frame = fiber->frame ? fiber->frame + 1 : fiber->frames;
-    *fiber->frame = (Frame){ .func = callee, .pc = callee->code, .base = base, .result = result };
-    Value *regs = fiber->stack + base;
+    *fiber->frame = (Frame){ .func = callee, .pc = callee->code, .regs = regs, .result = result, .flags = flags };
     if (callee->param_count) memcpy(regs, args, callee->param_count * sizeof(Value));
     memset(regs + callee->param_count, 0, (size_t)(callee->reg_count - callee->param_count) * sizeof(Value));
     for (uint16_t k = 0; k < callee->counted_params; k++) value_retain(regs[callee->counted[k]]);
@@ -164,7 +168,7 @@ Flow vm_call(VmRun *run, Fiber *fiber, const LiveFunc *callee, const Value *args
 void frame_pop(VmRun *run, Fiber *fiber)
 {
     Frame *frame = fiber->frame;
-    Value *regs = frame_regs(fiber, frame);
+    Value *regs = frame->regs;
     for (uint16_t k = 0; k < frame->func->counted_count; k++) value_release(regs[frame->func->counted[k]]);
     if (frame->flags & FRAME_SPAN) fiber->span = frame->span_outside;
     fiber->frame = frame == fiber->frames ? NULL : frame - 1;
@@ -186,7 +190,7 @@ void frame_leave(VmRun *run, Fiber *fiber, bool failed, Value value)
 static Flow return_later(Fiber *fiber, Value value)
 {
     Insn i = fiber->frame->pc[-1];
-    if ((uint8_t)i != OP_RETURN_VOID) frame_regs(fiber, fiber->frame)[INSN_A(i)] = value;
+    if ((uint8_t)i != OP_RETURN_VOID) fiber->frame->regs[INSN_A(i)] = value;
     fiber->wait = WAIT_AGAIN;
     return FLOW_WAIT;
 }
@@ -202,7 +206,7 @@ Flow vm_return(VmRun *run, Fiber *fiber, Value value)
         fiber_finish(run, fiber, true, value);
         return FLOW_ENDED;
     }
-    Value *reg = &frame_regs(fiber, fiber->frame)[to];
+    Value *reg = &fiber->frame->regs[to];
     if (func->result_counted) {
         value_release(*reg);
         *reg = value;
@@ -216,6 +220,7 @@ Fiber *fiber_new(VmRun *run)
 {
     Fiber *fiber = mem_alloc(sizeof *fiber);
     heap_charge(sizeof *fiber);
+    fiber->run = run;
     fiber->id = ++run->last_fiber;
     if (run->fiber_count == run->fiber_cap) {
         run->fiber_cap = (uint32_t)room_of((size_t)run->fiber_count + 1, ROWS_MIN);

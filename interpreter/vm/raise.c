@@ -152,7 +152,7 @@ static Flow handler_enter(VmRun *run, Fiber *fiber, const ImageTry *t)
     }
     marks_close(fiber, index, t->from, t->to);
     nature_check(run, fiber);
-    Value *reg = &frame_regs(fiber, frame)[t->error_reg];
+    Value *reg = &frame->regs[t->error_reg];
     value_release(*reg);
     *reg = fiber->raising;
     fiber->raising.w = 0;

@@ -105,11 +105,11 @@ static Err load_frame(R *r, Fiber *fiber)
         return state_corrupt(r, "a frame that cannot be");
     if (flags & FRAME_SPAN && !func->spans) return state_corrupt(r, "a span of a function that has none");
     const Frame *below_it = fiber->frame;
-    uint32_t base = below_it ? below_it->base + below_it->func->reg_count : 0, count = below_it ? frame_index(fiber, below_it) + 1 : 0;
-    fiber_stack_set(r->run, fiber, (size_t)base + func->reg_count, (size_t)count + 1);
+    uint32_t count = below_it ? frame_index(fiber, below_it) + 1 : 0;
+    fiber_stack_set(r->run, fiber, (size_t)(stack_top(fiber) - fiber->stack) + func->reg_count, (size_t)count + 1);
+    Value *regs = stack_top(fiber);
     fiber->frame = fiber->frames + count;
-    *fiber->frame = (Frame){ .func = func, .pc = func->code + pc, .base = base, .result = (uint16_t)result, .flags = flags, .span = span, .span_outside = outside };
-    Value *regs = frame_regs(fiber, fiber->frame);
+    *fiber->frame = (Frame){ .func = func, .pc = func->code + pc, .regs = regs, .result = (uint16_t)result, .flags = (uint16_t)(flags | (count ? 0 : FRAME_FIRST)), .span = span, .span_outside = outside };
     memset(regs, 0, func->reg_count * sizeof(Value));
     Err err = ERR_OK;
     for (uint16_t k = 0; k < func->reg_count && !err; k++) err = state_get_value(r, func->func->reg_types[k], &regs[k]);

@@ -30,11 +30,11 @@ static void put_run(const VmRun *run, Buf *out)
 static void put_frame(ValueWriter *w, const Fiber *fiber, const Frame *frame)
 {
     const ImageFunc *func = frame->func->func;
-    const Value *regs = frame_regs(fiber, frame);
+    const Value *regs = frame->regs;
     buf_put_varint(w->out, frame->func->index);
     buf_put_varint(w->out, frame_pc(frame));
     buf_put_varint(w->out, frame->result);
-    buf_put_u8(w->out, (uint8_t)frame->flags);
+    buf_put_u8(w->out, frame->flags & (FRAME_SPAN | FRAME_OWNS | FRAME_INTERCEPTED));
     buf_put_varint(w->out, frame->span);
     buf_put_varint(w->out, frame->span_outside);
     for (uint16_t r = 0; r < func->reg_count; r++) state_put_value(w, func->reg_types[r], regs[r]);

@@ -189,7 +189,7 @@ static bool fiber_run(VmRun *run, Fiber *fiber)
 {
     Flow flow = fiber_begin(run, fiber);
     while (flow == FLOW_RELOAD) {
-        ExecEnd end = vm_exec(run, fiber);
+        ExecEnd end = vm_exec(fiber);
         if (end != EXEC_SLICE) return true;
         if (!slice_spent(run, fiber, &flow)) return false;
         if (run_ended(run)) return true;
@@ -232,7 +232,7 @@ static VmRequest request_of(const VmRun *run, const Fiber *fiber)
     bool intercepted = fiber->wait == WAIT_INTERCEPT;
     VmRequest request = { .id = fiber->request, .fiber = fiber->id, .effect = fiber_effect(run, fiber), .span = fiber->span, .scripted = intercepted,
                           .span_func = NO_INDEX, .shielded = fiber->shield > 0, .deadline_us = fiber_deadline(fiber) };
-    request.args = frame_regs(fiber, frame) + (intercepted ? 0 : INSN_C(frame->pc[-1]));
+    request.args = frame->regs + (intercepted ? 0 : INSN_C(frame->pc[-1]));
     request.arg_count = request.effect->param_count;
     if (intercepted && frame > fiber->frames) frame--;   /* the call, not the tool that was not entered */
     request.func = frame->func->index;
@@ -311,7 +311,7 @@ static void answer_intercepted(VmRun *run, Fiber *fiber, Value result)
 
 static void answer_effect(VmRun *run, Fiber *fiber, const ImageEffect *effect, Value result)
 {
-    Value *reg = &frame_regs(fiber, fiber->frame)[INSN_A(fiber->frame->pc[-1])];
+    Value *reg = &fiber->frame->regs[INSN_A(fiber->frame->pc[-1])];
     if (type_counted(run->image, effect->result)) {
         value_release(*reg);
         *reg = result;

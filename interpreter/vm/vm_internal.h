@@ -37,12 +37,13 @@ void vm_prepare(Image *image);           /* fills image->live unless it is there
 
 /* ---- fibers ---- */
 
-enum { FRAME_SPAN = 1, FRAME_OWNS = 2, FRAME_INTERCEPTED = 4 };    /* OWNS: opened marks, sagas or groups, so leaving it has work to do */
+/* OWNS: opened marks, sagas or groups, so leaving it has work to do. FIRST: the lowest of its fiber. Any flag: a return is not a plain one. */
+enum { FRAME_SPAN = 1, FRAME_OWNS = 2, FRAME_INTERCEPTED = 4, FRAME_FIRST = 8 };
 
 typedef struct Frame {
     const LiveFunc *func;
     const Insn *pc;                      /* next instruction; valid while the frame does not run */
-    uint32_t base;                       /* of its registers on the fiber's stack */
+    Value *regs;                         /* on the fiber's stack; moved along when that grows */
     uint16_t result;                     /* register of the frame below that gets what this one returns */
     uint16_t flags;
     uint32_t span, span_outside;         /* FRAME_SPAN: its own span, and the one to return to */
@@ -71,6 +72,7 @@ typedef enum {
 typedef struct Group Group;
 typedef struct Fiber Fiber;
 struct Fiber {
+    VmRun *run;
     uint32_t id;
     uint8_t wait;
     bool queued, raising_set, cancel_pending, cancel_raised, interrupt, in_txn;    /* interrupt: a cancellation or an expiry has not been raised yet */
@@ -146,15 +148,16 @@ typedef enum { FLOW_NEXT, FLOW_RAISE, FLOW_WAIT, FLOW_RELOAD, FLOW_ENDED } Flow;
 
 /* exec.c */
 typedef enum { EXEC_WAITS, EXEC_ENDED, EXEC_SLICE } ExecEnd;
-ExecEnd vm_exec(VmRun *run, Fiber *fiber);
+ExecEnd vm_exec(Fiber *fiber);
 
 /* frame.c: stacks and calls */
-static inline Value *frame_regs(const Fiber *fiber, const Frame *frame) { return fiber->stack + frame->base; }
+enum { STACK_SLACK = 2 };                /* values behind stack_end that a plain call may overwrite */
 static inline uint32_t frame_index(const Fiber *fiber, const Frame *frame) { return (uint32_t)(frame - fiber->frames); }
 static inline uint32_t frame_pc(const Frame *frame) { return (uint32_t)(frame->pc - frame->func->code); }
 Fiber *fiber_new(VmRun *run);            /* registered, without frames */
 void   fiber_free(VmRun *run, Fiber *fiber);
 Fiber *fiber_find(const VmRun *run, uint32_t id);
+Value *stack_top(const Fiber *fiber);                                          /* behind the innermost frame */
 bool   fiber_room(VmRun *run, Fiber *fiber, const LiveFunc *callee);           /* for one more call; false: raised */
 void   fiber_stack_set(const VmRun *run, Fiber *fiber, size_t values, size_t frames);            /* at least that; charged */
 void   frame_push(VmRun *run, Fiber *fiber, const LiveFunc *callee, const Value *args, uint16_t result);     /* room must be there; copies arguments */
