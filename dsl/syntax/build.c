@@ -38,7 +38,7 @@ static Str doc_text(Parser *parser, const Token *token)
     const Tokens *tokens = &parser->tokens;
     uint32_t index = (uint32_t)(token - tokens->items);
     Buf text = { 0 };
-    for (uint32_t at = token->doc - 1; at < tokens->comment_count; at++) {
+    for (uint32_t at = token->doc - 1; at < tokens->comment_count && tokens->comments[at].comment.span.start < token->start; at++) {
         Str line = tokens->comments[at].comment.text;
         if (tokens->comments[at].token != index)
             continue;

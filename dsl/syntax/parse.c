@@ -279,14 +279,8 @@ static void suggest_word(Parser *parser, Diag *diag, Str wrong, const int *expec
     diag_did_you_mean(parser->diags, diag, wrong, words, word_count);
 }
 
-void parser_unexpected(Parser *parser, Place place, int found, const int *expected, int expected_count)
+static void unexpected_tell(Parser *parser, Place place, int found, const int *expected, int expected_count)
 {
-    bool stuck = parser->error_at == place.first + 1;           /* the rule did not end there after all: skip it */
-    parser->error_at = place.first + 1;
-    parser->ended = found == T_EOF && stuck;
-    parser->recovering = found != T_EOF && (stuck || !recovery_ends(parser, found));
-    if (parser->layer.stopped || parser->layer.closing)         /* E0203, E0204 have said it */
-        return;
     Span span = place_span(parser, place);
     const char *what = found_describe(parser, place, found);
     Diag *diag = diag_syntax(parser->diags, span, what, expected_describe(parser, expected, expected_count));
@@ -302,6 +296,16 @@ void parser_unexpected(Parser *parser, Place place, int found, const int *expect
         suggest_first_word(parser, diag, place.first - 1);
     if (found == T_NAME && !diag->help)
         suggest_word(parser, diag, token_text(&parser->tokens, &parser->tokens.items[place.first]), expected, expected_count);
+}
+
+void parser_unexpected(Parser *parser, Place place, int found, const int *expected, int expected_count)
+{
+    bool stuck = parser->error_at == place.first + 1;           /* the rule did not end there after all: skip it */
+    parser->error_at = place.first + 1;
+    parser->ended = found == T_EOF && stuck;
+    parser->recovering = found != T_EOF && (stuck || !recovery_ends(parser, found));
+    if (!parser->layer.stopped && !parser->layer.closing)       /* else E0203, E0204 have said it */
+        unexpected_tell(parser, place, found, expected, expected_count);
     if (place.last + 1 != place.first && parser->layer.depth > 0 && parser->layer.frames[parser->layer.depth].open == place.first)
         group_skip(parser, parser->layer.depth - 1);            /* the unexpected token opens a bracket */
 }

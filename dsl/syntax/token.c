@@ -784,6 +784,8 @@ int layer_next(Layer *layer, Place *place)
 {
     layer->unclosed = 0;
     layer->stray = false;
+    if (layer->tokens->diags->count >= DIAG_COUNT_MAX)
+        layer->stopped = layer->closing = true;
     if (layer->queued) {
         int kind = layer->queued;
         layer->queued = 0;

@@ -88,7 +88,7 @@ typedef struct Layer {
     bool closing;               /* handing out the brackets that the text does not close */
     bool stray;                 /* the brace handed out last closes nothing */
     uint32_t unclosed;          /* 1 + index of the bracket that a closing brace has just passed over, 0: none */
-    bool stopped;               /* depth limit hit: the rest is not read */
+    bool stopped;               /* a limit is hit, of depth or of diagnostics: the rest is not read */
     int depth;
     Frame frames[LAYER_DEPTH_MAX + 2];  /* the top, the allowed ones, and the one too many */
 } Layer;
