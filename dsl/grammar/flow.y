@@ -470,9 +470,9 @@ string_opt: %empty                  { $$ = NULL; }
     | string
     ;
 step: T_STEP value                  { $$ = ast_step_stmt(P, @$, ident_none(), $2, NULL); }
-    | T_STEP value T_COMPENSATE value          { $$ = ast_step_stmt(P, @$, ident_none(), $2, $4); }
+    | T_STEP value T_COMPENSATE branch_value          { $$ = ast_step_stmt(P, @$, ident_none(), $2, $4); }
     | T_STEP T_NAME '=' value       { $$ = ast_step_stmt(P, @$, ident(P, @2), $4, NULL); }
-    | T_STEP T_NAME '=' value T_COMPENSATE value       { $$ = ast_step_stmt(P, @$, ident(P, @2), $4, $6); }
+    | T_STEP T_NAME '=' value T_COMPENSATE branch_value       { $$ = ast_step_stmt(P, @$, ident(P, @2), $4, $6); }
     ;
 parallel_block: T_PARALLEL parallel_rest       { $$ = $2; ast_widen(P, $$, @$); }
     ;

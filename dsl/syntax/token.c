@@ -420,7 +420,8 @@ static bool word_continues(Layer *layer, int kind)
     case T_FINALLY:    return layer->previous == '}' && next == '{';
     case T_AS:         return is_word(next) || is_string(next);
     case T_WITH:       return next == '{';
-    case T_RETRY: case T_COMPENSATE: return word_ahead(layer, 1) && operand_ahead(layer, 1);
+    case T_RETRY:      return word_ahead(layer, 1) && operand_ahead(layer, 1);
+    case T_COMPENSATE: return next == '{' || (word_ahead(layer, 1) && operand_ahead(layer, 1));
     case T_WITHIN:     return operand_ahead(layer, 1);
     case T_LIKE:       return next == T_REGEX;
     case T_WHERE: case T_LIMIT: case T_SELECT: return frame->query && operand_ahead(layer, 1);
@@ -509,7 +510,7 @@ static FrameKind brace_kind(Layer *layer)
 {
     const Frame *frame = top(layer);
     switch (layer->previous) {
-    case T_SAGA: case T_TRY: case T_TRANSACTION: case T_FINALLY: case T_CATCH: return FRAME_BLOCK;
+    case T_SAGA: case T_TRY: case T_TRANSACTION: case T_FINALLY: case T_CATCH: case T_COMPENSATE: return FRAME_BLOCK;
     case T_PARTICIPANTS: return FRAME_PARTICIPANTS;
     case T_PARALLEL: case T_PARALLEL_VALUE: case T_RACE: return FRAME_PARALLEL;
     case T_ELSE:      return record_or_block(layer);
