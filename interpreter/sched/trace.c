@@ -59,8 +59,14 @@ static void render_mermaid(const Trace *trace, Buf *out) {
             if (open) buf_put_text(out, "    end\n"), open--;
             continue;
         }
-        buf_put_text(out, "    ");
+        buf_put_text(out, m->kind == MESSAGE_NOTE ? "    Note over " : "    ");
         put_alias(out, m->from);
+        if (m->kind == MESSAGE_NOTE) {
+            buf_put_text(out, ": ");
+            put_escaped(out, m->text);
+            buf_put_char(out, '\n');
+            continue;
+        }
         buf_put_text(out, m->kind == MESSAGE_REPLY ? "-->>" : "->>");
         put_alias(out, m->to);
         buf_put_text(out, ": ");
@@ -82,6 +88,10 @@ static void render_text(const Trace *trace, Buf *out) {
         if (m->seq) buf_printf(out, "%5llu", (unsigned long long)m->seq);
         else buf_put_text(out, "     ");
         buf_printf(out, " %+10.3fs  %*s", (double)(m->at_us - start) / 1e6, (int)(m->depth * 2), "");
+        if (m->kind == MESSAGE_NOTE) {
+            buf_printf(out, "-- %.*s --\n", STR_ARG(m->text));
+            continue;
+        }
         bool self = str_eq(m->from, m->to);
         buf_put_str(out, m->from);
         if (!self) buf_printf(out, " %s %.*s", m->kind == MESSAGE_REPLY ? "-->" : "->", STR_ARG(m->to));

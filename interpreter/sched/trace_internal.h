@@ -3,7 +3,7 @@
 #define SCHED_TRACE_INTERNAL_H
 #include "interpreter/sched/trace.h"
 
-typedef enum { MESSAGE_CALL, MESSAGE_REPLY, MESSAGE_PAR_BEGIN, MESSAGE_PAR_END } MessageKind;
+typedef enum { MESSAGE_CALL, MESSAGE_REPLY, MESSAGE_NOTE /* over `from` */, MESSAGE_PAR_BEGIN, MESSAGE_PAR_END } MessageKind;
 
 typedef struct Message {
     MessageKind kind;

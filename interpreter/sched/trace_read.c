@@ -199,9 +199,19 @@ static void read_remote(RunReader *r, const JournalRow *row) {
     end_retrying(r, row, caller, !failed);
 }
 
+/* What was asked before the run parked stands before the notes that say so. */
+static void move_before_notes(Trace *trace) {
+    for (uint32_t i = trace->count - 1; i > 0 && trace->items[i - 1].kind == MESSAGE_NOTE; i--) {
+        Message question = trace->items[i];
+        trace->items[i] = trace->items[i - 1];
+        trace->items[i - 1] = question;
+    }
+}
+
 static void read_ask(RunReader *r, const JournalRow *row) {
     Str from = participant_of(r, row->span), user = part_title(r->image, "user", "User");
     message_of(r, row, MESSAGE_CALL, from, user, str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text_of_json(r->trace, row->args_json)))));
+    move_before_notes(r->trace);
     if (row->entry == JOURNAL_ERROR) return;
     Message *answer = message_of(r, row, MESSAGE_CALL, user, from, text_of_json(r->trace, row->detail_json));
     answer->at_us = row->ended_us;
@@ -287,6 +297,8 @@ static void read_row(RunReader *r, const JournalRow *row) {
     switch (row->entry) {
     case JOURNAL_NOTE: read_note(r, row); break;
     case JOURNAL_RESULT: case JOURNAL_ERROR: read_effect(r, row); break;
+    case JOURNAL_PARKED: message_of(r, row, MESSAGE_NOTE, r->base, r->base, STR("parked")); break;
+    case JOURNAL_RESUMED: message_of(r, row, MESSAGE_NOTE, r->base, r->base, STR("resumed")); break;
     case JOURNAL_EXPIRED: message_of(r, row, MESSAGE_CALL, self, self, STR("Time is up")); break;
     case JOURNAL_CANCEL: message_of(r, row, MESSAGE_CALL, part_title(r->image, "user", "User"), self, STR("Cancel")); break;
     default: break;
@@ -322,7 +334,22 @@ static void read_start(RunReader *r) {
     m->at_us = r->run->created_us;
 }
 
+/* A run that still waits: the questions that nobody has answered yet. */
+static void read_open_questions(RunReader *r) {
+    Json *waits = NULL;
+    if (r->run->status != RUN_PARKED || json_parse(r->trace->arena, r->run->waits_json, 1 << 20, &waits, NULL) != ERR_OK || waits->kind != JSON_ARRAY) return;
+    for (size_t i = 0; i < waits->count; i++) {
+        if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
+        Str text = json_get_text(waits->items[i], "text");
+        Message *m = add(r->trace, MESSAGE_CALL, r->base, part_title(r->image, "user", "User"), str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))));
+        m->run_id = r->run->run_id;
+        m->at_us = r->run->updated_us;
+        move_before_notes(r->trace);
+    }
+}
+
 static void read_end(RunReader *r) {
+    read_open_questions(r);
     if (handler_of(r->image, r->run) || !run_status_ended(r->run->status)) return;
     Str user = part_title(r->image, "user", "User");
     bool ok = r->run->status == RUN_COMPLETED;
@@ -363,7 +390,7 @@ static Err read_run(Engine *engine, Trace *trace, const RunRow *run, RunReader *
 
 static RunRow copy_run(Arena *arena, const RunRow *run) {
     RunRow copy = *run;
-    Str *texts[] = { &copy.tenant, &copy.run_id, &copy.module_hash, &copy.func_name, &copy.user, &copy.correlation, &copy.causation, &copy.input_json, &copy.result_json };
+    Str *texts[] = { &copy.tenant, &copy.run_id, &copy.module_hash, &copy.func_name, &copy.user, &copy.correlation, &copy.causation, &copy.input_json, &copy.result_json, &copy.waits_json };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(arena, *texts[i]);
     return copy;
 }
