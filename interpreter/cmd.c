@@ -199,7 +199,11 @@ static void put_time_field(Buf *out, const char *name, int64_t us) {
     buf_put_char(out, '"');
 }
 
-void cmd_print_run_json(const RunRow *run, Buf *out) {
+void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out) {
+    Buf shown = { 0 };
+    Error error = { 0 };
+    if (!engine) buf_put_str(&shown, run->result_json);
+    else if (engine_shown_result(engine, run, &shown, &error) != ERR_OK) buf_clear(&shown);
     buf_put_text(out, "{\"run\":");
     json_put_string(out, run->run_id);
     put_field(out, "flow", run->func_name);
@@ -211,8 +215,8 @@ void cmd_print_run_json(const RunRow *run, Buf *out) {
     put_field(out, "module", run->module_hash);
     put_json_field(out, "input", run->input_json);
     if (run->status == RUN_PARKED) put_json_field(out, "waits", run->waits_json);
-    if (run->status == RUN_COMPLETED) put_json_field(out, "result", run->result_json);
-    else if (run_status_ended(run->status)) put_json_field(out, "error", run->result_json);
+    if (run_status_ended(run->status)) put_json_field(out, run->status == RUN_COMPLETED ? "result" : "error", buf_str(&shown));
+    buf_free(&shown);
     buf_printf(out, ",\"entries\":%llu", (unsigned long long)run->last_seq);
     put_time_field(out, "created", run->created_us);
     put_time_field(out, "ended", run->ended_us);
@@ -264,7 +268,7 @@ static void print_error(const RunRow *run) {
 int cmd_print_outcome(CmdSession *session, const RunRow *run) {
     if (session->json) {
         Buf out = { 0 };
-        cmd_print_run_json(run, &out);
+        cmd_print_run_json(NULL, run, &out);
         buf_put_char(&out, '\n');
         cli_write(stdout, &out);
         buf_free(&out);

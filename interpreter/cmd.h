@@ -43,5 +43,6 @@ int  cmd_failed(const Error *error);                               /* prints, re
 const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **batch);
 /* Prints how it stands with a run (result, error, or what it waits for); the exit code. */
 int  cmd_print_outcome(CmdSession *session, const RunRow *run);
-void cmd_print_run_json(const RunRow *run, Buf *out);
+/* `engine`: the result as an operator may see it; NULL: in full, for whoever started the run. */
+void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out);
 #endif

@@ -12,10 +12,10 @@ static void print_table(const RunRow *runs, uint32_t count) {
     }
 }
 
-static void print_json_lines(const RunRow *runs, uint32_t count) {
+static void print_json_lines(Engine *engine, const RunRow *runs, uint32_t count) {
     Buf out = { 0 };
     for (uint32_t i = 0; i < count; i++) {
-        cmd_print_run_json(&runs[i], &out);
+        cmd_print_run_json(engine, &runs[i], &out);
         buf_put_char(&out, '\n');
     }
     cli_write(stdout, &out);
@@ -38,7 +38,7 @@ int cmd_ps(int argc, char **argv) {
     } else {
         uint32_t count;
         const RunRow *runs = store_runs(batch, index, &count);
-        if (session.json) print_json_lines(runs, count);
+        if (session.json) print_json_lines(session.engine, runs, count);
         else if (count) print_table(runs, count);
         else printf("no %sruns of tenant %.*s\n", all ? "" : "waiting or working ", STR_ARG(session.who.tenant));
     }
@@ -60,7 +60,7 @@ static void print_time(const char *name, int64_t us) {
 }
 
 static int show_run(CmdSession *session, const RunRow *run) {
-    if (session->json) return print_json_lines(run, 1), EXIT_DONE;
+    if (session->json) return print_json_lines(session->engine, run, 1), EXIT_DONE;
     print_line("run", run->run_id);
     print_line("flow", run->func_name);
     print_line("status", str_of(run_status_name(run->status)));
@@ -68,7 +68,11 @@ static int show_run(CmdSession *session, const RunRow *run) {
     print_line("user", run->user);
     print_line("input", run->input_json);
     if (run->status == RUN_PARKED) print_line("waits for", run->waits_json);
-    if (run_status_ended(run->status)) print_line(run->status == RUN_COMPLETED ? "result" : "error", run->result_json);
+    Buf shown = { 0 };
+    Error error = { 0 };
+    if (run_status_ended(run->status) && engine_shown_result(session->engine, run, &shown, &error) == ERR_OK)
+        print_line(run->status == RUN_COMPLETED ? "result" : "error", buf_str(&shown));
+    buf_free(&shown);
     print_line("correlation", run->correlation);
     print_line("caused by", run->causation);
     print_line("module", run->module_hash);

@@ -107,6 +107,17 @@ fork=$(cat "$work/out")
 expect "unknown signal" 1 $flowd signal "$run" nothing '{}'
 expect "signal" 0 $flowd signal "$run" note '{"text": "hello"}';        says '^hello$'
 expect "the fork goes on alone" 0 $flowd signal "$fork" note '{"text": "fork"}';   says '^fork$'
+cat >"$work/pii.flow" <<'FLOW'
+flow who(name: pii string) -> { name: pii string, n: int } {
+    return { name, n: 7 }
+}
+FLOW
+expect "whoever starts a run sees its result" 0 $flowd run "$work/pii.flow" --input '{"name": "Ann Smith"}' --json;  says 'Ann Smith'
+run=$(sed -n 's/^{"run":"\([^"]*\)".*/\1/p' "$work/out")
+for look in "show $run" "show $run --json" "trace $run" "ps --all --json"; do
+    expect "an operator does not see personal data: $look" 0 $flowd $look;   says '\*\*\*'
+    if grep -q 'Ann Smith' "$work/out"; then failed=$((failed + 1)); echo "FAIL $name: personal data"; else passed=$((passed + 1)); fi
+done
 expect "unknown run" 1 $flowd show run-none;                   warns 'no run'
 expect "resume all" 0 $flowd resume;                           says 'wait'
 expect "fsck" 0 $flowd fsck;                                   says ' 0 problems'

@@ -67,6 +67,8 @@ Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow
 
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);
+/* Appends what an operator may see of an ended run's result_json: pii and secret fields are "***". The full text is for whoever started it. */
+Err engine_shown_result(Engine *engine, const RunRow *run, Buf *out, Error *error);
 /* How many runs are live in memory, and their bytes (for benches and tests). */
 void engine_stats(const Engine *engine, uint32_t *live_runs, size_t *live_bytes);
 #endif

@@ -13,6 +13,7 @@ typedef struct Retrying { uint32_t fiber; uint32_t attempts; } Retrying;
 
 typedef struct RunReader {
     Trace *trace;
+    Engine *engine;
     const Image *image;
     const RunRow *run;
     Str base;                            /* participant of code outside every span */
@@ -353,7 +354,11 @@ static void read_end(RunReader *r) {
     if (handler_of(r->image, r->run) || !run_status_ended(r->run->status)) return;
     Str user = part_title(r->image, "user", "User");
     bool ok = r->run->status == RUN_COMPLETED;
-    Str text = ok ? text_of_json(r->trace, r->run->result_json) : failure_text(r, r->run->result_json);
+    Buf shown = { 0 };
+    Error error = { 0 };
+    if (engine_shown_result(r->engine, r->run, &shown, &error) != ERR_OK) buf_clear(&shown);
+    Str text = ok ? text_of_json(r->trace, buf_str(&shown)) : failure_text(r, r->run->result_json);
+    buf_free(&shown);
     Message *m = add(r->trace, MESSAGE_REPLY, r->base, user, ok ? str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))) : text);
     m->run_id = r->run->run_id;
     m->at_us = r->run->ended_us;
@@ -365,7 +370,7 @@ static Err read_run(Engine *engine, Trace *trace, const RunRow *run, RunReader *
     Image *image = NULL;
     Err err = engine_image(engine, run->module_hash, &image, error);
     if (err) return err;
-    *r = (RunReader){ .trace = trace, .image = image, .run = run };
+    *r = (RunReader){ .trace = trace, .engine = engine, .image = image, .run = run };
     const ImageHandler *handler = handler_of(image, run);
     r->base = agent_title(image, handler ? handler->agent : NO_INDEX);
     read_start(r);
