@@ -82,24 +82,6 @@ static void check_field_defaults(Checker *c, AstList fields)
             check_default(c, as_field(fields.items[i])->value, as_field(fields.items[i])->type->type);
 }
 
-static bool visit_types(Ast *node, void *arg)
-{
-    Checker *c = arg;
-    if (node->kind == AST_RECORD_TYPE)
-        check_field_defaults(c, as_record_type(node)->fields);
-    return ast_each_child(node, visit_types, arg);
-}
-
-/* Record types may stand inside of other types, with defaults of their own. */
-static void check_inline_types(Checker *c, AstList params, Ast *result)
-{
-    for (uint32_t i = 0; i < params.count; i++)
-        if (params.items[i]->kind == AST_PARAM)
-            visit_types(as_param(params.items[i])->type, c);
-    if (result)
-        visit_types(result, c);
-}
-
 static void check_table(Checker *c, Symbol *table)
 {
     Ast_table_decl *decl = as_table_decl(table->decl);
@@ -181,7 +163,6 @@ static void check_fn(Checker *c, Symbol *symbol)
     Ast_fn_decl *decl = as_fn_decl(symbol->decl);
     Body body;
     check_param_defaults(c, symbol->info);
-    check_inline_types(c, decl->params, decl->result);
     enter_declaration(c, &body, symbol->info, "function");
     bind_params(c, symbol->info);
     c->pure_where = arena_printf(c->arena, "function `%.*s`", STR_ARG(symbol->name));
@@ -190,14 +171,31 @@ static void check_fn(Checker *c, Symbol *symbol)
     leave_declaration(c);
 }
 
+/* An event starts the flow, and brings itself only. */
+static void check_trigger(Checker *c, Symbol *flow)
+{
+    FuncInfo *func = flow->info;
+    if (!func->param_count || func->params[0]->decl->kind != AST_TRIGGER_CLAUSE)
+        return;
+    for (uint32_t i = 1; i < func->param_count; i++) {
+        Symbol *param = func->params[i];
+        if (param->decl->kind != AST_PARAM || as_param(param->decl)->value)
+            continue;
+        Diag *diag = diag_missing_argument(c->diags, param->decl->span, param->name, flow->name);
+        diag_label(c->diags, diag, "an event starts this flow, and brings no value for it");
+        diag_note(c->diags, diag, func->params[0]->decl->span, "started here");
+        diag_help(c->diags, diag, "give the parameter a default");
+    }
+}
+
 static void check_flow(Checker *c, Symbol *symbol)
 {
     Ast_flow_decl *decl = as_flow_decl(symbol->decl);
     Body body;
     check_param_defaults(c, symbol->info);
-    check_inline_types(c, decl->params, decl->result);
     enter_declaration(c, &body, symbol->info, "flow");
     bind_params(c, symbol->info);
+    check_trigger(c, symbol);
     c->pure_where = "a clause of a flow";
     for (uint32_t i = 0; i < decl->clauses.count; i++)
         check_flow_clause(c, decl->clauses.items[i]);
@@ -211,7 +209,6 @@ static void check_tool(Checker *c, Symbol *symbol)
     Ast_tool_decl *decl = as_tool_decl(symbol->decl);
     Body body;
     check_param_defaults(c, symbol->info);
-    check_inline_types(c, decl->params, decl->result);
     for (uint32_t i = 0; i < decl->clauses.count; i++)
         if (decl->clauses.items[i]->kind == AST_REQUIRES_CLAUSE)
             check_scopes(c, as_requires_clause(decl->clauses.items[i])->scopes);
@@ -239,9 +236,20 @@ static void check_handler(Checker *c, Symbol *symbol)
     leave_declaration(c);
 }
 
+static void check_uri(Checker *c, Symbol *agent, Ast *node)
+{
+    AstList members = as_agent_decl(agent->decl)->members;
+    for (uint32_t i = 0; i < members.count && members.items[i] != node; i++)
+        if (members.items[i]->kind == AST_RESOURCE_DECL && str_eq(as_resource_decl(members.items[i])->uri, as_resource_decl(node)->uri)) {
+            diag_given_twice(c->diags, node->span, "resource", as_resource_decl(node)->uri);
+            return;
+        }
+}
+
 static void check_resource(Checker *c, Symbol *agent, Ast *node)
 {
     Ast_resource_decl *decl = as_resource_decl(node);
+    check_uri(c, agent, node);
     FuncInfo *func = func_new(c, agent);
     func->result = resolve_type(c, decl->result);
     node->info = func;

@@ -383,6 +383,8 @@ static void check_transition(Checker *c, Ast_set_clause *set, Symbol *column, As
     Symbol *to = set->value->symbol;
     if (type->tag != TYPE_ENUM || !type->decl || type->decl->kind != SYMBOL_MACHINE || !to || to->kind != SYMBOL_MEMBER || to->owner != type->decl)
         return;
+    if (type->member_count > MACHINE_STATES_MAX)
+        return;                                             /* reported where it is declared */
     MachineInfo *info = type->decl->info;
     bool reachable = false;
     for (uint32_t i = 0; i < type->member_count; i++)

@@ -53,6 +53,19 @@ static void candidates_suggest(Checker *c, Diag *diag, Str wrong, Candidates *li
     free(list->names);
 }
 
+/* What there is, when it is little and nothing is near: the label of the message. */
+static void candidates_show(Checker *c, Diag *diag, const Candidates *list)
+{
+    enum { SHOWN_MAX = 8 };
+    if (diag->label || list->count == 0 || list->count > SHOWN_MAX)
+        return;
+    Buf text = { 0 };
+    for (size_t i = 0; i < list->count; i++)
+        buf_printf(&text, "%s`%.*s`", i == 0 ? "" : i + 1 == list->count ? " and " : ", ", STR_ARG(list->names[i]));
+    diag_label(c->diags, diag, "there %s %s", list->count == 1 ? "is" : "are", buf_cstr(&text));
+    buf_free(&text);
+}
+
 void suggest_globals(Checker *c, Diag *diag, Str wrong, SymbolKind kind)
 {
     Candidates list = { 0 };
@@ -69,6 +82,7 @@ void suggest_members(Checker *c, Diag *diag, Str wrong, const Map *members)
     Candidates list = { 0 };
     MAP_EACH(members, entry)
         candidates_add(&list, entry->key);
+    candidates_show(c, diag, &list);
     candidates_suggest(c, diag, wrong, &list);
 }
 
@@ -77,6 +91,7 @@ void suggest_fields(Checker *c, Diag *diag, Str wrong, const Type *record)
     Candidates list = { 0 };
     for (uint32_t i = 0; i < record->field_count; i++)
         candidates_add(&list, record->fields[i].name);
+    candidates_show(c, diag, &list);
     candidates_suggest(c, diag, wrong, &list);
 }
 
@@ -505,6 +520,9 @@ static Type *label_type(Checker *c, Ast_label_type *node)
 
 static Type *record_type(Checker *c, Ast_record_type *node)
 {
+    for (uint32_t i = 0; i < node->fields.count; i++)
+        if (node->fields.items[i]->kind == AST_FIELD && as_field(node->fields.items[i])->value)
+            diag_misplaced(c->diags, as_field(node->fields.items[i])->value->span, "a default value of a field", "a declared type");
     Symbol anonymous = { .decl = &node->head, .type = type_new(c->program, TYPE_RECORD) };
     resolve_fields(c, &anonymous, node->fields);
     anonymous.type->decl = NULL;
