@@ -16,7 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { INLINE_SCALE_MAX = 63, POW10_MAX = 18, TEXT_DIGITS_FAST = 17 };
+enum { INLINE_SCALE_MAX = 63, POW10_MAX = DECIMAL_POW10_MAX, TEXT_DIGITS_FAST = 17 };
 #define INLINE_COEF_MAX ((INT64_C(1) << 56) - 1)
 #define INLINE_COEF_MIN (-(INT64_C(1) << 56))
 
@@ -26,7 +26,7 @@ typedef struct DecimalBig {
     mpz_t coef;
 } DecimalBig;
 
-static const int64_t POW10[POW10_MAX + 1] = {
+const int64_t decimal_pow10[DECIMAL_POW10_MAX + 1] = {
     1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000, 10000000000, 100000000000,
     1000000000000, 10000000000000, 100000000000000, 1000000000000000, 10000000000000000, 100000000000000000,
     1000000000000000000,
@@ -165,7 +165,7 @@ static bool align_inline(Decimal a, Decimal b, int64_t *x, int64_t *y, int *scal
     *y = inline_coef(b);
     *scale = sa < sb ? sb : sa;
     int64_t *smaller = sa < sb ? x : y;
-    return gap <= POW10_MAX && !__builtin_mul_overflow(*smaller, POW10[gap], smaller);
+    return gap <= POW10_MAX && !__builtin_mul_overflow(*smaller, decimal_pow10[gap], smaller);
 }
 
 /* value := value / divisor, half-even; true when nothing was lost. */

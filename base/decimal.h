@@ -46,5 +46,20 @@ Err decimal_mod(Decimal a, Decimal b, Decimal *out);          /* the sign of a, 
 Decimal decimal_neg(Decimal a);
 Decimal decimal_round(Decimal a, int scale);                  /* half-even; never adds places; a scale below 0 reads as 0 */
 int decimal_cmp(Decimal a, Decimal b);
+/* Two inline decimals as whole numbers of one order, without a call; false when decimal_cmp must say. */
+enum { DECIMAL_POW10_MAX = 18 };
+extern const int64_t decimal_pow10[DECIMAL_POW10_MAX + 1];
+static inline bool decimal_align(Decimal a, Decimal b, int64_t *x, int64_t *y)
+{
+    int gap = (int)(a >> 1 & 63) - (int)(b >> 1 & 63);
+    if (!(a & b & 1) || gap < -DECIMAL_POW10_MAX || gap > DECIMAL_POW10_MAX)
+        return false;
+    int64_t left = (int64_t)a >> 7, right = (int64_t)b >> 7;
+    *x = left;
+    *y = right;
+    if (gap > 0)
+        return !__builtin_mul_overflow(right, decimal_pow10[gap], y);
+    return gap == 0 || !__builtin_mul_overflow(left, decimal_pow10[-gap], x);
+}
 uint64_t decimal_hash(Decimal a);
 #endif

@@ -278,6 +278,38 @@ static bool cond_compare_ints(Func *f, Ast_binary_expr *node, Label target, bool
     return true;
 }
 
+static void jump_decimal_const(Func *f, BinaryOp op, Val a, Str digits, Label target)
+{
+    static const Opcode ops[] = { [BINARY_EQ] = OP_JEQK_DEC, [BINARY_NE] = OP_JNEK_DEC, [BINARY_LT] = OP_JLTK_DEC, [BINARY_LE] = OP_JLEK_DEC,
+                                  [BINARY_GT] = OP_JGTK_DEC, [BINARY_GE] = OP_JGEK_DEC };
+    if (!f->dead) emit_jump(f, ops[op], a.reg, const_bytes(f->lw, TYPE_INDEX_DECIMAL, digits), target);
+    val_free(f, a);
+}
+
+static bool cond_compare_decimals(Func *f, Ast_binary_expr *node, Label target, bool jump_if)
+{
+    static const Opcode ops[] = { [BINARY_EQ] = OP_JEQ_DEC, [BINARY_NE] = OP_JNE_DEC, [BINARY_LT] = OP_JLT_DEC, [BINARY_LE] = OP_JLE_DEC, [BINARY_GT] = OP_JLT_DEC, [BINARY_GE] = OP_JLE_DEC };
+    Lower *lw = f->lw;
+    if (node->op < BINARY_EQ || node->op > BINARY_GE) return false;
+    if (final_type(lw, node->left) != TYPE_INDEX_DECIMAL || final_type(lw, node->right) != TYPE_INDEX_DECIMAL) return false;
+    BinaryOp op = jump_if ? (BinaryOp)node->op : inverse((BinaryOp)node->op);
+    Str digits;
+    if (decimal_digits(lw, node->right, &digits)) {
+        jump_decimal_const(f, op, lower_any(f, node->left), digits, target);
+        return true;
+    }
+    if (decimal_digits(lw, node->left, &digits)) {
+        jump_decimal_const(f, mirrored(op), lower_any(f, node->right), digits, target);
+        return true;
+    }
+    Val a = pin(f, lower_any(f, node->left), node->left, node->right), b = lower_any(f, node->right);
+    bool swap = op == BINARY_GT || op == BINARY_GE;
+    emit_jump(f, ops[op], swap ? b.reg : a.reg, swap ? a.reg : b.reg, target);
+    val_free(f, b);
+    val_free(f, a);
+    return true;
+}
+
 static void cond_both(Func *f, Ast_binary_expr *node, Label target, bool jump_if)
 {
     bool decided_by_left = (node->op == BINARY_AND) != jump_if;      /* `and` when false is asked for, `or` when true is */
@@ -305,7 +337,7 @@ static bool cond_binary(Func *f, Ast_binary_expr *node, Label target, bool jump_
         val_free(f, v);
         return true;
     }
-    if (cond_compare_ints(f, node, target, jump_if)) return true;
+    if (cond_compare_ints(f, node, target, jump_if) || cond_compare_decimals(f, node, target, jump_if)) return true;
     if (node->op != BINARY_NE && node->op != BINARY_NOT_MATCH) return false;
     Ast_binary_expr positive = *node;    /* the jump says no, instead of a NOT before it */
     positive.op = node->op == BINARY_NE ? BINARY_EQ : BINARY_MATCH;

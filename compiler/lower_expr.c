@@ -130,6 +130,19 @@ static Str plain_digits(Lower *lw, Str digits)
     return (Str){ plain, len };
 }
 
+bool decimal_digits(Lower *lw, const Ast *node, Str *digits)
+{
+    if (final_type(lw, node) != TYPE_INDEX_DECIMAL) return false;
+    bool negative = node->kind == AST_UNARY_EXPR && ((const Ast_unary_expr *)node)->op == UNARY_NEG;
+    const Ast *number = negative ? ((const Ast_unary_expr *)node)->operand : node;
+    if (negative && number->want) return false;
+    if (number->kind == AST_DECIMAL_EXPR && row_of(lw, number->type) == TYPE_INDEX_DECIMAL) *digits = plain_digits(lw, ((const Ast_decimal_expr *)number)->digits);
+    else if (number->kind == AST_INT_EXPR) *digits = str_of(arena_printf(lw->arena, "%lld", (long long)((const Ast_int_expr *)number)->value));
+    else return false;
+    if (negative) *digits = str_of(arena_printf(lw->arena, "-%.*s", STR_ARG(*digits)));
+    return true;
+}
+
 static Val lower_decimal(Func *f, Ast_decimal_expr *node, Want want)
 {
     Str digits = plain_digits(f->lw, node->digits);

@@ -269,7 +269,7 @@ void label_place(Func *f, Label label)
     if (row->uses) f->dead = false;
 }
 
-static bool is_fused(uint16_t op) { return op >= OP_JLT_INT && op <= OP_JNEI_INT; }
+static bool is_fused(uint16_t op) { return (op >= OP_JLT_INT && op <= OP_JNEI_INT) || (op >= OP_JLT_DEC && op <= OP_JNEK_DEC); }
 
 void emit_jump(Func *f, Opcode op, uint16_t a, uint16_t b, Label label)
 {

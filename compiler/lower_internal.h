@@ -98,6 +98,7 @@ bool     lower_is_counted(const Lower *lw, uint16_t type);
 bool     lower_is_intlike(const Lower *lw, uint16_t type);
 uint16_t const_scalar(Lower *lw, uint16_t type, uint64_t word);
 uint16_t const_bytes(Lower *lw, uint16_t type, Str bytes);
+bool     default_json(Lower *lw, Ast *value, uint16_t *index);       /* a literal as a json constant; false when it is more than a literal */
 uint16_t regex_index(Lower *lw, Ast_regex_expr *regex);
 Str      regex_text(Lower *lw, Ast *pattern);               /* "flags/pattern"; empty for NULL */
 uint16_t effect_index(Lower *lw, EffectKind kind, uint16_t target, Str name, const uint16_t *params, uint16_t param_count, uint16_t result);
@@ -179,6 +180,7 @@ void emit_less(Func *f, uint16_t out, Val a, Val b);        /* out := a < b */
 Val  emit_equal(Func *f, Val a, Val b, Want want);
 bool may_assign(Ast *node);                                 /* statements inside that could change a variable */
 Val  pin(Func *f, Val v, Ast *node, Ast *later);            /* v of node, safe from assignments in `later` */
+bool decimal_digits(Lower *lw, const Ast *node, Str *digits);      /* of a literal whose value here is a decimal */
 bool fold_int(const Ast *node, int64_t *out);
 void lower_cond(Func *f, Ast *node, Label target, bool jump_if);
 Val  lower_binary(Func *f, Ast_binary_expr *node, Want want);

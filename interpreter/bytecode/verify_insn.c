@@ -51,6 +51,11 @@ static Err rule_load_const(FuncCheck *f, uint16_t a, uint16_t b, bool counted)
     return expect_type(f, a, type);
 }
 
+static Err rule_decimal_const(FuncCheck *f, uint16_t b)
+{
+    return f->v->image->consts[b].type == TYPE_INDEX_DECIMAL ? ERR_OK : verify_fail(f->v, "constant %u is not a decimal", b);
+}
+
 static Err rule_move(FuncCheck *f, uint16_t a, uint16_t b)
 {
     uint16_t op = INSN_OP(f->insn);
@@ -248,6 +253,7 @@ Err verify_insn_rule(FuncCheck *f)
     case OP_MAP_GET: return rule_map_get(f, a, reg_row(f, b)->element);
     case OP_MAP_SET: return expect_type(f, c, reg_row(f, a)->element);
     case OP_NEW_ERROR: return rule_new_error(f, b);
+    case OP_JLTK_DEC: case OP_JLEK_DEC: case OP_JGTK_DEC: case OP_JGEK_DEC: case OP_JEQK_DEC: case OP_JNEK_DEC: return rule_decimal_const(f, b);
     case OP_JNULL: case OP_JNOTNULL: return expect_null(f, a);
     case OP_FORLOOP:
         err = expect_type(f, a, TYPE_INDEX_INT);

@@ -44,6 +44,8 @@
 #define DECIMAL_SCALE_BITS UINT64_C(0x7F)
 static inline bool decimals_alike(Value a, Value b) { return (a.w & b.w & 1) && !((a.w ^ b.w) & DECIMAL_SCALE_BITS); }
 
+#define DECIMALS(a, op, b) ({ int64_t x_, y_; LIKELY(decimal_align((a), (b), &x_, &y_)) ? x_ op y_ : decimal_cmp((a), (b)) op 0; })
+
 static bool decimal_failed(VmRun *run, Err err)
 {
     if (err == ERR_LIMIT) return vm_fail_limit(run, "DECIMAL_DIGITS_MAX");
@@ -287,9 +289,9 @@ ExecEnd vm_exec(Fiber *fiber)
         CASE(DIV_DEC) RAISE_UNLESS(decimal_op(RUN, decimal_div, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
         CASE(MOD_DEC) RAISE_UNLESS(decimal_op(RUN, decimal_mod, RB, RC, &new_value)); SET_REF(RA, new_value); RAISE_IF_OVER(); NEXT;
         CASE(NEG_DEC) new_value = decimal_charged(decimal_neg(RB.w)); SET_REF(RA, new_value); NEXT;
-        CASE(LT_DEC) RA.i = decimals_alike(RB, RC) ? RB.i < RC.i : decimal_cmp(RB.w, RC.w) < 0; NEXT;
-        CASE(LE_DEC) RA.i = decimals_alike(RB, RC) ? RB.i <= RC.i : decimal_cmp(RB.w, RC.w) <= 0; NEXT;
-        CASE(EQ_DEC) RA.i = decimals_alike(RB, RC) ? RB.i == RC.i : decimal_cmp(RB.w, RC.w) == 0; NEXT;
+        CASE(LT_DEC) RA.i = DECIMALS(RB.w, <, RC.w); NEXT;
+        CASE(LE_DEC) RA.i = DECIMALS(RB.w, <=, RC.w); NEXT;
+        CASE(EQ_DEC) RA.i = DECIMALS(RB.w, ==, RC.w); NEXT;
         CASE(INT_TO_DEC) new_value = decimal_charged(decimal_from_int(RB.i)); SET_REF(RA, new_value); NEXT;
         CASE(FLOAT_TO_DEC) RAISE_UNLESS(float_to_decimal(RUN, RB.f, &new_value)); SET_REF(RA, new_value); NEXT;
         CASE(DEC_TO_FLOAT) RA.f = decimal_to_double(RB.w); NEXT;
@@ -458,6 +460,16 @@ ExecEnd vm_exec(Fiber *fiber)
         CASE(JGEI_INT) if (RA.i >= IMMS_B) pc += IMMS_C; NEXT;
         CASE(JEQI_INT) if (RA.i == IMMS_B) pc += IMMS_C; NEXT;
         CASE(JNEI_INT) if (RA.i != IMMS_B) pc += IMMS_C; NEXT;
+        CASE(JLT_DEC) if (DECIMALS(RA.w, <, RB.w)) pc += IMMS_C; NEXT;
+        CASE(JLE_DEC) if (DECIMALS(RA.w, <=, RB.w)) pc += IMMS_C; NEXT;
+        CASE(JEQ_DEC) if (DECIMALS(RA.w, ==, RB.w)) pc += IMMS_C; NEXT;
+        CASE(JNE_DEC) if (DECIMALS(RA.w, !=, RB.w)) pc += IMMS_C; NEXT;
+        CASE(JLTK_DEC) if (DECIMALS(RA.w, <, live->consts[B].w)) pc += IMMS_C; NEXT;
+        CASE(JLEK_DEC) if (DECIMALS(RA.w, <=, live->consts[B].w)) pc += IMMS_C; NEXT;
+        CASE(JGTK_DEC) if (DECIMALS(RA.w, >, live->consts[B].w)) pc += IMMS_C; NEXT;
+        CASE(JGEK_DEC) if (DECIMALS(RA.w, >=, live->consts[B].w)) pc += IMMS_C; NEXT;
+        CASE(JEQK_DEC) if (DECIMALS(RA.w, ==, live->consts[B].w)) pc += IMMS_C; NEXT;
+        CASE(JNEK_DEC) if (DECIMALS(RA.w, !=, live->consts[B].w)) pc += IMMS_C; NEXT;
         CASE(FORLOOP)
             if (UNLIKELY(RA.i == INT64_MAX)) goto raise_overflow;
             if (++RA.i < RB.i) {

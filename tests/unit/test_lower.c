@@ -36,6 +36,22 @@ static void arithmetic_keeps_types_apart(void **state)
     RUN(cases);
 }
 
+static void decimals_compare_as_jumps(void **state)
+{
+    /* each operator as written, negated, with the constant left; scales that differ; a constant that fits no word */
+    static const Case cases[] = {
+        { "fn c(x: decimal) -> int { var n = 0\n if x < 200 { n += 1 }\n if x <= 200.0 { n += 10 }\n if x > 200 { n += 100 }\n if x >= 200.00 { n += 1000 }\n if x == 200 { n += 10000 }\n"
+          " if x != 200 { n += 100000 }\n return n }\nfn main() -> list<int> { return [c(199.99), c(200.0), c(200.001), c(-200)] }", "= [100011,11010,101100,100011]" },
+        { "fn c(x: decimal) -> int { var n = 0\n if not (x < 1.5) { n += 1 }\n if not (x == 1.5) { n += 10 }\n if -1.5 < x { n += 100 }\n if not (1.50 >= x) { n += 1000 }\n return n }\n"
+          "fn main() -> list<int> { return [c(1.5), c(1.4), c(-2), c(2)] }", "= [101,110,10,1111]" },
+        { "fn c(x: decimal, y: decimal) -> int { var n = 0\n if x < y { n += 1 }\n if x <= y { n += 10 }\n if x > y { n += 100 }\n if x >= y { n += 1000 }\n if x == y { n += 10000 }\n if x != y { n += 100000 }\n"
+          " return n }\nfn main() -> list<int> { return [c(1.50, 1.5), c(1, 1.0000000001), c(3, -3.25)] }", "= [11010,100011,101100]" },
+        { "fn c(x: decimal) -> bool { return x >= 123456789012345678901234567890.5 and x < 99999999999999999999999999999999.0 }\n"
+          "fn main() -> list<bool> { return [c(1), c(123456789012345678901234567890.50), c(0.00000000000000000000000000000001), c(200000000000000000000000000000000.0)] }", "= [false,true,false,false]" },
+    };
+    RUN(cases);
+}
+
 static void control_goes_where_it_says(void **state)
 {
     static const Case cases[] = {
@@ -370,7 +386,7 @@ static void lowering_twice_gives_the_same_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arithmetic_keeps_types_apart), cmocka_unit_test(control_goes_where_it_says), cmocka_unit_test(parts_are_changed_in_copies),
+        cmocka_unit_test(arithmetic_keeps_types_apart), cmocka_unit_test(decimals_compare_as_jumps), cmocka_unit_test(control_goes_where_it_says), cmocka_unit_test(parts_are_changed_in_copies),
         cmocka_unit_test(nested_places_keep_the_rest), cmocka_unit_test(list_methods_are_loops), cmocka_unit_test(failures_are_caught_by_kind),
         cmocka_unit_test(retry_waits_longer_each_time), cmocka_unit_test(retry_gives_up), cmocka_unit_test(a_deadline_becomes_a_timeout_or_the_other_value),
         cmocka_unit_test(a_saga_undoes_the_newest_first), cmocka_unit_test(a_return_commits_what_it_leaves), cmocka_unit_test(branches_run_beside_each_other),

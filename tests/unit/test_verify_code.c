@@ -54,6 +54,23 @@ static void words_optionals_and_decimals_need_no_value(void **state)
     expect(m, NULL);
 }
 
+static void a_jump_compares_with_a_decimal_only(void **state)
+{
+    (void)state;
+    Image *m = with_func(1, INT);
+    REGS(m, TYPE_INDEX_DECIMAL, INT);
+    PUT(m, I(JLTK_DEC, 0, K_TEXT, 0), I(RETURN, 1, 0, 0));
+    expect(m, "is not a decimal");
+    m = with_func(1, INT);
+    REGS(m, TYPE_INDEX_DECIMAL, INT);
+    PUT(m, I(JLTK_DEC, 0, 9999, 0), I(RETURN, 1, 0, 0));
+    expect(m, "constant 9999 is not there");
+    m = with_func(1, INT);
+    REGS(m, INT, TYPE_INDEX_DECIMAL);
+    PUT(m, I(JLE_DEC, 1, 0, 0), I(RETURN, 0, 0, 0));
+    expect(m, "register r0 is int, expected a decimal");
+}
+
 static void a_value_made_in_a_loop_is_not_there_before_it(void **state)
 {
     (void)state;
@@ -569,7 +586,7 @@ int main(void)
         cmocka_unit_test(a_value_given_on_both_ways_can_be_read),
         cmocka_unit_test(a_value_given_on_one_way_cannot),
         cmocka_unit_test(words_optionals_and_decimals_need_no_value),
-        cmocka_unit_test(a_value_made_in_a_loop_is_not_there_before_it),
+        cmocka_unit_test(a_jump_compares_with_a_decimal_only), cmocka_unit_test(a_value_made_in_a_loop_is_not_there_before_it),
         cmocka_unit_test(a_loop_may_not_lose_what_it_began_with),
         cmocka_unit_test(a_loop_forgets_temporaries_that_it_takes),
         cmocka_unit_test(a_nest_of_loops_that_take_is_followed),
