@@ -312,7 +312,7 @@ static void put_step(const Ast *step, uint32_t number, Buf *out) {
     else buf_printf(out, "step_%u", number);
 }
 
-/* As the documented saga: Step n to n+1 on success, to its own compensation chain on failure. */
+/* As the documented saga (pattern 4): a step leads to the next, or, when it fails, into the chain of compensations that begins where it stands. */
 static void graph_saga(Str flow, Ast_saga_stmt *saga, uint32_t number, Buf *out) {
     Ast *steps[64];
     uint32_t count = 0;
@@ -331,12 +331,11 @@ static void graph_saga(Str flow, Ast_saga_stmt *saga, uint32_t number, Buf *out)
         else buf_put_text(out, "Complete");
         buf_put_text(out, ": Success\n    ");
         put_step(steps[i], i + 1, out);
-        buf_put_text(out, " --> ");
-        if (i == 0) buf_put_text(out, "Failed");
-        else buf_put_text(out, "Compensate_"), put_step(steps[i - 1], i, out);
+        buf_put_text(out, " --> Compensate_");
+        put_step(steps[i], i + 1, out);
         buf_put_text(out, ": Failure\n");
     }
-    for (uint32_t i = count - 1; i-- > 0;) {
+    for (uint32_t i = count; i-- > 0;) {
         buf_put_text(out, "    Compensate_");
         put_step(steps[i], i + 1, out);
         buf_put_text(out, " --> ");
