@@ -101,6 +101,14 @@ static void report_cycles(Events *events) {
     }
 }
 
+/* A module without flows is there for others to use: who handles its events is not known here. */
+static bool is_library(const Program *program) {
+    AstList items = program->modules[program->main_module]->root->items;
+    for (uint32_t i = 0; i < items.count; i++)
+        if (items.items[i]->kind == AST_FLOW_DECL) return false;
+    return true;
+}
+
 void lint_events(Program *program) {
     Events events = { .program = program, .arena = program->arena, .rows = ARENA_ARRAY(program->arena, EventRow *, EVENTS_MAX) };
     lint_walk_program(program, visit, &events);
@@ -108,8 +116,8 @@ void lint_events(Program *program) {
         EventRow *row = events.rows[i];
         if (!row->event->decl || row->event->decl->kind != AST_EVENT_DECL) continue;
         Span span = as_event_decl(row->event->decl)->name.span;
-        if (row->handled && !row->emitted) diag_event_never_emitted(program->diags, span, row->event->name);
-        if (row->emitted && !row->handled) diag_event_never_handled(program->diags, span, row->event->name);
+        if (row->handled && !row->emitted && !is_library(program)) diag_event_never_emitted(program->diags, span, row->event->name);
+        if (row->emitted && !row->handled && !is_library(program)) diag_event_never_handled(program->diags, span, row->event->name);
     }
     report_cycles(&events);
 }
