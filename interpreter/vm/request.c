@@ -73,6 +73,10 @@ void note_put(VmRun *run, Out note, const Value *args, const uint16_t *types)
         if (type_counted(run->image, types[k])) value_retain(args[k]);
     }
     *out = note;
+    if (run->out_count >= VM_NOTES_SLICE && run->fuel > 0) {     /* the slice ends here, so that they are fetched */
+        run->slice -= run->fuel;
+        run->fuel = 0;
+    }
 }
 
 /* ---- pending requests, by ascending id ---- */

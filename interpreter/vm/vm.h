@@ -37,7 +37,7 @@ typedef enum {
     VM_BLOCKED,      /* every fiber waits for a result */
     VM_DONE,         /* vm_result */
     VM_FAILED,       /* vm_error */
-    VM_SLICE_ENDED   /* a fuel slice is used up: call vm_run again when others had their turn */
+    VM_SLICE_ENDED   /* a fuel slice is used up, or many notes wait: fetch, and call vm_run again when others had their turn */
 } VmStatus;
 
 typedef struct VmRequest {

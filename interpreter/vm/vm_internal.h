@@ -11,7 +11,7 @@
 #include "interpreter/vm/value_internal.h"
 #include "interpreter/vm/vm.h"
 
-enum { VM_SLICE = 1000000, VM_NOTES_MAX = 1 << 16, VM_GROUPS_MAX = 1 << 16, VM_FUEL_RESERVE = 200000 };
+enum { VM_SLICE = 1000000, VM_NOTES_SLICE = 1024, VM_NOTES_MAX = 1 << 16, VM_GROUPS_MAX = 1 << 16, VM_FUEL_RESERVE = 200000 };
 
 /* ---- what an image needs to be run: made once, shared by its runs ---- */
 

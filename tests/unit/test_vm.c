@@ -250,6 +250,38 @@ static void a_long_turn_comes_back_in_slices(void **state)
     assert_fails(run, ERROR_KIND_cancelled, "too long");
 }
 
+/* Calls the local tool 100,000 times: 200,000 notes. */
+static Asm *talker(void)
+{
+    Asm *m = local_tool();
+    asm_func(m, "talker", FUNC_FN, INT, 0, NULL);
+    uint16_t i = asm_reg(m, INT), n = asm_reg(m, INT), r = asm_reg(m, INT);
+    EMIT32(m, LOADI, i, 0);
+    EMIT32(m, LOADI, n, 100000);
+    uint32_t head = EMIT(m, CALL, r, 0, i);
+    EMIT(m, FORLOOP, i, n, (uint16_t)(head - asm_pc(m) - 1));
+    EMIT(m, RETURN, r, 0, 0);
+    return m;
+}
+
+static void many_notes_end_the_slice(void **state)
+{
+    VmRun *run = start(talker());
+    VmRequest request;
+    uint32_t notes = 0;
+    VmStatus status;
+    do {
+        uint32_t before = notes;
+        status = vm_run(run);
+        while (vm_next_request(run, &request)) notes++;
+        assert_true(notes - before <= 1030);
+    } while (status == VM_SLICE_ENDED);
+    assert_int_equal(status, VM_DONE);
+    assert_int_equal(notes, 200000);
+    vm_free(run);
+    assert_limit(start(talker()), "VM_NOTES_MAX");       /* who never fetches */
+}
+
 static Asm *grower(void)
 {
     Asm *m = asm_new();
@@ -366,6 +398,7 @@ int main(void)
         cmocka_unit_test(an_uncaught_error_says_where),
         cmocka_unit_test(fuel_ends_even_a_loop_that_catches),
         cmocka_unit_test(a_long_turn_comes_back_in_slices),
+        cmocka_unit_test(many_notes_end_the_slice),
         cmocka_unit_test(memory_is_limited),
         cmocka_unit_test(a_text_is_limited),
         cmocka_unit_test(a_value_that_shares_itself_is_weighed_as_a_tree),
