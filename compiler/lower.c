@@ -124,9 +124,33 @@ static void lower_test(Lower *lw, Symbol *test)
     func_end(f);
 }
 
+/* ---- resources: an agent's named reads; nobody in the program refers to one ---- */
+
+static void lower_resource(Lower *lw, Symbol *agent, Ast_resource_decl *decl)
+{
+    FuncInfo *info = decl->head.info;
+    uint16_t row = lower_row(lw, IMAGE_ADD(lw->image, resource), "resources"), func = decl->body ? lower_row(lw, IMAGE_ADD(lw->image, func), "functions") : NO_INDEX;
+    if (lw->failed) return;
+    lw->image->resources[row] = (ImageResource){ lower_str(lw, decl->uri), agent->image_index, func, row_of(lw, info->result) };
+    if (!decl->body) return;
+    Str name = lower_printf(lw, "%.*s %.*s", STR_ARG(agent->name), STR_ARG(decl->uri));
+    Func *f = body_begin(lw, func, FUNC_FN, name, NO_INDEX, agent->image_index, row_of(lw, info->result), info, &decl->head);
+    lw->image->funcs[func].flags = result_flags(info->result);
+    lower_block(f, decl->body);
+    func_end(f);
+}
+
+static void lower_resources(Lower *lw, Symbol *agent)
+{
+    AstList members = as_agent_decl(agent->decl)->members;
+    for (uint32_t i = 0; i < members.count && !lw->failed; i++)
+        if (members.items[i]->kind == AST_RESOURCE_DECL) lower_resource(lw, agent, as_resource_decl(members.items[i]));
+}
+
 static void lower_symbol(Lower *lw, Symbol *symbol)
 {
     switch (symbol->kind) {
+    case SYMBOL_AGENT: lower_resources(lw, symbol); break;
     case SYMBOL_FN: lower_fn(lw, symbol); break;
     case SYMBOL_TOOL: lower_tool_body(lw, symbol); break;
     case SYMBOL_FLOW: lower_flow_bodies(lw, symbol); break;

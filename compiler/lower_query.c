@@ -152,13 +152,22 @@ static void render_aggregate(Draft *d, Ast *source, Str function)
     item_add(d, str_is(function, "count") ? QX_COUNT : str_is(function, "sum") ? QX_SUM : str_is(function, "min") ? QX_MIN : str_is(function, "max") ? QX_MAX : QX_AVG, 0, 0);
 }
 
+/* A column that may be null, where check knows it is not, is taken as what it holds. */
+static void item_column(Draft *d, const Ast *node, uint8_t source, const Symbol *column)
+{
+    Lower *lw = d->f->lw;
+    item_add(d, QX_COLUMN, source, (uint16_t)column->ordinal);
+    bool optional = lower_kind(lw, row_of(lw, column->type)) == KIND_OPT;
+    if (optional && node->type && lower_kind(lw, row_of(lw, node->type)) != KIND_OPT) item_add(d, QX_KNOWN, 0, 0);
+}
+
 static void render_field(Draft *d, Ast_field_expr *node)
 {
     FieldInfo *info = node->head.info;
     Symbol *column = info && info->symbol ? info->symbol : node->head.symbol;
     Symbol *object = node->object->symbol;
     uint8_t source = object && object->kind == SYMBOL_TABLE ? source_of_table(d, object) : source_of_row(d, object);
-    item_add(d, QX_COLUMN, source, (uint16_t)column->ordinal);
+    item_column(d, &node->head, source, column);
 }
 
 static bool is_column(const Ast *node)
@@ -167,16 +176,13 @@ static bool is_column(const Ast *node)
     return (info && info->kind == FIELD_COLUMN) || (node->kind == AST_FIELD_EXPR && node->symbol && node->symbol->kind == SYMBOL_COLUMN);
 }
 
-static void render(Draft *d, Ast *node)
+/* What touches a row, in its own type. */
+static void render_node(Draft *d, Ast *node)
 {
-    if (is_hoisted(d, node)) {
-        item_param(d, node, final_type(d->f->lw, node));
-        return;
-    }
     switch (node->kind) {
     case AST_NAME_EXPR:
         if (!node->symbol || node->symbol->kind != SYMBOL_COLUMN) break;
-        item_add(d, QX_COLUMN, source_of_table(d, node->symbol->owner), (uint16_t)node->symbol->ordinal);
+        item_column(d, node, source_of_table(d, node->symbol->owner), node->symbol);
         return;
     case AST_FIELD_EXPR:
         if (!is_column(node)) break;
@@ -197,6 +203,21 @@ static void render(Draft *d, Ast *node)
     default: break;
     }
     item_param(d, node, final_type(d->f->lw, node));
+}
+
+/* And widened where check asks for it: int columns beside decimals and floats. */
+static void render(Draft *d, Ast *node)
+{
+    Lower *lw = d->f->lw;
+    if (is_hoisted(d, node)) {
+        item_param(d, node, final_type(lw, node));
+        return;
+    }
+    render_node(d, node);
+    if (!node->want || row_bare(lw, row_of(lw, node->type)) != TYPE_INDEX_INT) return;
+    uint16_t wanted = row_bare(lw, row_of(lw, node->want));
+    if (wanted == TYPE_INDEX_DECIMAL) item_add(d, QX_TO_DECIMAL, 0, 0);
+    if (wanted == TYPE_INDEX_FLOAT) item_add(d, QX_TO_FLOAT, 0, 0);
 }
 
 /* ---- the pieces of a query ---- */

@@ -1,8 +1,9 @@
 /* lower_types.c - rows of the image that the whole program shares: types, constants, regexes, effects. Each is made once.
  *
  * Two types with the same structure must be one row, or a value could not go from a declared record to a literal of the same fields. The key
- * of a row is therefore its kind, its element and its fields by name and type; labels and patterns are not part of it: rows that differ
- * only there are merged and the labels united, so that a value is never shown because it passed through an unlabelled twin.
+ * of a row is therefore its kind, its element and its fields by name, type and default (a twin with another default reads other JSON; values
+ * are converted between the two); labels and patterns are not part of it: rows that differ only there are merged and the labels united, so
+ * that a value is never shown because it passed through an unlabelled twin.
  */
 #include "compiler/lower_internal.h"
 #include <stdarg.h>
@@ -129,6 +130,7 @@ uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
     for (uint16_t i = 0; i < count; i++) {
         buf_put_bytes(&lw->key, fields[i].name);
         buf_put_u16(&lw->key, fields[i].type);
+        buf_put_u32(&lw->key, fields[i].has_default ? fields[i].default_const + 1u : 0);
     }
     uint16_t index = key_find(lw, &lw->types);
     if (index != NO_INDEX) {
@@ -140,8 +142,10 @@ uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
     ImageType *row = &lw->image->types[index];
     row->fields = ARENA_ARRAY(lw->image->arena, ImageField, count);
     row->field_count = count;
-    for (uint16_t i = 0; i < count; i++)
-        row->fields[i] = (ImageField){ .name = lower_str(lw, fields[i].name), .type = fields[i].type, .labels = fields[i].labels };
+    for (uint16_t i = 0; i < count; i++) {
+        row->fields[i] = fields[i];
+        row->fields[i].name = lower_str(lw, fields[i].name);
+    }
     key_put(lw, &lw->types, index);
     return index;
 }
@@ -164,8 +168,11 @@ static uint16_t type_record(Lower *lw, const Type *type)
     ImageField fields[RECORD_FIELDS_MAX] = { 0 };
     uint16_t count = (uint16_t)(type->field_count < RECORD_FIELDS_MAX ? type->field_count : RECORD_FIELDS_MAX);
     if (type->field_count > RECORD_FIELDS_MAX) lower_limit(lw, (Span){ 0 }, "a record", type->field_count, "fields", RECORD_FIELDS_MAX);
-    for (uint16_t i = 0; i < count; i++)
+    for (uint16_t i = 0; i < count; i++) {
         fields[i] = (ImageField){ .name = type->fields[i].name, .type = row_of(lw, type->fields[i].type), .labels = type->fields[i].type->labels };
+        Ast *decl = type->fields[i].decl;
+        if (decl && decl->kind == AST_FIELD && as_field(decl)->value) fields[i].has_default = default_json(lw, as_field(decl)->value, &fields[i].default_const);
+    }
     uint16_t index = row_record(lw, fields, count);
     if (lw->failed) return index;
     if (!lw->image->types[index].name.len) lw->image->types[index].name = lower_str(lw, type->name);

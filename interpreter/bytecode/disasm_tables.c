@@ -44,11 +44,11 @@ static const char *column_text(QueryPrinter *p, QueryItem item)
 static const char *const infix_words[] = {
     [QX_EQ] = "==", [QX_NE] = "!=", [QX_LT] = "<", [QX_LE] = "<=", [QX_GT] = ">", [QX_GE] = ">=", [QX_AND] = "and", [QX_OR] = "or", [QX_ADD] = "+",
     [QX_SUB] = "-", [QX_MUL] = "*", [QX_IN] = "in", [QX_CONTAINS] = "contains", [QX_STARTS] = "starts_with", [QX_ENDS] = "ends_with",
-    [QX_CONCAT] = "++", [QX_COALESCE] = "??", [QX_AVG] = NULL
+    [QX_CONCAT] = "++", [QX_COALESCE] = "??", [QX_KNOWN] = NULL
 };
 static const char *const prefix_words[] = {
     [QX_NOT] = "not", [QX_IS_NULL] = "is_null", [QX_LOWER] = "lower", [QX_UPPER] = "upper", [QX_COUNT] = "count", [QX_SUM] = "sum", [QX_MIN] = "min",
-    [QX_MAX] = "max", [QX_AVG] = "avg"
+    [QX_MAX] = "max", [QX_AVG] = "avg", [QX_TO_DECIMAL] = "to_decimal", [QX_TO_FLOAT] = "to_float", [QX_KNOWN] = "known"
 };
 
 static void item_print(QueryPrinter *p, QueryItem item)
@@ -57,10 +57,10 @@ static void item_print(QueryPrinter *p, QueryItem item)
     else if (item.op == QX_PARAM) push(p, arena_printf(p->arena, "$%u", item.arg));
     else if (item.op == QX_NULL) push(p, "null");
     else if (item.op == QX_COUNT_ALL) push(p, "count(*)");
-    else if (item.op <= QX_AVG && infix_words[item.op]) {
+    else if (item.op <= QX_KNOWN && infix_words[item.op]) {
         const char *right = pop(p), *left = pop(p);
         push(p, arena_printf(p->arena, "(%s %s %s)", left, infix_words[item.op], right));
-    } else if (item.op <= QX_AVG && prefix_words[item.op]) push(p, arena_printf(p->arena, "%s(%s)", prefix_words[item.op], pop(p)));
+    } else if (item.op <= QX_KNOWN && prefix_words[item.op]) push(p, arena_printf(p->arena, "%s(%s)", prefix_words[item.op], pop(p)));
     else push(p, "?");
 }
 
@@ -122,13 +122,16 @@ static void labels_print(uint8_t labels, Buf *out)
     if (labels & LABEL_UNTRUSTED) buf_put_text(out, "untrusted ");
 }
 
-static void fields_print(const Image *image, const ImageField *fields, uint16_t count, Buf *out)
+static void fields_print(const Image *image, const ImageField *fields, uint16_t count, bool of_type, Buf *out)
 {
     for (int i = 0; i < count; i++) {
         buf_printf(out, "%s%.*s: ", i ? ", " : "", STR_ARG(fields[i].name));
         labels_print(fields[i].labels, out);
         image_type_print(image, fields[i].type, out);
-        if (fields[i].has_default) buf_put_text(out, " = ...");
+        if (!fields[i].has_default) continue;
+        buf_put_text(out, " = ");
+        if (of_type) disasm_const(image, fields[i].default_const, out);
+        else buf_put_text(out, "...");
     }
 }
 
@@ -139,7 +142,7 @@ static void type_print(const Image *image, uint32_t index, Buf *out)
     image_type_print(image, (uint16_t)index, out);
     if (type->kind == KIND_RECORD && type->name.len) {
         buf_put_text(out, " { ");
-        fields_print(image, type->fields, type->field_count, out);
+        fields_print(image, type->fields, type->field_count, true, out);
         buf_put_text(out, " }");
     }
     for (int i = 0; type->kind == KIND_ENUM && type->name.len && i < type->member_count; i++)
@@ -283,7 +286,7 @@ static void agents_print(const Image *image, Buf *out)
         buf_put_text(out, "  ");
         disasm_name(agent_name, image, tool->agent, image->agent_count, out);
         buf_printf(out, ".%.*s(", STR_ARG(tool->name));
-        fields_print(image, tool->params, tool->param_count, out);
+        fields_print(image, tool->params, tool->param_count, false, out);
         buf_put_text(out, ") -> ");
         image_type_print(image, tool->result, out);
         tool_flags_print(tool->flags, out);
@@ -296,13 +299,29 @@ static void agents_print(const Image *image, Buf *out)
     }
 }
 
+static void resources_print(const Image *image, Buf *out)
+{
+    if (image->resource_count) buf_put_text(out, "\nresources\n");
+    for (uint32_t i = 0; i < image->resource_count; i++) {
+        const ImageResource *resource = &image->resources[i];
+        buf_put_text(out, "  ");
+        disasm_name(agent_name, image, resource->agent, image->agent_count, out);
+        buf_put_char(out, ' ');
+        disasm_quoted(resource->uri, TEXT_SHOWN, out);
+        buf_put_text(out, " -> ");
+        image_type_print(image, resource->result, out);
+        if (resource->func != NO_INDEX) buf_printf(out, " f%u", resource->func);
+        buf_put_char(out, '\n');
+    }
+}
+
 static void flows_print(const Image *image, Buf *out)
 {
     if (image->flow_count) buf_put_text(out, "\nflows\n");
     for (uint32_t i = 0; i < image->flow_count; i++) {
         const ImageFlow *flow = &image->flows[i];
         buf_printf(out, "  %.*s(", STR_ARG(flow->name));
-        fields_print(image, flow->params, flow->param_count, out);
+        fields_print(image, flow->params, flow->param_count, false, out);
         buf_put_text(out, ") -> ");
         image_type_print(image, flow->result, out);
         buf_printf(out, " f%u durability %s", flow->func, WORD(durability_words, flow->durability));
@@ -379,6 +398,7 @@ void disasm_tables(const Image *image, Buf *out)
     tables_print(image, out);
     effects_print(image, out);
     agents_print(image, out);
+    resources_print(image, out);
     flows_print(image, out);
     records_print(image, "events", image->events, image->event_count, out);
     records_print(image, "signals", image->signals, image->signal_count, out);

@@ -44,7 +44,9 @@ typedef enum {
 
 enum { LABEL_PII = 1, LABEL_SECRET = 2, LABEL_UNTRUSTED = 4 };
 
-typedef struct ImageField { Str name; uint16_t type; uint8_t labels; bool has_default; } ImageField;
+/* A field of a type has its default as a json constant, which stands in when JSON without the field is read. A parameter only says that there is one: code
+   fills it in, and default_const is 0. */
+typedef struct ImageField { Str name; uint16_t type; uint8_t labels; bool has_default; uint16_t default_const; } ImageField;
 typedef struct ImageType {
     TypeKind kind;
     uint16_t element;                    /* OPT, LIST, MAP */
@@ -151,6 +153,7 @@ typedef struct ImageMachine { uint16_t type; uint64_t *targets; uint64_t finals;
 typedef struct ImageTest { Str title; uint16_t func; bool documented; } ImageTest;
 typedef struct ImageFixture { Str name; uint16_t func; } ImageFixture;         /* function () of inserts: FUNC_FN kind TEST */
 typedef struct ImageParticipant { Str part, title; } ImageParticipant;
+typedef struct ImageResource { Str uri; uint16_t agent, func /* () -> result; NO_INDEX: the remote agent serves it */, result; } ImageResource;
 
 #include "interpreter/bytecode/query.h"
 
@@ -175,6 +178,7 @@ typedef struct Image {
     ImageTest *tests; uint16_t test_count;
     ImageFixture *fixtures; uint16_t fixture_count;
     ImageParticipant *participants; uint16_t participant_count;
+    ImageResource *resources; uint16_t resource_count;
     struct ImageLive *live;              /* the machine's own: compiled regexes and constants; NULL until vm_prepare */
     void (*live_free)(struct ImageLive *live);           /* set together with `live`; image_free calls it with the last reference */
     uint32_t refs;

@@ -113,6 +113,7 @@ static void code_field(Coder *c, ImageField *field)
     code_index(c, &field->type);
     code_u8(c, &field->labels);
     code_bool(c, &field->has_default);
+    code_index(c, &field->default_const);
 }
 CODE_LIST(ImageField, code_fields, code_field)
 
@@ -422,6 +423,14 @@ static void code_participant(Coder *c, ImageParticipant *participant)
     code_str(c, &participant->title);
 }
 
+static void code_resource(Coder *c, ImageResource *resource)
+{
+    code_str(c, &resource->uri);
+    code_index(c, &resource->agent);
+    code_index(c, &resource->func);
+    code_index(c, &resource->result);
+}
+
 CODE_LIST(ImageConst, code_consts, code_const)
 CODE_LIST(ImageFunc, code_funcs, code_func)
 CODE_LIST(ImageEffect, code_effects, code_effect)
@@ -435,6 +444,7 @@ CODE_LIST(ImageTable, code_tables, code_table)
 CODE_LIST(ImageTest, code_tests, code_test)
 CODE_LIST(ImageFixture, code_fixtures, code_fixture)
 CODE_LIST(ImageParticipant, code_participants, code_participant)
+CODE_LIST(ImageResource, code_resources, code_resource)
 
 /* The fixed types are already there; the others follow them. */
 static void code_types(Coder *c, Image *image)
@@ -458,6 +468,7 @@ static void image_code(Coder *c, Image *image)
     code_funcs(c, &image->funcs, &image->func_count);
     code_agents(c, &image->agents, &image->agent_count);
     code_tools(c, &image->tools, &image->tool_count);
+    code_resources(c, &image->resources, &image->resource_count);
     code_flows(c, &image->flows, &image->flow_count);
     code_events(c, &image->events, &image->event_count);
     code_events(c, &image->signals, &image->signal_count);

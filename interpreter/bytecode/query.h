@@ -21,7 +21,9 @@ typedef enum {
     QX_CONTAINS, QX_STARTS, QX_ENDS,                     /* string, string -> bool */
     QX_LOWER, QX_UPPER, QX_CONCAT, QX_COALESCE,
     QX_COUNT_ALL,       /* push count(*) */
-    QX_COUNT, QX_SUM, QX_MIN, QX_MAX, QX_AVG             /* aggregate of the top */
+    QX_COUNT, QX_SUM, QX_MIN, QX_MAX, QX_AVG,            /* aggregate of the top */
+    QX_TO_DECIMAL, QX_TO_FLOAT,                          /* int -> the wider number */
+    QX_KNOWN            /* T? -> T where a condition has ruled out null */
 } QueryOp;
 typedef struct QueryItem { uint8_t op, source; uint16_t arg; } QueryItem;
 typedef struct QueryExpr { QueryItem *items; uint16_t count; } QueryExpr;       /* count 0: absent */

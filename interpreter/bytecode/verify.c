@@ -143,10 +143,19 @@ static Err verify_element(Verifier *v, uint16_t index, uint16_t element, const c
     return ERR_OK;
 }
 
+/* Whether its text fits the field is seen when it is read. */
+static Err verify_field_default(Verifier *v, const ImageField *field)
+{
+    if (!field->has_default && !field->default_const) return ERR_OK;
+    bool fits = field->has_default && field->default_const < v->image->const_count && v->image->consts[field->default_const].type == TYPE_INDEX_JSON;
+    return fits ? ERR_OK : verify_fail(v, "default of field `%.*s` is not a json constant", STR_ARG(field->name));
+}
+
 static Err verify_record(Verifier *v, uint16_t index, const ImageType *type)
 {
     for (int i = 0; i < type->field_count && i < RECORD_FIELDS_MAX; i++) {
         Err err = verify_element(v, index, type->fields[i].type, "field");
+        if (!err) err = verify_field_default(v, &type->fields[i]);
         if (err) return err;
     }
     Err err = verify_fields(v, type->fields, type->field_count, RECORD_FIELDS_MAX, "RECORD_FIELDS_MAX");

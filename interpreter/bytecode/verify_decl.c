@@ -287,6 +287,29 @@ static Err verify_tests(Verifier *v)
     return err;
 }
 
+/* ---- resources ---- */
+
+static Err verify_resource(Verifier *v, const ImageResource *resource)
+{
+    if (!resource->uri.len) return verify_fail(v, "has no name");
+    if (resource->agent >= v->image->agent_count) return verify_fail(v, "agent %u does not exist", resource->agent);
+    if (!type_is_value(v, resource->result)) return verify_fail(v, "result type %u is not a type of values", resource->result);
+    if (resource->func == NO_INDEX) return ERR_OK;
+    const ImageFunc *func = func_find(v, resource->func);
+    bool fits = func && func->kind == FUNC_FN && func->param_count == 0 && func->result == resource->result;
+    return fits ? ERR_OK : verify_fail(v, "function %u does not go from nothing to its result", resource->func);
+}
+
+static Err verify_resources(Verifier *v)
+{
+    Err err = ERR_OK;
+    for (uint32_t i = 0; i < v->image->resource_count && !err; i++) {
+        verify_at(v, "resource", i, v->image->resources[i].uri);
+        err = verify_resource(v, &v->image->resources[i]);
+    }
+    return err;
+}
+
 static Str agent_name(const Image *m, uint32_t i) { return m->agents[i].name; }
 static Str flow_name(const Image *m, uint32_t i) { return m->flows[i].name; }
 static Str event_name(const Image *m, uint32_t i) { return m->events[i].name; }
@@ -304,5 +327,6 @@ Err verify_declarations(Verifier *v)
     if (!err) err = verify_flows(v);
     if (!err) err = verify_handlers(v);
     if (!err) err = verify_tests(v);
+    if (!err) err = verify_resources(v);
     return err;
 }

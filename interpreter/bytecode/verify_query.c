@@ -134,8 +134,25 @@ static Err in_list(QueryCheck *q, const QueryItem *before, Slot value, Slot list
     return push(q, (Slot){ TYPE_INDEX_BOOL, false, value.aggregate, value.bare });
 }
 
+static Err widened(QueryCheck *q, QueryOp op, Slot a)
+{
+    if (a.type != TYPE_INDEX_INT) return mistyped(q, "a conversion");
+    a.type = op == QX_TO_DECIMAL ? TYPE_INDEX_DECIMAL : TYPE_INDEX_FLOAT;
+    return push(q, a);
+}
+
+/* Whether null is ruled out is the compiler's word: the store gives an error, not a wrong value, when it is there after all. */
+static Err known(QueryCheck *q, Slot a)
+{
+    if (a.type == NO_INDEX) return mistyped(q, "KNOWN");
+    a.null = false;
+    return push(q, a);
+}
+
 static Err unary(QueryCheck *q, QueryOp op, Slot a)
 {
+    if (op == QX_TO_DECIMAL || op == QX_TO_FLOAT) return widened(q, op, a);
+    if (op == QX_KNOWN) return known(q, a);
     if (op == QX_IS_NULL) {
         a.type = TYPE_INDEX_BOOL, a.null = false;
         return push(q, a);
@@ -162,7 +179,8 @@ static int operand_count(QueryOp op)
 {
     switch (op) {
     case QX_COLUMN: case QX_PARAM: case QX_NULL: case QX_COUNT_ALL: return 0;
-    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: case QX_COUNT: case QX_SUM: case QX_MIN: case QX_MAX: case QX_AVG: return 1;
+    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: case QX_COUNT: case QX_SUM: case QX_MIN: case QX_MAX: case QX_AVG:
+    case QX_TO_DECIMAL: case QX_TO_FLOAT: case QX_KNOWN: return 1;
     case QX_EQ: case QX_NE: case QX_LT: case QX_LE: case QX_GT: case QX_GE: case QX_AND: case QX_OR: case QX_ADD: case QX_SUB: case QX_MUL:
     case QX_IN: case QX_CONTAINS: case QX_STARTS: case QX_ENDS: case QX_CONCAT: case QX_COALESCE: return 2;
     }
@@ -185,7 +203,7 @@ static Err verify_item(QueryCheck *q, const QueryItem *items, int i)
     case QX_NULL: return push(q, (Slot){ .type = NO_INDEX, .null = true });
     case QX_COUNT_ALL: return aggregate(q, QX_COUNT, (Slot){ .type = TYPE_INDEX_INT });
     case QX_IN: return in_list(q, &items[i - 1], a, b);
-    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: return unary(q, (QueryOp)item.op, a);
+    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: case QX_TO_DECIMAL: case QX_TO_FLOAT: case QX_KNOWN: return unary(q, (QueryOp)item.op, a);
     case QX_COUNT: case QX_SUM: case QX_MIN: case QX_MAX: case QX_AVG: return aggregate(q, (QueryOp)item.op, a);
     default: return binary(q, (QueryOp)item.op, a, b);
     }

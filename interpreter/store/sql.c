@@ -416,6 +416,15 @@ static Term unary(Render *r, QueryOp op, Term a)
     case QX_IS_NULL: return bool_term(arena_printf(r->arena, "(%s IS NULL)", a.sql), false);
     case QX_LOWER:   return text_call(r, d->lower, a, a, KIND_STRING);
     case QX_UPPER:   return text_call(r, d->upper, a, a, KIND_STRING);
+    case QX_TO_DECIMAL: return as_decimal(r, a);
+    case QX_TO_FLOAT:
+        a.sql = expand(r, d->float_of_int, a.sql, "");
+        a.kind = KIND_FLOAT;
+        a.type = TYPE_INDEX_FLOAT;
+        return a;
+    case QX_KNOWN:
+        a.optional = false;
+        return a;
     default:         return aggregate(r, op, a);
     }
 }
@@ -455,7 +464,8 @@ static int operands(QueryOp op)
 {
     switch (op) {
     case QX_COLUMN: case QX_PARAM: case QX_NULL: case QX_COUNT_ALL: return 0;
-    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: case QX_COUNT: case QX_SUM: case QX_MIN: case QX_MAX: case QX_AVG: return 1;
+    case QX_NOT: case QX_IS_NULL: case QX_LOWER: case QX_UPPER: case QX_COUNT: case QX_SUM: case QX_MIN: case QX_MAX: case QX_AVG:
+    case QX_TO_DECIMAL: case QX_TO_FLOAT: case QX_KNOWN: return 1;
     case QX_EQ: case QX_NE: case QX_LT: case QX_LE: case QX_GT: case QX_GE: case QX_AND: case QX_OR: case QX_ADD: case QX_SUB: case QX_MUL: case QX_IN:
     case QX_CONTAINS: case QX_STARTS: case QX_ENDS: case QX_CONCAT: case QX_COALESCE: return 2;
     }

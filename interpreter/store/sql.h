@@ -21,7 +21,7 @@ typedef struct SqlDialect {
     const char *same, *differs;          /* comparison in which null equals null */
     const char *decimal_order;           /* template: a decimal as an operand of < = in order by min max */
     const char *decimal_of_int, *decimal_add, *decimal_sub, *decimal_mul, *decimal_sum, *decimal_avg;
-    const char *int_add, *int_sub, *int_mul, *int_of_float;          /* raise on overflow */
+    const char *int_add, *int_sub, *int_mul, *int_of_float, *float_of_int;          /* raise on overflow */
     const char *date_shift;              /* @a days moved by @b microseconds */
     const char *contains, *starts, *ends, *lower, *upper;
     const char *in_list, *in_blob_list;  /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex) */

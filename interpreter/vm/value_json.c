@@ -391,16 +391,32 @@ static Err field_unknown(JsonReader *r, const ImageType *t, Str name)
     return err_set(r->error, ERR_INVALID, "%s: unknown field; did you mean \"%.*s\"?", r->pointer, STR_ARG(near));
 }
 
-/* Absent optionals are null; every other field must be there. */
-static Err fields_missing(JsonReader *r, const ImageType *t, uint64_t seen)
+static Err read_default(JsonReader *r, const ImageField *field, uint32_t depth, Value *out)
 {
-    for (int i = 0; i < t->field_count; i++) {
+    Arena *scratch = arena_new();
+    Json *json;
+    size_t before = pointer_push(r, field->name);
+    Err err = json_parse(scratch, r->image->consts[field->default_const].bytes, CONST_BYTES_MAX, &json, r->error);
+    if (!err) err = read_value(r, field->type, json, depth, out);
+    pointer_pop(r, before);
+    arena_free(scratch);
+    return err;
+}
+
+/* Absent fields have their default, absent optionals are null; every other field must be there. */
+static Err fields_missing(JsonReader *r, const ImageType *t, uint64_t seen, uint32_t depth, Value *fields)
+{
+    Err err = ERR_OK;
+    for (int i = 0; i < t->field_count && !err; i++) {
         TypeKind kind = r->image->types[t->fields[i].type].kind;
-        if (seen >> i & 1 || kind == KIND_OPT || kind == KIND_JSON) continue;
-        pointer_push(r, t->fields[i].name);
-        return err_set(r->error, ERR_INVALID, "%s: missing field", r->pointer);
+        if (seen >> i & 1) continue;
+        if (t->fields[i].has_default) err = read_default(r, &t->fields[i], depth, &fields[i]);
+        else if (kind != KIND_OPT && kind != KIND_JSON) {
+            pointer_push(r, t->fields[i].name);
+            err = err_set(r->error, ERR_INVALID, "%s: missing field", r->pointer);
+        }
     }
-    return ERR_OK;
+    return err;
 }
 
 static Err read_record(JsonReader *r, uint16_t type, const Json *json, uint32_t depth, Value *out)
@@ -421,7 +437,7 @@ static Err read_record(JsonReader *r, uint16_t type, const Json *json, uint32_t 
         err = read_value(r, t->fields[field].type, json->items[i], depth + 1, &((Record *)record.o)->fields[field]);
         pointer_pop(r, before);
     }
-    if (!err) err = fields_missing(r, t, seen);
+    if (!err) err = fields_missing(r, t, seen, depth + 1, ((Record *)record.o)->fields);
     if (err) value_release(record);
     else {
         record_seal((Record *)record.o);

@@ -81,6 +81,8 @@ static inline void sample_types(Image *m)
     sample_record(m, "Booked", 2, (const char *const[]){ "id", "price" }, (const uint16_t[]){ TYPE_INDEX_STRING, TYPE_INDEX_DECIMAL });
     sample_record(m, "", 2, (const char *const[]){ "city", "nights" }, (const uint16_t[]){ TYPE_INDEX_STRING, TYPE_INDEX_INT });
     sample_record(m, "", 2, (const char *const[]){ "status", "number" }, (const uint16_t[]){ T_STATUS, TYPE_INDEX_INT });
+    m->types[T_SUMMARY].fields[1].has_default = true;
+    m->types[T_SUMMARY].fields[1].default_const = K_JSON;
     sample_type(m, (ImageType){ .kind = KIND_LIST, .element = T_SUMMARY });
     sample_type(m, (ImageType){ .kind = KIND_ENUM, .name = STR("Small"), .members = one_state, .member_count = 1 });
 }
@@ -231,6 +233,7 @@ static inline void sample_declarations(Image *m)
     tool->param_count = 1;
     tool->method = STR("GET");
     tool->path = STR("/v1/forecast");
+    *NEW_ROW(m, resource) = (ImageResource){ .uri = STR("weather://today"), .agent = 1, .func = NO_INDEX, .result = T_OPT_STRING };
     ImageFlow *flow = NEW_ROW(m, flow);
     *flow = (ImageFlow){ .name = STR("book"), .func = F_BOOK, .result = TYPE_INDEX_STRING, .init_func = F_INIT, .one_per = KEY_FUNC, .one_per_func = F_KEY,
                          .limit_func = NO_INDEX, .rate_func = NO_INDEX, .rate_count = 5, .rate_unit_us = 60000000, .within_us = 600000000 };

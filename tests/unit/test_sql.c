@@ -11,7 +11,7 @@ static const SqlDialect OTHER = {
     .name = "other", .placeholder = '$', .type_bool = "BOOLEAN", .type_int = "BIGINT", .type_float = "DOUBLE PRECISION", .type_decimal = "NUMERIC", .type_text = "TEXT", .type_blob = "BYTEA",
     .row_no = "BIGINT GENERATED ALWAYS AS IDENTITY", .same = "IS NOT DISTINCT FROM", .differs = "IS DISTINCT FROM", .decimal_order = "@a", .decimal_of_int = "(@a)::numeric",
     .decimal_add = "(@a + @b)", .decimal_sub = "(@a - @b)", .decimal_mul = "(@a * @b)", .decimal_sum = "COALESCE(SUM(@a), 0)", .decimal_avg = "AVG(@a)", .int_add = "(@a + @b)",
-    .int_sub = "(@a - @b)", .int_mul = "(@a * @b)", .int_of_float = "(@a)::bigint", .date_shift = "shift(@a, @b)", .contains = "(strpos(@a, @b) > 0)", .starts = "starts_with(@a, @b)",
+    .int_sub = "(@a - @b)", .int_mul = "(@a * @b)", .int_of_float = "(@a)::bigint", .float_of_int = "(@a)::float8", .date_shift = "shift(@a, @b)", .contains = "(strpos(@a, @b) > 0)", .starts = "starts_with(@a, @b)",
     .ends = "ends(@a, @b)", .lower = "lower(@a)", .upper = "upper(@a)", .in_list = "(@a = ANY(@b))", .in_blob_list = "(@a = ANY(@b))", .quote = "SELECT quote_literal($1)", .lock_rows = " FOR UPDATE",
 };
 enum { T_STATUS = TYPE_INDEX_FIXED_COUNT, T_OPT_STRING, T_ROW };
@@ -24,7 +24,7 @@ static int setup(void **state)
 {
     static Str states[] = { { "OPEN", 4 }, { "it's", 4 } };
     static uint64_t targets[] = { 2, 0 };
-    static ImageField fields[] = { { { "id", 2 }, TYPE_INDEX_STRING, 0, false }, { { "status", 6 }, T_STATUS, 0, false }, { { "note", 4 }, T_OPT_STRING, 0, false }, { { "price", 5 }, TYPE_INDEX_DECIMAL, 0, false } };
+    static ImageField fields[] = { { { "id", 2 }, TYPE_INDEX_STRING, 0, false, 0 }, { { "status", 6 }, T_STATUS, 0, false, 0 }, { { "note", 4 }, T_OPT_STRING, 0, false, 0 }, { { "price", 5 }, TYPE_INDEX_DECIMAL, 0, false, 0 } };
     static ImageColumn columns[4];
     (void)state;
     arena = arena_new();

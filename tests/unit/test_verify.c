@@ -73,6 +73,10 @@
     F(query_underflow, "takes a value that is not there", m->queries[Q_OPEN].where.items[1].op = QX_AND; m->queries[Q_OPEN].where.items[1].arg = 0) \
     F(query_leftover, "leaves 3 values", m->queries[Q_OPEN].where.count = 5; m->queries[Q_OPEN].where.items[3].op = QX_COLUMN; m->queries[Q_OPEN].where.items[4].arg = 0) \
     F(query_mistyped, "does not fit the types", m->queries[Q_OPEN].where.items[0].arg = 0) \
+    F(query_widens_no_int, "a conversion does not fit", m->queries[Q_OPEN].where.items[2] = (QueryItem){ QX_TO_DECIMAL, 0, 0 }) \
+    F(query_widens_a_string, "a conversion does not fit", m->queries[Q_SUM].outputs[0] = EXPR(m, { QX_COLUMN, 0, 0 }, { QX_TO_FLOAT, 0, 0 }, { QX_SUM, 0, 0 })) \
+    F(query_known_null, "KNOWN does not fit", m->queries[Q_OPEN].where.items[1].op = QX_NULL; m->queries[Q_OPEN].where.items[1].arg = 0; \
+        m->queries[Q_OPEN].where.items[2] = (QueryItem){ QX_KNOWN, 0, 0 }) \
     F(query_in_no_list, "IN does not fit", m->queries[Q_OPEN].where.items[4].arg = 2) \
     F(query_condition_no_bool, "is not a bool", m->queries[Q_OPEN].where.count = 1) \
     F(query_operator_with_argument, "has an argument", m->queries[Q_OPEN].where.items[2].arg = 1) \
@@ -118,6 +122,14 @@
     F(tool_result_of_other_type, "another result", m->tools[0].result = T_LIST_INT) \
     F(tool_key_beyond_params, "key parameter 1", m->tools[1].key_param = 1) \
     F(tool_undone_by_nobody, "compensating tool 8", m->tools[1].compensated_by = 8) \
+    F(field_default_of_no_constant, "default of field `number` is not a json constant", m->types[T_SUMMARY].fields[1].default_const = 70) \
+    F(field_default_of_other_type, "is not a json constant", m->types[T_SUMMARY].fields[1].default_const = K_FORTY) \
+    F(field_default_of_none, "is not a json constant", m->types[T_SUMMARY].fields[1].has_default = false) \
+    F(resource_without_name, "has no name", m->resources[0].uri = STR("")) \
+    F(resource_of_no_agent, "agent 5 does not exist", m->resources[0].agent = 5) \
+    F(resource_of_nothing, "is not a type of values", m->resources[0].result = TYPE_INDEX_VOID) \
+    F(resource_of_no_function, "from nothing to its result", m->resources[0].func = 99) \
+    F(resource_takes_params, "from nothing to its result", m->resources[0].func = F_WORK) \
     F(flow_default_without_init, "init function is there when", m->flows[0].init_func = NO_INDEX) \
     F(flow_init_without_default, "init function is there when", m->flows[0].params[1].has_default = false) \
     F(flow_init_of_other_kind, "is not an init function", m->flows[0].init_func = F_KEY) \
