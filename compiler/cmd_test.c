@@ -20,7 +20,8 @@ static void test_file(TestWalk *walk, const char *path) {
     int code;
     Image *image = cmd_image(path, walk->search, true, &code);
     walk->files++;
-    if (!image) {
+    if (!image) {                        /* a file whose tests cannot be run is one that failed */
+        walk->summary.failed++;
         if (code > walk->worst) walk->worst = code;
         return;
     }
@@ -28,6 +29,7 @@ static void test_file(TestWalk *walk, const char *path) {
     if (image->test_count) printf("%s\n", path);
     if (testrun_image(image, path, &walk->options, &walk->summary, print_now, &error) != ERR_OK) {
         fprintf(stderr, "flowc test: %s: %s\n", path, error.text);
+        walk->summary.failed++;
         walk->worst = EXIT_USAGE;
     }
     image_free(image);

@@ -118,6 +118,15 @@ for look in "show $run" "show $run --json" "trace $run" "ps --all --json"; do
     expect "an operator does not see personal data: $look" 0 $flowd $look;   says '\*\*\*'
     if grep -q 'Ann Smith' "$work/out"; then failed=$((failed + 1)); echo "FAIL $name: personal data"; else passed=$((passed + 1)); fi
 done
+cat >"$work/guest.flow" <<'FLOW'
+type Guest { name: string, age: int = 3, tags: list<string> = ["new"] }
+flow greet(guest: Guest, more: list<Guest> = []) -> string {
+    return "${guest.name} ${guest.age} ${guest.tags} ${more.sum_by(x => x.age)}"
+}
+FLOW
+expect "an input may leave out fields with a default" 0 $flowd run "$work/guest.flow" --input '{"guest": {"name": "Ann"}, "more": [{"name": "Bo"}, {"name": "Cy", "age": 4}]}'
+says '^Ann 3 \["new"\] 7$'
+expect "and no others" 1 $flowd run "$work/guest.flow" --input '{"guest": {"age": 1}}';    warns 'name: missing field'
 expect "unknown run" 1 $flowd show run-none;                   warns 'no run'
 expect "resume all" 0 $flowd resume;                           says 'wait'
 expect "fsck" 0 $flowd fsck;                                   says ' 0 problems'
