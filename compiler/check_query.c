@@ -148,7 +148,9 @@ static Type *check_table_query(Checker *c, Ast *node, Symbol *table)
             check_join(c, &query, as_join_clause(from->joins.items[i]));
     check_where(c, &query, from->where);
     if (from->group) {
-        check_some(c, from->group, NULL);
+        Type *group = check_some(c, from->group, NULL), *plain = type_strip(group);
+        if (group != c->never && !type_is_ordered(plain) && plain->tag != TYPE_BOOL && plain->tag != TYPE_ENUM)
+            diag_not_ordered(c->diags, from->group->span, text_of(c, group));
         render(c, &query, from->group);
         if (!from->select)
             diag_label(c->diags, diag_misplaced(c->diags, from->group->span, "`group by`", "a query with `select`"), "what is the row of a group?");

@@ -79,10 +79,26 @@ static bool renders_arithmetic(const Type *left, const Type *right, BinaryOp op)
     if (type_is_number(left) && type_is_number(right))
         return true;
     if (op == BINARY_MUL)
-        return false;
+        return left->tag == TYPE_DURATION || right->tag == TYPE_DURATION;
     if (op == BINARY_ADD && left->tag != TYPE_DATE && type_is_ordered(left) && type_is_ordered(right))
         return left->tag == TYPE_STRING || left->tag == TYPE_ID || right->tag == TYPE_DURATION;
     return op == BINARY_SUB && left->tag == TYPE_TIMESTAMP && (right->tag == TYPE_DURATION || right->tag == TYPE_TIMESTAMP);
+}
+
+/* The store compares what has one representation everywhere. */
+static bool renders_comparison(const Type *type)
+{
+    type = type_strip((Type *)type);
+    return type_is_ordered(type) || type->tag == TYPE_BOOL || type->tag == TYPE_ENUM || type->tag == TYPE_BYTES;
+}
+
+/* It does not convert between numbers or to json: what is compared with a column has the type of the column. */
+static bool check_conversion(Checker *c, Ast *node)
+{
+    if (!node->want || type_strip(node->want)->tag == type_strip(node->type)->tag)
+        return true;
+    refuse(c, node, arena_printf(c->arena, "a conversion from %s to %s", text_of(c, node->type), text_of(c, node->want)));
+    return false;
 }
 
 static void render_binary(Checker *c, QueryScope *query, Ast *node)
@@ -90,6 +106,10 @@ static void render_binary(Checker *c, QueryScope *query, Ast *node)
     Ast_binary_expr *binary = as_binary_expr(node);
     switch ((BinaryOp)binary->op) {
     case BINARY_EQ: case BINARY_NE:
+        if (node->info && binary->left->kind != AST_NULL_EXPR && binary->right->kind != AST_NULL_EXPR && !renders_comparison(node->info)) {
+            refuse(c, node, arena_printf(c->arena, "a comparison of %s", text_of(c, node->info)));
+            return;
+        }
         if (binary->left->kind != AST_NULL_EXPR)
             render(c, query, binary->left);
         if (binary->right->kind != AST_NULL_EXPR)
@@ -161,6 +181,8 @@ void render(Checker *c, QueryScope *query, Ast *node)
         hoist(c, query->info, node);
         return;
     }
+    if (!check_conversion(c, node))
+        return;
     switch (node->kind) {
     case AST_NAME_EXPR:
         if (is_row_symbol(query->info, node->symbol))
