@@ -92,10 +92,14 @@ static bool renders_comparison(const Type *type)
     return type_is_ordered(type) || type->tag == TYPE_BOOL || type->tag == TYPE_ENUM || type->tag == TYPE_BYTES;
 }
 
-/* It does not convert between numbers or to json: what is compared with a column has the type of the column. */
+/* It widens ints, and converts nothing else: nothing becomes json there. An id is a string. */
 static bool check_conversion(Checker *c, Ast *node)
 {
-    if (!node->want || type_strip(node->want)->tag == type_strip(node->type)->tag)
+    if (!node->want)
+        return true;
+    TypeTag from = type_strip(node->type)->tag, to = type_strip(node->want)->tag;
+    bool widens = from == TYPE_INT && (to == TYPE_DECIMAL || to == TYPE_FLOAT), texts = from == TYPE_ID && to == TYPE_STRING;
+    if (from == to || widens || texts)
         return true;
     refuse(c, node, arena_printf(c->arena, "a conversion from %s to %s", text_of(c, node->type), text_of(c, node->want)));
     return false;
