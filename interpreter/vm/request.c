@@ -133,6 +133,19 @@ const ImageEffect *fiber_effect(const VmRun *run, const Fiber *fiber)
 
 /* ---- the instruction ---- */
 
+/* What leaves the run is counted before it does; a run that undoes what it did may always say so. */
+static bool output_charge(VmRun *run, const Fiber *fiber, const ImageEffect *effect, const Value *args)
+{
+    enum { OUTPUT_ARG_BYTES = 16 };
+    uint64_t weight = 1;
+    for (uint16_t k = 0; k < effect->param_count; k++) weight += 1 + (type_counted(run->image, effect->params[k]) ? value_weight(args[k]) : 0);
+    uint64_t bytes = weight * OUTPUT_ARG_BYTES;
+    if (fiber->shield) return true;
+    if (run->output_used + bytes > run->limits.output_bytes) return vm_fail_limit(run, "VM_OUTPUT_LIMIT");
+    run->output_used += bytes;
+    return true;
+}
+
 static Flow effect_note(VmRun *run, Fiber *fiber, uint16_t index, const Value *args)
 {
     const ImageEffect *effect = &run->image->effects[index];
@@ -146,6 +159,7 @@ static Flow effect_note(VmRun *run, Fiber *fiber, uint16_t index, const Value *a
 Flow op_effect(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
     const ImageEffect *effect = &run->image->effects[INSN_B(i)];
+    if (!output_charge(run, fiber, effect, regs + INSN_C(i))) return FLOW_RAISE;
     if (effect_class((EffectKind)effect->kind) == EFFECT_CLASS_NOTE) return effect_note(run, fiber, INSN_B(i), regs + INSN_C(i));
     if (fiber->interrupt && vm_interrupted(run, fiber)) return FLOW_RAISE;
     request_ask(run, fiber, WAIT_EFFECT);

@@ -57,6 +57,7 @@ static Err load_run(R *r)
     run->heap.over = flags[2];
     run->intercepts_any = flags[3];
     run->fuel_used = read_varint(&r->in);
+    run->output_used = read_varint(&r->in);
     run->heap.peak_bytes = read_varint(&r->in);
     run->last_request = read_varint(&r->in);
     run->comp_seq = read_varint(&r->in);
@@ -69,7 +70,7 @@ static Err load_run(R *r)
         if (run->intercepts[k] > 1) r->in.failed = true;
     }
     if (run->memory_reserve) run->heap.limit_bytes += run->limits.memory_bytes / 8;
-    if (run->fuel_used > INT64_MAX / 2) r->in.failed = true;
+    if (run->fuel_used > INT64_MAX / 2 || run->output_used > INT64_MAX / 2) r->in.failed = true;
     return r->in.failed ? state_corrupt(r, "the head of the run") : ERR_OK;
 }
 

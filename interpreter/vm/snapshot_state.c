@@ -17,6 +17,7 @@ static void put_run(const VmRun *run, Buf *out)
     buf_put_varint(out, run->func);
     put_flags(out, (bool[]){ run->fuel_reserve, run->memory_reserve, run->heap.over, run->intercepts_any }, 4);
     buf_put_varint(out, run->fuel_used);
+    buf_put_varint(out, run->output_used);
     buf_put_varint(out, run->heap.peak_bytes);
     buf_put_varint(out, run->last_request);
     buf_put_varint(out, run->comp_seq);

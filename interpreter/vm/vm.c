@@ -17,6 +17,7 @@ static void limits_set(VmRun *run, const VmLimits *limits)
     if (!run->limits.memory_bytes) run->limits.memory_bytes = VM_MEMORY_DEFAULT;
     if (!run->limits.depth) run->limits.depth = VM_DEPTH_DEFAULT;
     if (!run->limits.fibers) run->limits.fibers = VM_FIBERS_DEFAULT;
+    if (!run->limits.output_bytes) run->limits.output_bytes = VM_OUTPUT_DEFAULT;
     run->heap.limit_bytes = run->limits.memory_bytes;
 }
 
@@ -429,6 +430,11 @@ void vm_cancel(VmRun *run, Str reason)
     HEAP_ENTER(run);
     fiber_cancel(run, run->main, text);
     HEAP_LEAVE();
+}
+
+bool vm_cancelled(const VmRun *run)
+{
+    return run->main && run->main->cancel_pending;
 }
 
 void vm_intercept_tool(VmRun *run, uint16_t tool)

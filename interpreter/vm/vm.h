@@ -11,7 +11,7 @@
  * same request ids and the same notes. The engine may encode a snapshot whenever vm_run has returned (vm/snapshot.h).
  * No C frame of the VM ever lies below a suspension.
  * Limits of a run are raised in it as errors of kind `rejected` whose code is the limit's name: VM_MEMORY_LIMIT, VM_FUEL_LIMIT,
- * VM_DEPTH_LIMIT, VM_FIBERS_LIMIT, VM_GROUPS_MAX, VM_NOTES_MAX (undelivered), VALUE_SIZE_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX,
+ * VM_DEPTH_LIMIT, VM_FIBERS_LIMIT, VM_OUTPUT_LIMIT, VM_GROUPS_MAX, VM_NOTES_MAX (undelivered), VALUE_SIZE_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX,
  * VALUE_WEIGHT_MAX, DECIMAL_DIGITS_MAX, RE_MATCH_LIMIT. After the first memory or fuel error the run has a reserve (an eighth; 200,000)
  * to undo what it did; fuel that runs out once more ends the run.
  */
@@ -26,9 +26,11 @@ typedef struct VmLimits {
     size_t memory_bytes;                 /* 0: VM_MEMORY_DEFAULT */
     uint32_t depth;                      /* call depth, 0: VM_DEPTH_DEFAULT */
     uint32_t fibers;                     /* live at once, 0: VM_FIBERS_DEFAULT */
+    uint64_t output_bytes;               /* arguments of effects and notes over its life, about; 0: VM_OUTPUT_DEFAULT. Not counted while it undoes things */
 } VmLimits;
 #define VM_FUEL_DEFAULT   UINT64_C(10000000000)
 #define VM_MEMORY_DEFAULT ((size_t)64 << 20)
+#define VM_OUTPUT_DEFAULT (UINT64_C(4) << 30)
 enum { VM_DEPTH_DEFAULT = 1000, VM_FIBERS_DEFAULT = 10000 };
 
 typedef struct VmInfo { Str run_id, tenant, user, flow, correlation, user_name; } VmInfo;     /* copied */
@@ -71,6 +73,7 @@ bool   vm_decline(VmRun *run, uint64_t request_id);                  /* an inter
 int64_t vm_next_deadline(const VmRun *run, uint32_t *scope);        /* INT64_MAX none */
 bool   vm_expire(VmRun *run, uint32_t scope);
 void   vm_cancel(VmRun *run, Str reason);                            /* raises cancelled in the main fiber (its groups follow), running finally and compensation */
+bool   vm_cancelled(const VmRun *run);                                /* was vm_cancel called? Kept in snapshots; false when the run has ended */
 void   vm_intercept_tool(VmRun *run, uint16_t tool);                 /* before the first vm_run: calls of this local tool become requests */
 Value  vm_result(const VmRun *run);                                  /* borrowed; of the function's result type */
 Value  vm_error(const VmRun *run);                                   /* borrowed; type ERROR; also for VM_DONE == false ends by limits */

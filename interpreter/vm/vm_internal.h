@@ -135,7 +135,7 @@ struct VmRun {
     Out *outs; uint32_t out_first, out_count, out_cap;
     Out fetched;                         /* the note handed out last */
     Pending *pendings; uint32_t pending_count, pending_cap;
-    uint64_t last_request, comp_seq, fuel_used;
+    uint64_t last_request, comp_seq, fuel_used, output_used;
     uint32_t last_fiber, last_group, last_span, last_scope;
     int64_t fuel, slice;                 /* what is left of the slice, and its size */
     bool fuel_reserve, memory_reserve;   /* the reserve that failing programs clean up with is in use */

@@ -282,6 +282,21 @@ static void many_notes_end_the_slice(void **state)
     assert_limit(start(talker()), "VM_NOTES_MAX");       /* who never fetches */
 }
 
+static void what_leaves_a_run_is_limited(void **state)
+{
+    Asm *m = asm_new();
+    uint16_t text = asm_text(m, TEXT, "working");
+    uint16_t progress = asm_effect(m, EFFECT_NOTE_PROGRESS, "progress", NO_INDEX, TYPE_INDEX_VOID, 2, (uint16_t[]){ INT, TEXT });
+    asm_func(m, "main", FUNC_FN, INT, 0, NULL);
+    uint16_t percent = asm_reg(m, INT), t = asm_reg(m, TEXT);
+    EMIT32(m, LOADI, percent, 1);
+    EMIT(m, LOADREF, t, text, 0);
+    uint32_t head = EMIT(m, EFFECT, 0, progress, percent);
+    EMIT32(m, LOOP, 0, head);
+    Image *image = asm_done(m);
+    assert_limit(start_with(image, &(VmLimits){ .output_bytes = 1000 }), "VM_OUTPUT_LIMIT");
+}
+
 static Asm *grower(void)
 {
     Asm *m = asm_new();
@@ -399,6 +414,7 @@ int main(void)
         cmocka_unit_test(fuel_ends_even_a_loop_that_catches),
         cmocka_unit_test(a_long_turn_comes_back_in_slices),
         cmocka_unit_test(many_notes_end_the_slice),
+        cmocka_unit_test(what_leaves_a_run_is_limited),
         cmocka_unit_test(memory_is_limited),
         cmocka_unit_test(a_text_is_limited),
         cmocka_unit_test(a_value_that_shares_itself_is_weighed_as_a_tree),
