@@ -243,7 +243,9 @@ static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found
     if (run->row.snapshot_seq) {
         if (!found || snapshot_seq != run->row.snapshot_seq) return err_set(error, ERR_CORRUPT, "cannot resume: the snapshot at %" PRIu64 " is missing", run->row.snapshot_seq);
         run->snapshot_at = snapshot_seq;
-        return snapshot_decode(run->image, snapshot, &info, snapshot_seq, &run->engine->key, limits, &run->vm, error);
+        Err err = snapshot_decode(run->image, snapshot, &info, snapshot_seq, &run->engine->key, limits, &run->vm, error);
+        run->cancelled = !err && vm_cancelled(run->vm);
+        return err;
     }
     if (run->row.func >= run->image->func_count) return err_set(error, ERR_CORRUPT, "cannot start: the module has no function %u", run->row.func);
     Value args[FUNC_PARAMS_MAX];
