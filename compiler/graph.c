@@ -1,6 +1,8 @@
 /* graph.c - walks a flow's body in the order of its text; control structures become alt, loop and par frames. */
 #include "compiler/graph.h"
 
+#include "base/mermaid.h"
+
 typedef struct Graph {
     const Program *program;
     Buf *out;
@@ -33,36 +35,12 @@ static Str agent_title(const Graph *g, const Symbol *agent) {
     return decl->title.len ? decl->title : decl->name.text;
 }
 
-static void put_alias(Buf *out, Str title) {
-    for (size_t i = 0; i < title.len; i++) {
-        char c = title.ptr[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        buf_put_char(out, word ? c : '_');
-    }
-}
-
-static void put_text(Buf *out, Str text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == ';') buf_put_text(out, "#59;");
-        else if (c == '#') buf_put_text(out, "#35;");
-        else if (c == '<') buf_put_text(out, "#lt;");
-        else if (c == '>') buf_put_text(out, "#gt;");
-        else if (c == '\n') buf_put_char(out, ' ');
-        else buf_put_char(out, (char)c);
-    }
-}
-
 static void need(Graph *g, Str title) {
     for (uint32_t i = 0; i < g->title_count; i++)
         if (str_eq(g->titles[i], title)) return;
     if (g->title_count == sizeof g->titles / sizeof *g->titles) return;
     g->titles[g->title_count++] = title;
-    buf_put_text(&g->head, "    participant ");
-    put_alias(&g->head, title);
-    buf_put_text(&g->head, " as ");
-    put_text(&g->head, title);
-    buf_put_char(&g->head, '\n');
+    mermaid_put_participant(&g->head, title);
 }
 
 /* ---- lines -------------------------------------------------------------------------------------------- */
@@ -75,11 +53,11 @@ static void arrow(Graph *g, Str from, const char *line, Str to, Str text) {
     need(g, from);
     need(g, to);
     indent(g);
-    put_alias(g->out, from);
+    mermaid_put_alias(g->out, from);
     buf_put_text(g->out, line);
-    put_alias(g->out, to);
+    mermaid_put_alias(g->out, to);
     buf_put_text(g->out, ": ");
-    put_text(g->out, text);
+    mermaid_put_text(g->out, text);
     buf_put_char(g->out, '\n');
 }
 
@@ -100,7 +78,7 @@ static Str brief(const Graph *g, const Ast *node) {
 static void open_frame(Graph *g, const char *word, Str text) {
     indent(g);
     buf_printf(g->out, "%s ", word);
-    put_text(g->out, text);
+    mermaid_put_text(g->out, text);
     buf_put_char(g->out, '\n');
     g->indent++;
 }

@@ -6,7 +6,7 @@
  * Jumps name labels; func_end fills in the targets. The fused compare-and-branch instructions reach 32767 instructions far: when one in a
  * function would not, all of that function are widened (widen_jumps).
  *
- * A protected region is one range of code, as the machine wants it. What leaves it by return, break or continue jumps out to a stub behind
+ * A protected region is one range of code, as the machine wants it. What leaves it by return, break or continue jumps out to a landing behind
  * the handler, where the cleanup stands once for each kind of way out, and goes on outward from there.
  */
 #include "compiler/lower_internal.h"

@@ -1,28 +1,8 @@
 /* trace.c - draws what trace_read.c found. Mermaid text is escaped: a semicolon or a hash would end or start something there. */
 #include "interpreter/sched/trace_internal.h"
 
+#include "base/mermaid.h"
 #include "base/time.h"
-
-static void put_escaped(Buf *out, Str text) {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == ';') buf_put_text(out, "#59;");
-        else if (c == '#') buf_put_text(out, "#35;");
-        else if (c == '<') buf_put_text(out, "#lt;");
-        else if (c == '>') buf_put_text(out, "#gt;");
-        else if (c == '\n') buf_put_text(out, "<br/>");
-        else if (c >= 0x20) buf_put_char(out, (char)c);
-    }
-}
-
-/* Mermaid wants an alias without spaces; the title follows as the shown name. */
-static void put_alias(Buf *out, Str title) {
-    for (size_t i = 0; i < title.len; i++) {
-        char c = title.ptr[i];
-        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        buf_put_char(out, word ? c : '_');
-    }
-}
 
 static bool seen_before(const Trace *trace, Str title, uint32_t message, bool as_to) {
     for (uint32_t i = 0; i < message; i++)
@@ -30,20 +10,12 @@ static bool seen_before(const Trace *trace, Str title, uint32_t message, bool as
     return as_to && str_eq(trace->items[message].from, title);
 }
 
-static void put_participant(Buf *out, Str title) {
-    buf_put_text(out, "    participant ");
-    put_alias(out, title);
-    buf_put_text(out, " as ");
-    put_escaped(out, title);
-    buf_put_char(out, '\n');
-}
-
 static void render_mermaid(const Trace *trace, Buf *out) {
     buf_put_text(out, "sequenceDiagram\n");
     for (uint32_t i = 0; i < trace->count; i++) {
         const Message *m = &trace->items[i];
-        if (m->from.len && !seen_before(trace, m->from, i, false)) put_participant(out, m->from);
-        if (m->to.len && !seen_before(trace, m->to, i, true)) put_participant(out, m->to);
+        if (m->from.len && !seen_before(trace, m->from, i, false)) mermaid_put_participant(out, m->from);
+        if (m->to.len && !seen_before(trace, m->to, i, true)) mermaid_put_participant(out, m->to);
     }
     uint32_t open = 0;
     for (uint32_t i = 0; i < trace->count; i++) {
@@ -51,7 +23,7 @@ static void render_mermaid(const Trace *trace, Buf *out) {
         if (m->kind == MESSAGE_PAR_BEGIN) {
             open++;
             buf_put_text(out, "    par ");
-            put_escaped(out, m->text);
+            mermaid_put_text(out, m->text);
             buf_put_char(out, '\n');
             continue;
         }
@@ -60,17 +32,17 @@ static void render_mermaid(const Trace *trace, Buf *out) {
             continue;
         }
         buf_put_text(out, m->kind == MESSAGE_NOTE ? "    Note over " : "    ");
-        put_alias(out, m->from);
+        mermaid_put_alias(out, m->from);
         if (m->kind == MESSAGE_NOTE) {
             buf_put_text(out, ": ");
-            put_escaped(out, m->text);
+            mermaid_put_text(out, m->text);
             buf_put_char(out, '\n');
             continue;
         }
         buf_put_text(out, m->kind == MESSAGE_REPLY ? "-->>" : "->>");
-        put_alias(out, m->to);
+        mermaid_put_alias(out, m->to);
         buf_put_text(out, ": ");
-        put_escaped(out, m->text);
+        mermaid_put_text(out, m->text);
         buf_put_char(out, '\n');
     }
     while (open--) buf_put_text(out, "    end\n");
