@@ -152,24 +152,34 @@ static Symbol *awaited(Checker *c, Ident name)
     return require_event(c, name);
 }
 
+/* The engine asks the condition of every event that comes, while the flow sleeps: it is a function of its own. */
+static AwaitInfo *check_await_where(Checker *c, Ast *node, Ast_await_expr *await, Type *type)
+{
+    AwaitInfo *info = ARENA_NEW(c->arena, AwaitInfo);
+    Body body;
+    uint32_t facts = c->fact_count;
+    const char *outer = c->pure_where;
+    body_enter(c, &body, "condition", NULL);
+    scope_enter(c);
+    info->item = scope_declare(c, await->name, type, node);
+    c->pure_where = "the condition of an `await`";
+    check_condition(c, await->where);
+    c->pure_where = outer;
+    scope_leave(c);
+    body_leave(c);
+    c->fact_count = facts;
+    info->where = body_captures(c, &body, c->basic[TYPE_BOOL], false);
+    return info;
+}
+
 static Type *check_await(Checker *c, Ast *node)
 {
     Ast_await_expr *await = as_await_expr(node);
     note_effect(c, node, FUNC_EFFECT_PARK, arena_printf(c->arena, "waiting for `%.*s`", STR_ARG(await->event.text)));
     Symbol *event = node->symbol = awaited(c, await->event);
     Type *type = event ? event->type : poison(c);
-    uint32_t facts = c->fact_count;
-    scope_enter(c);
-    Symbol *item = scope_declare(c, await->name, type, node);
-    node->info = await->name.text.len ? item : NULL;
-    if (await->where) {
-        const char *outer = c->pure_where;
-        c->pure_where = "the condition of an `await`";
-        check_condition(c, await->where);
-        c->pure_where = outer;
-    }
-    scope_leave(c);
-    c->fact_count = facts;
+    if (await->where)
+        node->info = check_await_where(c, node, await, type);
     return type;
 }
 

@@ -531,6 +531,8 @@ static void check_signal(Checker *c, Ast *node)
     note_effect(c, node, FUNC_EFFECT_WRITE, "a `signal`");
     if (stmt->run)
         check_value(c, stmt->run, c->basic[TYPE_STRING]);
+    else if (!c->in_test)
+        diag_help(c->diags, diag_misplaced(c->diags, node->span, "a `signal` without a run", "a test"), "say to whom: `signal run_id %.*s { … }`", STR_ARG(stmt->name.text));
     Symbol *symbol = node->symbol = find_global(c, SYMBOL_SIGNAL, stmt->name.text);
     if (symbol) {
         symbol->is_used = true;

@@ -187,27 +187,34 @@ Val lower_ask(Func *f, Ast_ask_expr *node, Want want)
     return emit_effect(f, EFFECT_ASK, NO_INDEX, STR("ask"), row_of(f->lw, node->head.type), args, count, want);
 }
 
-/* The next event, again and again until the condition holds. */
+/* The condition as a function of what it captures and of the record; the engine calls it with each event that comes. */
+static uint16_t await_condition(Func *f, Ast *where, const AwaitInfo *info, uint16_t type)
+{
+    Captures captures = { info->where->symbols, info->where->count, NULL };
+    Func *inner;
+    uint16_t func = func_nested(f, FUNC_KEY, TYPE_INDEX_BOOL, 0, where->span, &inner);
+    captures_enter(inner, &captures);
+    info->item->image_index = func_param(inner, type);
+    Val v = lower_as(inner, where, TYPE_INDEX_BOOL);
+    emit(inner, OP_RETURN, v.reg, 0, 0);
+    captures_leave(&captures);
+    func_end(inner);
+    return func;
+}
+
+/* With a condition the arguments are the number of its function and what that captures. */
 Val lower_await(Func *f, Ast_await_expr *node, Want want)
 {
-    Lower *lw = f->lw;
-    Symbol *source = node->head.symbol, *name = node->head.info;
+    Symbol *source = node->head.symbol;
+    const AwaitInfo *info = node->head.info;
     EffectKind kind = source->kind == SYMBOL_SIGNAL ? EFFECT_AWAIT_SIGNAL : EFFECT_AWAIT_EVENT;
-    uint16_t type = row_of(lw, source->type);
-    Val out;
-    if (name) {
-        uint16_t reg = local_new(f, name);
-        out = val_reg(f, reg);
-    } else out = val_out(f, type, want);
-    Label done = label_new(f);
-    uint32_t again = func_pc(f);
-    emit_effect(f, kind, source->image_index, source->name, type, NULL, 0, (Want){ type, out.reg });
-    if (node->where) {
-        lower_cond(f, node->where, done, true);
-        emit_loop(f, again);
-        label_place(f, done);
+    uint16_t type = row_of(f->lw, source->type), count = 0;
+    Arg args[FUNC_PARAMS_MAX + 1];
+    if (info) {
+        args[count++] = arg_int(TYPE_INDEX_INT, await_condition(f, node->where, info, type));
+        for (uint32_t i = 0; i < info->where->count && count < FUNC_PARAMS_MAX; i++) args[count++] = arg_val(val_reg(f, info->where->symbols[i]->image_index));
     }
-    return out;
+    return emit_effect(f, kind, source->image_index, source->name, type, args, count, want);
 }
 
 void lower_sleep(Func *f, Ast *duration, Ast *until)

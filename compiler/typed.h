@@ -17,7 +17,7 @@
  *   bind_pattern, trigger_clause (the event is the flow's FIRST parameter, before the written ones, named as the clause says),
  *   for_stmt (the item; the index Symbol is in head.info), run_stmt (`result`, a LOCAL whose decl is the run_stmt; NULL when the flow has none).
  *   handler_decl: HANDLER; FuncInfo.params[0] is the event (its type's decl is the EVENT), also in scope of `where`.
- *   await_expr: head.symbol the EVENT or SIGNAL, head.info the Symbol of `as t` (NULL when absent). emit, signal, deliver, given_rows, given_ids,
+ *   await_expr: head.symbol the EVENT or SIGNAL, head.info an AwaitInfo (NULL without `where`). emit, signal, deliver, given_rows, given_ids,
  *   given_fails/returns, fixture_rows, insert/update/delete, compensated_clause: head.symbol is what they name. name_ref in expect_calls items: field_expr with symbol TOOL.
  * Types of statements used as values: if_stmt, match_stmt, parallel_stmt (race), block, parallel_for carry head.type; VOID when not a value or when control never
  *   gets there (`fail`, `return` in an else_expr or match arm). A block's value is its last item: expr_stmt (its value carries `want`), if_stmt, match_stmt or a race.
@@ -112,6 +112,9 @@ typedef struct ElseInfo { ElseKind kind; } ElseInfo;
 
 /* Free variables of a body that becomes a function: captured by value, passed as parameters in this order. */
 typedef struct CaptureInfo { Symbol **symbols; uint32_t count; Type *result; bool critical; uint16_t func_id; } CaptureInfo;
+
+/* The condition of an await: a function of what it captures and, last, of the record. `item` is the record's name in it. */
+typedef struct AwaitInfo { Symbol *item; CaptureInfo *where; } AwaitInfo;
 
 /* A table expression. Sub-expressions of where/set/order/select are either rendered into the query (they touch a row variable or column) or
    hoisted: evaluated before and passed as a parameter. `hoisted` lists those, in the order of evaluation; lower renders the rest. */

@@ -377,6 +377,7 @@ stmt: let | assign | if | match | for | while | try | step | parallel_block | gi
     | T_WAIT T_UNTIL expr           { $$ = ast_wait_stmt(P, @$, $3); }
     | T_PROGRESS expr string_opt    { $$ = ast_progress_stmt(P, @$, $2, $3); }
     | T_SIGNAL postfix T_NAME record_literal   { $$ = ast_signal_stmt(P, @$, $2, ident(P, @3), $4); }
+    | T_SIGNAL T_NAME record_literal           { $$ = ast_signal_stmt(P, @$, NULL, ident(P, @2), $3); }
     | T_ADVANCE expr                { $$ = ast_advance_stmt(P, @$, $2); }
     | T_ANSWER value                { $$ = ast_answer_stmt(P, @$, $2); }
     | T_DELIVER T_NAME T_AGAIN      { $$ = ast_deliver_stmt(P, @$, ident(P, @2)); }

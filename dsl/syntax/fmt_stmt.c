@@ -192,7 +192,8 @@ Doc *node_progress_stmt(Printer *p, const Ast *node)
 Doc *node_signal_stmt(Printer *p, const Ast *node)
 {
     NODE(signal_stmt);
-    return CAT(p, fmt_expr(p, "signal ", n->run, LEVEL_POSTFIX), doc_text(p, " "), fmt_ident(p, n->name), fmt_opt(p, " ", n->value));
+    Doc *to = n->run ? CAT(p, fmt_expr(p, "signal ", n->run, LEVEL_POSTFIX), doc_text(p, " ")) : doc_text(p, "signal ");
+    return CAT(p, to, fmt_ident(p, n->name), fmt_opt(p, " ", n->value));
 }
 
 Doc *node_parallel_stmt(Printer *p, const Ast *node)

@@ -29,8 +29,8 @@ static const EffectRule rules[] = {
     [EFFECT_LLM_COMPLETE] = { TARGET_NOBODY, "string", "string" },
     [EFFECT_LLM_PLAN] = { TARGET_NOBODY, "string, list<string>", "json" },
     [EFFECT_ASK] = { TARGET_NOBODY, "string|string, list<string>", "x" },
-    [EFFECT_AWAIT_EVENT] = { TARGET_EVENT, "", "@" },
-    [EFFECT_AWAIT_SIGNAL] = { TARGET_SIGNAL, "", "@" },
+    [EFFECT_AWAIT_EVENT] = { TARGET_EVENT, "|int, ...", "@" },
+    [EFFECT_AWAIT_SIGNAL] = { TARGET_SIGNAL, "|int, ...", "@" },
     [EFFECT_SLEEP_UNTIL] = { TARGET_NOBODY, "timestamp", "void" },
     [EFFECT_START_FLOW] = { TARGET_FLOW, "*", "string" },
     [EFFECT_SEND_SIGNAL] = { TARGET_SIGNAL, "string, @", "void" },
@@ -111,7 +111,8 @@ static bool params_match(const Verifier *v, const ImageEffect *effect, Str signa
         return true;
     }
     for (Str one; signature_next(&signature, &one); i++)
-        if (i >= effect->param_count || !signature_match(v, one, effect->params[i], vars)) return false;
+        if (str_is(one, "...")) return true;                  /* whatever a condition captures: checked where it is called */
+        else if (i >= effect->param_count || !signature_match(v, one, effect->params[i], vars)) return false;
     return i == effect->param_count;
 }
 

@@ -47,7 +47,10 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
         Act *act = run->acts[i];
         if (!act_to_announce(act)) continue;
         if (act->effect->kind == EFFECT_ASK) update = true;
-        else store_put_wait(batch, &(WaitRow){ .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id });
+        else {
+            store_put_wait(batch, &(WaitRow){ .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id });
+            run->mail_wanted = true;                     /* events from before the wait came with it */
+        }
         act->waits_durably = true;
     }
     if (update) update_row(run, batch);
@@ -270,8 +273,9 @@ static void end_with(LiveRun *run, RunStatus status, Str result_json) {
     store_submit(batch, on_done, submitted(run, ended, true));
 }
 
+/* A run that parked while it cleaned up knows of its cancellation only from its row. */
 static bool is_cancelled(const LiveRun *run, Value error) {
-    return run->cancelled && error.o && ((Record *)error.o)->fields[ERROR_FIELD_KIND].i == ERROR_KIND_cancelled;
+    return (run->cancelled || run->row.cancel_requested) && error.o && ((Record *)error.o)->fields[ERROR_FIELD_KIND].i == ERROR_KIND_cancelled;
 }
 
 void commit_end(LiveRun *run, VmStatus status) {

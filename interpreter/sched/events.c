@@ -90,8 +90,8 @@ static void put_mails(Round *round, const EventRow *event, const WaitRow *waits,
     for (uint32_t i = 0; i < count; i++) {
         Engine *engine = round->engine;
         StoreBatch *batch = store_batch(engine->store, event->tenant, waits[i].run_id, 0);
-        store_put_mail(batch, &(MailRow){ .tenant = event->tenant, .run_id = waits[i].run_id, .mail_id = str_of(arena_printf(round->arena, "%.*s-%" PRIu64, STR_ARG(event->event_id), waits[i].request)),
-                                          .kind = MAIL_EVENT, .request = waits[i].request, .name = event->name, .payload = event->payload, .created_us = engine_now(engine) });
+        store_put_mail(batch, &(MailRow){ .tenant = event->tenant, .run_id = waits[i].run_id, .mail_id = event->event_id,
+                                          .kind = MAIL_EVENT, .request = waits[i].request, .name = event->name, .payload = event->payload, .created_us = event->created_us });
         LiveRun *live = engine_live_find(engine, event->tenant, waits[i].run_id);
         if (live) live->mail_wanted = true, engine_ready(live);
         round->outstanding++;

@@ -1,7 +1,8 @@
 /* mail.c - what reaches a run from outside: answers, signals, events it awaits, cancellation.
  *
  * A mail is durable in the store before anybody hears that it was accepted; it is taken out in the same commit that holds the row of its
- * delivery. An event that comes for a wait that is over is dropped when the run parks; a signal stays until the run asks for it. */
+ * delivery, and an event that was taken never comes again. An event that fits no wait is dropped when the run parks: the next wait for its
+ * name brings it back. A signal stays until the run asks for it. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,18 +43,42 @@ static void forget(LiveRun *run, const Mail *mail) {
         if (*at == mail) { *at = mail->next; return; }
 }
 
-/* Which request this mail is for, and of what type its payload must be. */
-static Act *addressee(LiveRun *run, const MailRow *mail, uint16_t *type) {
-    for (uint32_t i = 0; i < run->act_count; i++) {
-        Act *act = run->acts[i];
-        uint16_t target = act->effect->target;
-        if (act->state != ACT_PARKED) continue;
-        *type = act->effect->result;
-        if (mail->kind == MAIL_ANSWER && act->effect->kind == EFFECT_ASK && act->id == mail->request) return act;
-        if (mail->kind == MAIL_EVENT && act->effect->kind == EFFECT_AWAIT_EVENT && str_eq(run->image->events[target].name, mail->name)) return act;
-        if (mail->kind == MAIL_SIGNAL && act->effect->kind == EFFECT_AWAIT_SIGNAL && str_eq(run->image->signals[target].name, mail->name)) return act;
+/* What a wait may ask of a record: a function of the values that stand behind its number in the arguments, and of the record. */
+static const ImageFunc *condition_of(const LiveRun *run, const VmRequest *request, uint16_t record_type) {
+    const uint16_t *params = request->effect->params;
+    int64_t index = request->args[0].i;
+    if (params[0] != TYPE_INDEX_INT || index < 0 || index >= run->image->func_count) return NULL;
+    const ImageFunc *func = &run->image->funcs[index];
+    uint16_t count = request->arg_count;
+    if (func->kind != FUNC_KEY || func->result != TYPE_INDEX_BOOL || func->param_count != count || func->reg_types[count - 1] != record_type) return NULL;
+    for (uint16_t i = 1; i < count; i++)
+        if (func->reg_types[i - 1] != params[i]) return NULL;
+    return func;
+}
+
+static Err fits(LiveRun *run, const Act *act, Value record, uint16_t record_type, bool *out, Error *error) {
+    VmRequest request;
+    *out = live_request(run, act->id, &request);
+    if (!*out || request.arg_count == 0) return ERR_OK;
+    const ImageFunc *func = condition_of(run, &request, record_type);
+    if (!func || request.arg_count > FUNC_PARAMS_MAX) return err_set(error, ERR_CORRUPT, "a wait's condition is not one of the module");
+    Value args[FUNC_PARAMS_MAX], answer;
+    memcpy(args, request.args + 1, (request.arg_count - 1u) * sizeof *args);
+    args[request.arg_count - 1] = record;
+    Err err = start_call(run->engine, run->image, (uint16_t)request.args[0].i, args, &run->row, &answer, error);
+    if (!err) *out = answer.i != 0;
+    return err;
+}
+
+static bool is_for(const LiveRun *run, const Act *act, const MailRow *mail) {
+    uint16_t target = act->effect->target;
+    if (act->state != ACT_PARKED) return false;
+    switch (act->effect->kind) {
+    case EFFECT_ASK:          return mail->kind == MAIL_ANSWER && act->id == mail->request;
+    case EFFECT_AWAIT_EVENT:  return mail->kind == MAIL_EVENT && str_eq(run->image->events[target].name, mail->name);
+    case EFFECT_AWAIT_SIGNAL: return mail->kind == MAIL_SIGNAL && str_eq(run->image->signals[target].name, mail->name);
+    default:                  return false;
     }
-    return NULL;
 }
 
 static void cancel_durable(LiveRun *run, const StoreResult *result) {
@@ -76,17 +101,31 @@ static void cancel(LiveRun *run, Mail *mail) {
     commit_submit(run, batch, cancel_durable);
 }
 
-static bool deliver(LiveRun *run, Mail *mail) {
-    uint16_t type;
-    Value value;
-    Act *act = addressee(run, &mail->row, &type);
-    if (!act || mail_value(run->image, type, mail->row.payload, &value, NULL)) return false;
-    StoreBatch *batch = commit_result(run, act->id, true, value);
-    if (!batch) return false;
-    store_take_mail(batch, mail->row.mail_id);
-    forget(run, mail);
+static void hand_over(LiveRun *run, Act *act, Mail *mail, bool ok, Value value) {
+    StoreBatch *batch = commit_result(run, act->id, ok, value);
+    if (!batch) return;
+    if (ok) {
+        store_take_mail(batch, mail->row.mail_id);
+        forget(run, mail);
+    }
     commit_result_submit(run, batch, false);
-    return true;
+}
+
+/* To the oldest request that it fits. A condition that fails is the failure of its wait, and the mail stays for others. */
+static bool deliver(LiveRun *run, Mail *mail) {
+    for (uint32_t i = 0; i < run->act_count; i++) {
+        Act *act = run->acts[i];
+        uint16_t type = act->effect->result;
+        Value value;
+        Error error;
+        bool wanted = true;
+        if (!is_for(run, act, &mail->row) || mail_value(run->image, type, mail->row.payload, &value, NULL)) continue;
+        Err err = mail->row.kind == MAIL_ANSWER ? ERR_OK : fits(run, act, value, type, &wanted, &error);
+        if (!err && wanted) { hand_over(run, act, mail, true, value); return true; }
+        if (kind_is_counted(run->image->types[type].kind)) value_release(value);
+        if (err) { hand_over(run, act, mail, false, live_error_of(run, err, error.text)); return true; }
+    }
+    return false;
 }
 
 bool mail_step(LiveRun *run, bool cancel_only) {
@@ -103,7 +142,8 @@ void mail_drop_stale(LiveRun *run, StoreBatch *batch) {
     for (Mail *mail = run->mail, *next; mail; mail = next) {
         next = mail->next;
         if (mail->row.kind == MAIL_SIGNAL) continue;
-        store_take_mail(batch, mail->row.mail_id);
+        if (mail->row.kind == MAIL_EVENT) store_drop_mail(batch, mail->row.mail_id);
+        else store_take_mail(batch, mail->row.mail_id);
         forget(run, mail);
     }
 }

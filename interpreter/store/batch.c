@@ -268,6 +268,11 @@ void store_take_mail(StoreBatch *batch, Str mail_id)
     store_add_op(batch, DO_TAKE_MAIL, false)->text = copy(batch, mail_id);
 }
 
+void store_drop_mail(StoreBatch *batch, Str mail_id)
+{
+    store_add_op(batch, DO_DROP_MAIL, false)->text = copy(batch, mail_id);
+}
+
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes)
 {
     StoreOp *op = store_add_op(batch, DO_PUT_BLOB, false);

@@ -153,12 +153,24 @@ static Err next_due(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return err;
 }
 
+/* What happened between the start of the run and its wait. In the very microsecond of the start only events of its own correlation count,
+   and never the one that started it. 2 is MAIL_EVENT. */
+#define BACKLOG \
+    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) " \
+    "SELECT e.tenant, r.run_id, e.event_id, 2, ?4, e.name, e.payload, e.created_us, 0, 1 FROM flow_runs r JOIN flow_events e ON e.tenant = r.tenant " \
+    "WHERE r.tenant = ?1 AND r.run_id = ?3 AND e.name = ?2 AND e.event_id <> r.causation AND " \
+    "(e.created_us > r.created_us OR (e.created_us = r.created_us AND e.correlation = r.correlation)) AND " \
+    "NOT EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = e.tenant AND m.run_id = r.run_id AND m.mail_id = e.event_id) ORDER BY e.position"
+
 static Err put_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const WaitRow *r = op->row;
     const Cell args[] = { cell_text(r->tenant), cell_text(r->event), cell_text(r->run_id), cell_u64(r->request) };
+    SqlRows rows;
     Err err = check_tenant(batch, r->tenant, error);
-    return err ? err : SQL_RUN(db, "INSERT INTO flow_waits (tenant, event, run_id, request) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", args, batch->arena, NULL, error);
+    if (!err)
+        err = SQL_RUN(db, "INSERT INTO flow_waits (tenant, event, run_id, request) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", args, batch->arena, &rows, error);
+    return err || rows.changes == 0 ? err : SQL_RUN(db, BACKLOG, args, batch->arena, NULL, error);
 }
 
 static Err clear_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
@@ -335,6 +347,12 @@ static Err take_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return err;
 }
 
+static Err drop_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_text(op->text) };
+    return SQL_RUN(db, "DELETE FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND mail_id = ?3 AND taken = 0", args, batch->arena, NULL, error);
+}
+
 static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
@@ -359,7 +377,7 @@ static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
     [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_CLEAR_WAIT] = clear_wait,
-    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_EVENT_REDELIVER] = event_redeliver, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail,
+    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_EVENT_REDELIVER] = event_redeliver, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
     [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,

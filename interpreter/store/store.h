@@ -120,7 +120,7 @@ void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFL
 void store_put_snapshot(StoreBatch *batch, uint64_t seq, Str bytes);/* replaces older ones of the run */
 void store_set_timer(StoreBatch *batch, const TimerRow *row);       /* replaces the one of the same request */
 void store_clear_timer(StoreBatch *batch, uint64_t request);
-void store_put_wait(StoreBatch *batch, const WaitRow *row);
+void store_put_wait(StoreBatch *batch, const WaitRow *row);         /* a new one also brings the run, as mail under the event's id, what was emitted since the run was made and it has not had */
 void store_clear_wait(StoreBatch *batch, uint64_t request);
 void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
 void store_event_dispatched(StoreBatch *batch, uint64_t position);
@@ -128,6 +128,7 @@ void store_event_redeliver(StoreBatch *batch, uint64_t position);   /* as if it 
 void store_put_dead(StoreBatch *batch, const DeadRow *row);
 void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY, MAIL_CANCEL sets cancel_requested; to a run that has ended ERR_CONFLICT, but a MAIL_EVENT is dropped; ERR_NOT_FOUND */
 void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery; ERR_NOT_FOUND when it was already */
+void store_drop_mail(StoreBatch *batch, Str mail_id);               /* as if it had never come: the same mail_id may come again */
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_release(StoreBatch *batch, RunStatus status);            /* give the lease back */
 /* The agents' tables. Params in the order of the query. Result index for store_rows(): SELECTs the rows, INSERT the whole row, AGGREGATE and EXISTS one cell,

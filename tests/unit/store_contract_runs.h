@@ -396,6 +396,36 @@ static void waits_are_found_by_event_and_cleared_by_request(void **state)
     store_batch_free(batch);
 }
 
+static StoreBatch *event_at(const char *id, const char *name, const char *correlation, int64_t created_us)
+{
+    StoreBatch *batch = batch_of("", 0);
+    store_put_event(batch, &(EventRow){ .event_id = str_of(id), .name = str_of(name), .payload = STR("{}"), .correlation = str_of(correlation), .created_us = created_us });
+    return batch;
+}
+
+static void a_new_wait_brings_what_happened_since_the_run_was_made(void **state)
+{
+    uint32_t count;
+    StoreBatch *batch = batch_of("r1", 0);
+    store_put_run(batch, &(RunRow){ .run_id = STR("r1"), .module_hash = STR("m"), .correlation = STR("c1"), .causation = STR("cause"), .created_us = 10 });
+    must_go(batch);
+    must_go(event_at("before", "Booked", "c1", 9)), must_go(event_at("foreign", "Booked", "c2", 10)), must_go(event_at("cause", "Booked", "c1", 10));
+    must_go(event_at("first", "Booked", "c1", 10)), must_go(event_at("other", "Paid", "c1", 11)), must_go(event_at("second", "Booked", "c2", 11));
+    for (int round = 0; round < 3; round++) {               /* the wait, the same wait once more, a later wait after `first` was delivered and `second` dropped */
+        batch = batch_of("r1", 0);
+        if (round == 2) store_take_mail(batch, STR("first")), store_drop_mail(batch, STR("second")), store_clear_wait(batch, 1);
+        store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = round == 2 ? 2 : 1 });
+        int index = store_get_mail(batch, 0);
+        must(batch);
+        const MailRow *rows = store_mail(batch, index, &count);
+        assert_int_equal(count, round == 2 ? 1 : 2);
+        assert_str(rows[0].mail_id, round == 2 ? "second" : "first");
+        assert_int_equal(rows[0].kind, MAIL_EVENT);
+        assert_str(rows[count - 1].mail_id, "second");
+        store_batch_free(batch);
+    }
+}
+
 static void what_belongs_to_a_run_needs_the_run(void **state)
 {
     StoreBatch *batch = batch_of("gone", 0);
@@ -625,7 +655,7 @@ static void a_fork_has_the_history_up_to_its_point(void **state)
     CONTRACT_TEST(the_next_due_time_is_that_of_the_earliest_timer), CONTRACT_TEST(mail_is_kept_once_and_taken_once), \
     CONTRACT_TEST(mail_wakes_a_parked_run_once), CONTRACT_TEST(mail_that_comes_while_a_run_works_wakes_it_after_it_parked), \
     CONTRACT_TEST(a_cancel_is_remembered_in_the_run), CONTRACT_TEST(a_run_that_ended_takes_no_mail_and_holds_nothing), \
-    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(what_belongs_to_a_run_needs_the_run), CONTRACT_TEST(a_journal_comes_back_in_order_and_in_pages), \
+    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(a_new_wait_brings_what_happened_since_the_run_was_made), CONTRACT_TEST(what_belongs_to_a_run_needs_the_run), CONTRACT_TEST(a_journal_comes_back_in_order_and_in_pages), \
     CONTRACT_TEST(what_the_trace_shows_of_arguments_is_bounded), CONTRACT_TEST(a_newer_snapshot_replaces_the_older), \
     CONTRACT_TEST(modules_and_blobs_are_kept_by_hash), CONTRACT_TEST(events_leave_the_outbox_in_order_and_stay_listed), \
     CONTRACT_TEST(a_dead_delivery_is_listed_with_its_last_error), CONTRACT_TEST(fsck_finds_nothing_in_a_sound_store), \

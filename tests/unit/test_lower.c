@@ -212,10 +212,12 @@ static void queries_carry_their_parameters(void **state)
                  (const Answer[]){ { "insert t", "{\"id\":\"ID-1\",\"n\":1,\"note\":null,\"s\":\"NEW\",\"made\":\"2025-01-01T00:00:00Z\"}" }, { 0 } }, "t(); insert t(1, \"ID-1\"); = \"ID-1\"");
 }
 
-static void waiting_loops_until_the_condition_holds(void **state)
+static void a_wait_carries_its_condition_and_what_that_captures(void **state)
 {
-    const Answer events[] = { { "Done", "{\"n\":1}" }, { "Done", "{\"n\":2}" }, { 0 } };
-    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == 2\n return e.n }", "main", events, "Done(); Done(); = 2");
+    const Answer events[] = { { "Done", "{\"n\":2}" }, { 0 } };
+    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done\n return e.n }", "main", events, "Done(); = 2");
+    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == 2\n return e.n }", "main", events, "Done(1); = 2");
+    assert_trace("event Done { n: int }\nflow main() -> int { let k = 1\n let s = \"x\"\n let e = await Done as d where d.n > k and s == \"x\"\n return e.n + k }", "main", events, "Done(1, 1, \"x\"); = 3");
     assert_trace("event Done { n: int }\nflow main() { emit Done { n: 4 }\n sleep 2s\n wait until @2025-01-01T00:00:00Z\n }", "main", NULL,
                  "Done({\"n\":4}); sleep(\"1970-01-01T00:00:03Z\"); sleep(\"2025-01-01T00:00:00Z\"); = ");
     assert_trace("signal note { text: string }\nflow other(x: int = 3) -> int { return x }\nflow main() -> int { let r = start other()\n signal r note { text: \"hi\" }\n return other() + other(4) }", "main", NULL,
@@ -391,7 +393,7 @@ int main(void)
         cmocka_unit_test(retry_waits_longer_each_time), cmocka_unit_test(retry_gives_up), cmocka_unit_test(a_deadline_becomes_a_timeout_or_the_other_value),
         cmocka_unit_test(a_saga_undoes_the_newest_first), cmocka_unit_test(a_return_commits_what_it_leaves), cmocka_unit_test(branches_run_beside_each_other),
         cmocka_unit_test(queries_carry_their_parameters), cmocka_unit_test(values_survive_what_comes_after_them), cmocka_unit_test(cleanups_run_once_and_inside_out),
-        cmocka_unit_test(clauses_nest), cmocka_unit_test(declared_compensations_find_their_arguments), cmocka_unit_test(waiting_loops_until_the_condition_holds), cmocka_unit_test(equal_types_are_one_row),
+        cmocka_unit_test(clauses_nest), cmocka_unit_test(declared_compensations_find_their_arguments), cmocka_unit_test(a_wait_carries_its_condition_and_what_that_captures), cmocka_unit_test(equal_types_are_one_row),
         cmocka_unit_test(flows_carry_their_clauses), cmocka_unit_test(events_start_handlers_and_flows), cmocka_unit_test(far_jumps_are_widened),
         cmocka_unit_test(too_many_values_at_once_are_reported), cmocka_unit_test(lowering_twice_gives_the_same_bytes),
     };
