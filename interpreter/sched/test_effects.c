@@ -291,7 +291,8 @@ static void given_now(TestRun *t, int64_t us) {
 static void become(TestRun *t, const VmRequest *q) {
     t->who.user = arena_str(t->arena, text_arg(q, 0));
     t->who.user_name = t->who.user;
-    t->who.tenant = arena_str(t->arena, text_arg(q, 1));
+    Str tenant = text_arg(q, 1);
+    t->who.tenant = tenant.len ? arena_str(t->arena, tenant) : STR("test");
 }
 
 /* ---- expect ------------------------------------------------------------------------------------------------- */
