@@ -94,6 +94,7 @@ Val convert_to(Func *f, Val v, uint16_t to, int reg)
     Want want = { to, reg };
     if (v.type == to || f->dead) return settle(f, v, want);
     TypeKind from = lower_kind(lw, v.type), kind = lower_kind(lw, to);
+    if (from == KIND_JSON && kind == KIND_OPT && lower_kind(lw, row_element(lw, to)) != KIND_JSON) return through_builtin(f, BUILTIN_JSON_AS, v, to, want);
     if (kind == KIND_OPT) return into_opt(f, v, to, want);
     if (kind == KIND_JSON) return through_builtin(f, BUILTIN_JSON_OF, v, to, want);
     if (from == KIND_OPT) {
