@@ -10,8 +10,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { BLOCK_BYTES_MIN = 4096, BLOCK_BYTES_MAX = 1 << 20, ALIGN_BYTES = _Alignof(max_align_t) };
+enum { BLOCK_BYTES_MIN = 4096, BLOCK_BYTES_MAX = 4 << 20, HUGE_PAGE_BYTES = 2 << 20, ALIGN_BYTES = _Alignof(max_align_t) };
 
 typedef struct Block {
     struct Block *older;
@@ -52,16 +53,32 @@ char *mem_strdup(const char *text)
     return memcpy(mem_realloc(NULL, size), text, size);
 }
 
+/* A kernel that gives memory page by page spends more time on it than the compiler on what it writes there. */
+void *mem_alloc_large(size_t size_bytes)
+{
+    if (size_bytes < HUGE_PAGE_BYTES)
+        return mem_realloc(NULL, size_bytes);
+    if (size_bytes > SIZE_MAX - HUGE_PAGE_BYTES)
+        out_of_memory();
+    size_t whole = (size_bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    void *ptr = aligned_alloc(HUGE_PAGE_BYTES, whole);
+    if (!ptr)
+        out_of_memory();
+    madvise(ptr, whole, MADV_HUGEPAGE);                         /* only advice: where it is not taken nothing is lost */
+    return ptr;
+}
+
 static void block_add(Arena *arena, size_t size_min)
 {
-    size_t cap = arena->head ? arena->head->cap : BLOCK_BYTES_MIN / 2;
-    cap = cap < BLOCK_BYTES_MAX / 2 ? cap * 2 : BLOCK_BYTES_MAX;
-    if (cap < size_min)
-        cap = size_min;
-    if (cap > SIZE_MAX - sizeof(Block))
+    size_t whole = arena->head ? (arena->head->cap + sizeof(Block)) * 2 : BLOCK_BYTES_MIN;
+    if (whole > BLOCK_BYTES_MAX)
+        whole = BLOCK_BYTES_MAX;
+    if (size_min > SIZE_MAX - sizeof(Block))
         out_of_memory();
-    Block *block = mem_realloc(NULL, sizeof(Block) + cap);      /* zeroed piece by piece, when handed out */
-    *block = (Block){ .older = arena->head, .cap = cap };
+    if (whole < size_min + sizeof(Block))
+        whole = size_min + sizeof(Block);
+    Block *block = mem_alloc_large(whole);                      /* zeroed piece by piece, when handed out */
+    *block = (Block){ .older = arena->head, .cap = whole - sizeof(Block) };
     arena->head = block;
 }
 
@@ -106,9 +123,18 @@ static char *take(Arena *arena, size_t size_bytes)
     return bytes;
 }
 
+/* Nodes of a tree are a few words: a call of memset would cost more than the zeros. The rounding up is ours to write. */
 void *arena_alloc(Arena *arena, size_t size_bytes)
 {
-    return memset(take(arena, size_bytes), 0, size_bytes);
+    enum { SMALL_BYTES = 256 };
+    char *bytes = take(arena, size_bytes);
+    if (size_bytes > SMALL_BYTES)
+        return memset(bytes, 0, size_bytes);
+    for (size_t at = 0; at < size_bytes; at += ALIGN_BYTES) {
+        memset(bytes + at, 0, ALIGN_BYTES);                     /* one store */
+        __asm__ volatile("" ::: "memory");                      /* and no loop that is turned into a call again */
+    }
+    return bytes;
 }
 
 void *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes)
@@ -132,15 +158,19 @@ Str arena_str(Arena *arena, Str text)
 
 char *arena_printf(Arena *arena, const char *format, ...)
 {
+    char start[128];                                        /* most are no longer, and are formatted once */
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
+    int len = vsnprintf(start, sizeof start, format, args);
     va_end(args);
     if (len < 0)                                            /* a string of more than INT_MAX bytes */
         out_of_memory();
     char *text = take(arena, (size_t)len + 1);
-    vsnprintf(text, (size_t)len + 1, format, again);
+    if ((size_t)len < sizeof start)
+        memcpy(text, start, (size_t)len + 1);
+    else
+        vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
     return text;
 }

@@ -27,6 +27,7 @@ size_t arena_size(const Arena *arena);                        /* bytes handed ou
 /* malloc family that ends the process instead of returning NULL. */
 void *mem_alloc(size_t size_bytes);                           /* zeroed */
 void *mem_realloc(void *ptr, size_t size_bytes);
+void *mem_alloc_large(size_t size_bytes);                     /* not zeroed; on huge pages where the kernel has them */
 char *mem_strdup(const char *text);
 
 #define ARENA_NEW(arena, Type)          ((Type *)arena_alloc((arena), sizeof(Type)))

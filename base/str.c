@@ -119,6 +119,11 @@ bool utf8_valid(Str s)
 {
     const unsigned char *p = (const unsigned char *)s.ptr;
     for (size_t i = 0; i < s.len;) {
+        uint64_t eight;
+        if (s.len - i >= sizeof eight && (memcpy(&eight, p + i, sizeof eight), !(eight & UINT64_C(0x8080808080808080)))) {
+            i += sizeof eight;                              /* nearly all text is ASCII */
+            continue;
+        }
         size_t len = utf8_sequence(p + i, s.len - i);
         if (len == 0)
             return false;

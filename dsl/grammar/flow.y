@@ -92,8 +92,8 @@ module: items                       { P->root = (Ast_module *)(void *)ast_module
 items: %empty                       { $$ = list_none(); }
     | decl_list                     { $$ = list_take(P, $1); }
     ;
-decl_list: decl                     { $$ = list_start(P, $1); }
-    | decl_list nl decl             { $$ = list_add(P, $1, $3); }
+decl_list: decl                     { $$ = list_start(P, decl_limited(P, $1)); }
+    | decl_list nl decl             { $$ = list_add(P, $1, decl_limited(P, $3)); }
     ;
 nl: T_NL
     ;

@@ -37,6 +37,13 @@ static const struct {
 #undef AST
 };
 
+static const Field *fields_of[AST_KIND_COUNT];           /* the same without a call */
+static __attribute__((constructor)) void fields_of_make(void)
+{
+    for (int kind = 0; kind < AST_KIND_COUNT; kind++)
+        fields_of[kind] = kinds[kind].fields();
+}
+
 static void *field_at(const Ast *node, const Field *field)
 {
     return (char *)(uintptr_t)node + field->offset;
@@ -49,7 +56,7 @@ const char *ast_kind_name(AstKind kind)
 
 bool ast_each_child(const Ast *node, bool (*visit)(Ast *child, void *arg), void *arg)
 {
-    for (const Field *field = kinds[node->kind].fields(); field->name; field++) {
+    for (const Field *field = fields_of[node->kind]; field->name; field++) {
         if (field->sort == SORT_NODE || field->sort == SORT_OPT) {
             Ast *child = *(Ast **)field_at(node, field);
             if (child && !visit(child, arg))
@@ -90,7 +97,7 @@ bool ast_equal(const Ast *a, const Ast *b)
         return a == b;
     if (a->kind != b->kind || !str_eq(a->doc, b->doc))
         return false;
-    for (const Field *field = kinds[a->kind].fields(); field->name; field++)
+    for (const Field *field = fields_of[a->kind]; field->name; field++)
         if (!field_equal(field, field_at(a, field), field_at(b, field)))
             return false;
     return true;
@@ -159,7 +166,7 @@ void ast_dump(const Ast *node, Buf *out)
         buf_put_text(out, " doc=");
         dump_text(node->doc, out);
     }
-    for (const Field *field = kinds[node->kind].fields(); field->name; field++)
+    for (const Field *field = fields_of[node->kind]; field->name; field++)
         if (!field_absent(field, field_at(node, field)))
             dump_field(field, field_at(node, field), out);
     buf_put_char(out, ')');
@@ -179,10 +186,16 @@ static bool slot_limit(Ast **slot, Parser *parser, int depth)
     return false;
 }
 
+Ast *decl_limited(Parser *parser, Ast *decl)
+{
+    ast_limit_depth(decl, parser, 2);                           /* the module is 1 */
+    return decl;
+}
+
 bool ast_limit_depth(Ast *node, Parser *parser, int depth)
 {
     bool fits = true;
-    for (const Field *field = kinds[node->kind].fields(); field->name; field++) {
+    for (const Field *field = fields_of[node->kind]; field->name; field++) {
         void *value = field_at(node, field);
         if (field->sort == SORT_NODE || field->sort == SORT_OPT) {
             fits &= slot_limit(value, parser, depth);

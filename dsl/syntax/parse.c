@@ -35,7 +35,6 @@ Module *parse_module(Arena *arena, Source *source, Diags *diags)
     yyparse(parser);
     if (!parser->root)                                          /* nothing could be saved: the stack's limit */
         parser->root = (Ast_module *)(void *)ast_module(parser, (Place){ 0, parser->tokens.count - 1 }, list_none());
-    ast_limit_depth(&parser->root->head, parser, 1);
 
     Module *module = ARENA_NEW(arena, Module);
     module->source = source;

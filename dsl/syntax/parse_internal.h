@@ -84,6 +84,7 @@ Ast *assignment_as_condition(Parser *parser, Place whole, Place equals, Ast *lef
 /* Depth. */
 Ast *ast_error_at(Parser *parser, Span span);
 void parse_too_deep(Parser *parser, Span span);
+Ast *decl_limited(Parser *parser, Ast *decl);                   /* of a declaration of the module, right when it is made */
 bool ast_limit_depth(Ast *node, Parser *parser, int depth);      /* cuts what lies deeper than AST_DEPTH_MAX; false when it did */
 
 /* From the grammar. */

@@ -11,12 +11,21 @@
 
 #include "dsl/grammar/flow.tab.h"
 
+static void tokens_grow(Tokens *tokens)
+{
+    uint32_t cap = tokens->cap ? tokens->cap * 2 : (uint32_t)tokens->source->text.len / 3 + 64;      /* rarely more */
+    Token *items = mem_alloc_large(cap * sizeof *items);
+    if (tokens->count)
+        memcpy(items, tokens->items, tokens->count * sizeof *items);
+    free(tokens->items);
+    tokens->items = items;
+    tokens->cap = cap;
+}
+
 Token *token_add(Tokens *tokens, int kind, uint32_t start, uint32_t end)
 {
-    if (tokens->count == tokens->cap) {
-        tokens->cap = tokens->cap ? tokens->cap * 2 : (uint32_t)tokens->source->text.len / 4 + 64;
-        tokens->items = mem_realloc(tokens->items, tokens->cap * sizeof *tokens->items);
-    }
+    if (tokens->count == tokens->cap)
+        tokens_grow(tokens);
     Token *token = &tokens->items[tokens->count++];
     *token = (Token){ .kind = (uint16_t)kind, .start = start, .end = end };
     return token;
@@ -689,9 +698,9 @@ static int closer(int frame)
 /* A declaration in the first column while brackets are open: somebody forgot to close them. */
 static bool declaration_at_margin(const Layer *layer)
 {
-    int next = kind_ahead(layer, 1), second = kind_ahead(layer, 2);
     if (!(ahead(layer, 0)->flags & TOKEN_MARGIN))
         return false;
+    int next = kind_ahead(layer, 1), second = kind_ahead(layer, 2);
     switch (kind_ahead(layer, 0)) {
     case T_AGENT:  return is_word(next) && is_string(second);
     case T_EVENT: case T_TYPE: case T_ENUM: case T_MACHINE: case T_POLICY: case T_FIXTURE: return is_word(next) && second == '{';
@@ -781,6 +790,23 @@ static int elif_split(Layer *layer)
     return T_ELSE;
 }
 
+/* Most tokens in the middle of a line are what they look like, and nothing ends before them: names, literals, signs that are no brackets. */
+static inline bool is_plain(const Layer *layer, const Token *token)
+{
+    if (token->flags & TOKEN_NEWLINE || layer->closing)
+        return false;
+    switch (token->kind) {
+    case T_NAME:
+        return !token->doc && layer->previous != T_FAIL && layer->frames[layer->depth].kind != FRAME_PARALLEL;
+    case T_INT: case T_DECIMAL: case T_STRING: case T_QUOTE_OPEN: case T_TEXT: case T_QUOTE_CLOSE:
+    case '.': case ':': case '=': case '+': case '-': case '*': case '/': case '?': case T_ARROW: case T_FAT_ARROW: case T_EQ: case T_NE: case T_LE:
+    case T_COALESCE: case T_OPTIONAL_DOT: case T_RANGE: case T_ADD_ASSIGN: case T_SUB_ASSIGN: case T_MUL_ASSIGN:
+        return true;
+    default:
+        return false;
+    }
+}
+
 int layer_next(Layer *layer, Place *place)
 {
     layer->unclosed = 0;
@@ -794,6 +820,13 @@ int layer_next(Layer *layer, Place *place)
         layer->at++;
         return kind;
     }
+    Token *token = &layer->tokens->items[layer->at];
+    if (is_plain(layer, token)) {
+        hand_out(layer, token->kind, place, true);
+        layer->newline_done = false;
+        layer->at++;
+        return token->kind;
+    }
     if (closing_due(layer)) {
         if (layer->depth > 0)
             return hand_out(layer, closer(layer->frames[layer->depth--].kind), place, false);
@@ -801,7 +834,6 @@ int layer_next(Layer *layer, Place *place)
         if (layer->stopped)
             return hand_out(layer, T_EOF, place, false);
     }
-    Token *token = &layer->tokens->items[layer->at];
     if (token->kind == T_SEMICOLON) {
         semicolon(layer);
         bool due = newline_separates(top(layer)->kind) && ends_line(layer->previous) && kind_ahead(layer, 0) != '}' && kind_ahead(layer, 0) != T_EOF;
