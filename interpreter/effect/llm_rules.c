@@ -295,7 +295,11 @@ static bool plan(const LlmQuestion *q, Value *out) {
 
 bool llm_rules_answer(const LlmQuestion *question, Value *out) {
     out->w = 0;
-    if (question->text.len > LLM_TEXT_MAX) return fail(question, ERROR_KIND_invalid, out, "the text is longer than LLM_TEXT_MAX (65536 bytes)");
+    if (question->text.len > LLM_TEXT_MAX) {
+        fail(question, ERROR_KIND_rejected, out, "the text is longer than LLM_TEXT_MAX (65536 bytes)");
+        *out = error_with(*out, 0, STR("LLM_TEXT_MAX"), -1);
+        return false;
+    }
     switch (question->kind) {
     case EFFECT_LLM_CLASSIFY: return classify(question, out);
     case EFFECT_LLM_EXTRACT:  return extract(question, out);

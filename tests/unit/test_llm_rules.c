@@ -133,7 +133,7 @@ static void too_long_a_text_is_refused(void **state)
     Value v;
     memset(text, 'a', LLM_TEXT_MAX + 1);
     assert_false(ask(EFFECT_LLM_COMPLETE, TYPE_INDEX_STRING, text, &v));
-    assert_int_equal(error_kind(v), ERROR_KIND_invalid);
+    assert_int_equal(error_kind(v), ERROR_KIND_rejected);
     value_release(v);
     free(text);
 }
