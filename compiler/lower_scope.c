@@ -174,16 +174,11 @@ Val lower_within(Func *f, Ast_within_expr *node, Want want)
 
 /* ---- what waits ---- */
 
-static bool is_type_node(const Ast *node)
-{
-    return node->kind >= AST_NAME_TYPE && node->kind <= AST_LABEL_TYPE;
-}
-
 Val lower_ask(Func *f, Ast_ask_expr *node, Want want)
 {
     Arg args[2] = { arg_node(node->question, TYPE_INDEX_STRING) };
     uint16_t count = 1;
-    if (node->type && !is_type_node(node->type)) args[count++] = arg_node(node->type, TYPE_INDEX_LIST_STRING);
+    if (node->choices) args[count++] = arg_node(node->choices, TYPE_INDEX_LIST_STRING);
     return emit_effect(f, EFFECT_ASK, NO_INDEX, STR("ask"), row_of(f->lw, node->head.type), args, count, want);
 }
 
