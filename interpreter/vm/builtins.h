@@ -11,7 +11,12 @@
 static inline bool give_int(Call *call, int64_t i) { call->result.i = i; return true; }
 static inline bool give_float(Call *call, double f) { call->result.f = f; return true; }
 static inline bool give(Call *call, Value v) { call->result = v; return true; }
-static inline bool give_some(Call *call, uint16_t element, Value v) { call->result = opt_pack(call->image, element, v); return true; }
+/* `x?` of json is json: its null stays null. */
+static inline bool give_some(Call *call, uint16_t element, Value v)
+{
+    call->result = call->image->types[element].kind == KIND_JSON ? v : opt_pack(call->image, element, v);
+    return true;
+}
 static inline bool give_null(Call *call) { call->result.w = 0; return true; }
 bool give_text(Call *call, Buf *text);                             /* frees the text */
 bool give_decimal(Call *call, Decimal d);
