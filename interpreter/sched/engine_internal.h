@@ -22,6 +22,7 @@ struct event;
 
 enum {
     ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 64, ENGINE_LIVE_MAX = 1000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
+    ENGINE_ROWS_MAX = 256,                               /* journal rows that wait for a commit to ride in */
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
     INPUT_JSON_MAX = 1 << 20, RATE_SCAN_MAX = 10000
 };

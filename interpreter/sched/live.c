@@ -508,6 +508,7 @@ static void decide(LiveRun *run) {
     if (run->txn) { step_in_txn(run); return; }
     if (mail_step(run, true)) return;
     if (vm_next_deadline(run->vm, &scope) <= now) { expire(run, scope); return; }
+    if (run->row_count >= ENGINE_ROWS_MAX) { commit_flush(run); return; }        /* one that only reads and asks the time must not grow with its age */
     if ((act = first_in(run, ACT_QUEUED))) { perform(run, act); return; }
     if ((act = first_in(run, ACT_ANSWERED))) { step_answer(run, act); return; }
     if (step_sleeper(run, now) || mail_step(run, false)) return;
