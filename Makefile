@@ -24,6 +24,7 @@ GEN_SRC := $(BUILD)/dsl/grammar/flow.tab.c $(BUILD)/dsl/grammar/flow.lex.c
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_SRC:.c=.o)
 # The tokens are generated; whoever includes them waits for bison.
 $(LIB_OBJ): | $(BUILD)/dsl/grammar/flow.tab.c
+BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
 .PHONY: all
@@ -60,6 +61,10 @@ $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libflow.a
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a -lcmocka $(LIBS)
+$(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libflow.a
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a $(LIBS)
 
 .PHONY: unit
 unit: $(TESTS)
@@ -97,7 +102,7 @@ fuzz:
 	@BUILD=build/fuzz sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),120)
 bench:
 	@sh scripts/deps.sh bench
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all $(BENCHES)
 	@BUILD=$(BUILD) sh scripts/bench.sh
 fmt: all
 	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
