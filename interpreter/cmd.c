@@ -89,6 +89,8 @@ static bool ask_terminal(const RunRow *run, Str question, const Str *choices, ui
     return got > 0;
 }
 
+static void say_refused(const char *why, void *arg) { fprintf(stderr, "That does not fit: %s\n", why); }
+
 bool cmd_open(CmdSession *session, const CmdCommon *common) {
     char url[1200];
     const char *store = common->store_url ? common->store_url : getenv("FLOW_STORE");
@@ -100,7 +102,7 @@ bool cmd_open(CmdSession *session, const CmdCommon *common) {
     session->json = common->json;
     session->quiet = session->quiet || common->json;
     session->color = cli_color(stderr);
-    EngineOptions options = { .store_url = store, .on_note = show_note, .on_question = ask_terminal, .arg = session };
+    EngineOptions options = { .store_url = store, .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused, .arg = session };
     Error error = { 0 };
     if (engine_open(&options, &session->engine, &error) == ERR_OK) return true;
     fprintf(stderr, "flowd: %s\n", error.text);

@@ -60,6 +60,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add layers
     sh scripts/cli.sh >"$log" 2>&1
     add cli
+    python3 tests/terminal/terminal.py "$build" >"$log" 2>&1
+    add terminal
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
 fi

@@ -30,8 +30,11 @@ typedef struct EngineOptions {
     void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);
     /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
+    /* An answer of on_question did not fit; it is asked again, QUESTION_TRIES_MAX times in all, then the run stays parked. May be NULL. */
+    void (*on_refused)(const char *why, void *arg);
     void *arg;
 } EngineOptions;
+enum { QUESTION_TRIES_MAX = 5 };
 
 Err  engine_open(const EngineOptions *options, Engine **out, Error *error);
 void engine_close(Engine *engine);

@@ -344,6 +344,22 @@ static bool hook_answers(Engine *engine, const RunRow *run, const Json *question
     return options->on_question(run, json_get_text(question, "text"), choices, count, json_get_text(question, "type"), due, out, options->arg);
 }
 
+/* A person may answer again when the answer does not fit; a script is taken at its word. */
+static Err offer_question(Engine *engine, const RunRow *run, const Json *question, Arena *arena, bool *answered, Error *error) {
+    Err err = ERR_OK;
+    for (int tries = 0; tries < QUESTION_TRIES_MAX; tries++) {
+        Buf text = { 0 };
+        bool given = hook_answers(engine, run, question, &text);
+        err = given ? answer_question(engine, run, question, buf_str(&text), arena, error) : ERR_OK;
+        buf_free(&text);
+        if (given && err == ERR_OK) *answered = true;
+        if (err == ERR_CONFLICT) return ERR_OK;          /* somebody was quicker */
+        if (err != ERR_INVALID || engine->options.script) return err;
+        if (engine->options.on_refused) engine->options.on_refused(error->text, engine->options.arg);
+    }
+    return ERR_OK;
+}
+
 static Err offer(Engine *engine, Str tenant, Str run_id, bool *answered, Error *error) {
     Arena *arena = arena_new();
     RunRow run;
@@ -352,13 +368,7 @@ static Err offer(Engine *engine, Str tenant, Str run_id, bool *answered, Error *
     if (!err && run.status == RUN_PARKED && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
     for (size_t i = 0; !err && waits && i < waits->count; i++) {
         if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
-        Buf text = { 0 };
-        if (hook_answers(engine, &run, waits->items[i], &text)) {
-            err = answer_question(engine, &run, waits->items[i], buf_str(&text), arena, error);
-            if (err == ERR_CONFLICT) err = ERR_OK;       /* somebody was quicker */
-            else *answered = true;
-        }
-        buf_free(&text);
+        err = offer_question(engine, &run, waits->items[i], arena, answered, error);
     }
     arena_free(arena);
     return err;
