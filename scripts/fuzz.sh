@@ -1,9 +1,10 @@
 #!/bin/sh
 # fuzz.sh SECONDS - builds every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan and runs each for SECONDS, two at a time.
-# A finding is kept in $BUILD/findings and the exit code says so.
+# A finding is kept in $BUILD/findings and the exit code says so. FUZZ_SEED (1) makes another walk; the same seed makes the same one.
 set -eu
 seconds=${1:-120}
 build=${BUILD:-build/fuzz}
+seed=${FUZZ_SEED:-1}
 san='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 make --no-print-directory -j2 BUILD="$build" CC=clang OPT=-O1 SAN="$san" "$build/libflow.a"
 mkdir -p "$build/findings" "$build/seeds"
@@ -18,7 +19,7 @@ mkdir -p "$build/seeds/fuzz_parse"
 cp flows/*.flow stdlib/*.flow stdlib/agents/*.flow tests/syntax/*.flow "$build/seeds/fuzz_parse/" 2>/dev/null || true
 run_one() {
     mkdir -p "$build/corpus/$1" "$build/seeds/$1"
-    if "$build/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
+    if "$build/$1" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
         "$build/corpus/$1" "$build/seeds/$1" >"$build/$1.log" 2>&1; then
         echo "$1: no finding, $(sed -n 's/stat::number_of_executed_units: *//p' "$build/$1.log") inputs"
     else
