@@ -7,6 +7,7 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 SAN     ?=
+JOBS    ?= $(shell nproc)
 OPT     ?= -O2
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
 CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE
@@ -80,18 +81,18 @@ clean:
 deps:
 	@sh scripts/deps.sh build
 run: deps
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) -j$(JOBS) --no-print-directory all
 	@BUILD=$(BUILD) sh scripts/run.sh
 test:
 	@sh scripts/deps.sh test
-	@$(MAKE) --no-print-directory all $(TESTS)
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
 	@BUILD=$(BUILD) sh scripts/test.sh
 # The same tests with AddressSanitizer and UndefinedBehaviorSanitizer.
 asan:
-	@$(MAKE) --no-print-directory BUILD=build/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation' all tests
+	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation' all tests
 	@BUILD=build/asan FLOW_TEST_QUICK=1 sh scripts/test.sh
 clang:
-	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all tests
+	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/clang CC=clang all tests
 .PHONY: tests
 tests: $(TESTS)
 # A folder includes only what stands before it in DIRS (programs may include anything).
@@ -102,7 +103,7 @@ fuzz:
 	@BUILD=build/fuzz sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),120)
 bench:
 	@sh scripts/deps.sh bench
-	@$(MAKE) --no-print-directory all $(BENCHES)
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(BENCHES)
 	@BUILD=$(BUILD) sh scripts/bench.sh
 fmt: all
 	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
