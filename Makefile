@@ -10,10 +10,10 @@ SAN     ?=
 JOBS    ?= $(shell nproc)
 OPT     ?= -O2
 WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-unused-parameter
-CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE
+CPPFLAGS := -I. -I$(BUILD) -D_GNU_SOURCE -isystem /usr/include/postgresql
 CFLAGS  := -std=gnu11 -g $(OPT) $(WARN) $(SAN)
 LDFLAGS := $(SAN)
-LIBS    := -levent -lsqlite3 -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+LIBS    := -levent -lsqlite3 -lpq -lhiredis -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
 
 # Libraries, lowest first. A folder may include only what stands before it (see `make layers`).
 DIRS    := base dsl/syntax interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/effect interpreter/sched compiler compiler/lint

@@ -189,6 +189,16 @@ void store_append_journal(StoreBatch *batch, const JournalRow *row)
     store_add_op(batch, DO_APPEND_JOURNAL, false)->row = copy_journal(batch, row);
 }
 
+void store_append_journal_of(StoreBatch *batch, const JournalRow *row, int result, StoreEncode encode, void *arg)
+{
+    assert(result >= 0 && result < batch->slot_count);
+    StoreOp *op = store_add_op(batch, DO_APPEND_JOURNAL, false);
+    op->row = copy_journal(batch, row);
+    op->number = (uint64_t)result;
+    op->encode = encode;
+    op->encode_arg = arg;
+}
+
 void store_put_snapshot(StoreBatch *batch, uint64_t seq, Str bytes)
 {
     StoreOp *op = store_add_op(batch, DO_PUT_SNAPSHOT, false);

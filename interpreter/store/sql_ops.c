@@ -90,7 +90,11 @@ static Err get_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 
 static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
-    const JournalRow *r = op->row;
+    JournalRow row = *(const JournalRow *)op->row;
+    const JournalRow *r = &row;
+    Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
+    if (err)
+        return err;
     const Cell args[] = {
         cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_u64(r->request), cell_int(r->fiber), cell_int(r->span),
         cell_int(r->parent_span), cell_int(r->entry), cell_int(r->effect), cell_int(r->target), cell_int(r->agent), cell_text(r->name),
@@ -98,7 +102,7 @@ static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *erro
     };
     if (r->args_json.len > JOURNAL_ARGS_MAX || r->detail_json.len > JOURNAL_ARGS_MAX)
         return err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
-    Err err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, " JOURNAL_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+    err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, " JOURNAL_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
                       args, batch->arena, NULL, error);
     if (err == ERR_CONFLICT)
         return err_set(error, err, "journal row %llu of run `%.*s` exists already", (unsigned long long)r->seq, STR_ARG(batch->run_id));

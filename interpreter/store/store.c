@@ -46,6 +46,7 @@ struct Store {
     WorkList queue, finished;
     StoreTxn *txn;                       /* the open one */
     uint64_t ticket, commits;
+    void (*wake)(void *arg); void *wake_arg;
     uint64_t crash_in; CrashSide crash_side; bool crash_kills;
     uint32_t key_id; uint8_t key[32];
     Arena *spare[STORE_SPARE_ARENAS]; int spare_count;
@@ -469,6 +470,22 @@ void store_flush(Store *store)
     }
     deliver(store);
     arm(store);
+}
+
+bool store_busy(const Store *store)
+{
+    return store->finished.first || store->queue.first || (store->txn && store->txn->queue.first);
+}
+
+void store_wait(Store *store)
+{
+    store_flush(store);
+}
+
+void store_on_wake(Store *store, void (*wake)(void *arg), void *arg)
+{
+    store->wake = wake;
+    store->wake_arg = arg;
 }
 
 /* Takes a batch out of the queue again that cannot run now. */

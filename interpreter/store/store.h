@@ -99,7 +99,8 @@ typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;          
 
 /* ---- life --------------------------------------------------------------------------------------- */
 typedef struct StoreOptions { struct event_base *loop; bool read_only; } StoreOptions;
-/* "sqlite:PATH", "sqlite::memory:" ; creates and migrates. The schema version is checked: a newer one is refused. */
+/* "sqlite:PATH", "sqlite::memory:", "postgresql://…" ; creates and migrates. The schema version is checked: a newer one is refused.
+   "redis://…", "unix:PATH": runs of `durability session` only: no tables, no interactive transactions, no modules (ERR_UNSUPPORTED). */
 Err  store_open(const char *url, const StoreOptions *options, Store **out, Error *error);
 void store_close(Store *store);                                    /* flushes what was submitted, rolls an open transaction back; kept batches are freed before */
 const char *store_kind(const Store *store);                        /* "sqlite" */
@@ -107,6 +108,10 @@ void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32]);     /* m
 typedef enum { CRASH_BEFORE, CRASH_AFTER } CrashSide;
 void store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process);                 /* nth 0: off; also by FLOW_CRASH_AT=N:before|after */
 uint64_t store_commits(const Store *store);                        /* durable operations so far */
+
+/* Called from the loop when another process may have left work here: runs that are ready, mail, events. Many changes may come as one call, and one may come for
+   nothing. Without it the store of another process would have to be looked at again and again. */
+void store_on_wake(Store *store, void (*wake)(void *arg), void *arg);
 
 /* ---- batches -------------------------------------------------------------------------------------- */
 StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch);
@@ -117,6 +122,11 @@ void store_put_run(StoreBatch *batch, const RunRow *row);           /* ERR_CONFL
 void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row);
 void store_update_run(StoreBatch *batch, const RunRow *row);        /* any status but RUNNING gives the lease back, an ended one drops timers, waits and mail; status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
 void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFLICT when seq exists */
+/* The same, with the payload and detail_json of a row that is the answer of this batch's query `result`: `encode` is called when the query was done, inside the
+   commit, and puts its texts into store_batch_arena(batch). What it returns is the batch's error. So a statement and its journal row share the group's commit.
+   It may be called again when the group is tried again; it must not look at anything that may be gone by then but `arg`. */
+typedef Err (*StoreEncode)(StoreBatch *batch, int result, JournalRow *row, void *arg, Error *error);
+void store_append_journal_of(StoreBatch *batch, const JournalRow *row, int result, StoreEncode encode, void *arg);
 void store_put_snapshot(StoreBatch *batch, uint64_t seq, Str bytes);/* replaces older ones of the run */
 void store_set_timer(StoreBatch *batch, const TimerRow *row);       /* replaces the one of the same request */
 void store_clear_timer(StoreBatch *batch, uint64_t request);
@@ -162,8 +172,10 @@ typedef struct StoreResult {
 } StoreResult;
 typedef void (*StoreDone)(const StoreResult *result, void *arg);
 void store_submit(StoreBatch *batch, StoreDone done, void *arg);    /* takes the batch; done may be NULL */
-void store_flush(Store *store);                                     /* do everything submitted now (the loop does it when idle) */
-Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, and keep the batch for the getters; then store_batch_free. ERR_IO while an interactive transaction is open that does not end by flushing */
+void store_flush(Store *store);                                     /* begins everything submitted now (the loop does it when idle); a store without a server has done it when this returns */
+bool store_busy(const Store *store);                                /* something submitted is not done, or its callback not called */
+void store_wait(Store *store);                                      /* flushes, waits for a server to answer, calls what is done; not from a callback */
+Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, wait, and keep the batch for the getters; then store_batch_free. ERR_IO while an interactive transaction is open that does not end by flushing */
 void store_batch_free(StoreBatch *batch);
 
 /* getters, valid in `done` (or until store_batch_free) */

@@ -26,12 +26,13 @@ typedef struct StoreOp {
     int result;                          /* slot of its result, or -1 */
     bool or_ignore;                      /* PUT_RUN */
     Str text, more, bytes;               /* a hash, run id, mail id, name, worker; a second one; bytes */
-    uint64_t number;                     /* seq, request, position, status */
+    uint64_t number;                     /* seq, request, position, status, slot */
     int64_t now_us, lease_us;
     uint32_t limit;
     const void *row;                     /* the typed row of a put or update, RunFilter of LIST_RUNS */
     Image *image; uint16_t query;        /* QUERY, ENSURE_TABLES: one reference */
     const Cell *params; uint32_t param_count;
+    StoreEncode encode; void *encode_arg;                  /* APPEND_JOURNAL: fills in what the result of slot `number` says */
 } StoreOp;
 
 /* The answer to one reading operation; which fields count follows from the kind. */

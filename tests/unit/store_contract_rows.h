@@ -707,6 +707,44 @@ static void a_read_of_a_table_is_no_durable_operation(void **state)
     assert_int_equal(store_commits(contract_store), commits);
 }
 
+static Err count_into_detail(StoreBatch *batch, int result, JournalRow *row, void *arg, Error *error)
+{
+    const RowSet *rows = store_rows(batch, result);
+    if (*(bool *)arg)
+        return err_set(error, ERR_LIMIT, "too long for the row");
+    row->detail_json = str_of(arena_printf(store_batch_arena(batch), "%u columns", rows->columns));
+    row->payload = arena_str(store_batch_arena(batch), rows->cells[0].text);
+    return ERR_OK;
+}
+
+static void a_journal_row_tells_what_its_statement_answered(void **state)
+{
+    uint16_t insert = add_insert(shop, TABLE_ITEMS, PARAMS(C_ID));
+    new_run("r1");
+    Cell id = ct("a");
+    bool refuse = false;
+    StoreBatch *batch = store_batch(contract_store, STR("acme"), STR("r1"), 0);
+    int result = store_query(batch, shop, insert, STR("ann"), &id, 1);
+    store_append_journal_of(batch, &(JournalRow){ .seq = 1, .entry = JOURNAL_RESULT, .name = STR("insert") }, result, count_into_detail, &refuse);
+    must_go(batch);
+    batch = store_batch(contract_store, STR("acme"), STR(""), 0);
+    int journal = store_get_journal(batch, STR("r1"), 0, 0);
+    must(batch);
+    uint32_t count;
+    const JournalRow *rows = store_journal(batch, journal, &count);
+    assert_int_equal(count, 1);
+    assert_str(rows[0].payload, "a");
+    assert_true(str_ends(rows[0].detail_json, STR(" columns")));
+    store_batch_free(batch);
+    refuse = true;
+    id = ct("b");
+    batch = store_batch(contract_store, STR("acme"), STR("r1"), 0);
+    result = store_query(batch, shop, insert, STR("ann"), &id, 1);
+    store_append_journal_of(batch, &(JournalRow){ .seq = 2, .entry = JOURNAL_RESULT, .name = STR("insert") }, result, count_into_detail, &refuse);
+    fails_with(batch, ERR_LIMIT, "too long");
+    assert_int_equal(ask(select_ids((QueryExpr){ 0 }, NULL, 0), NULL, 0)->rows, 1);
+}
+
 #define SHOP_TEST(name) cmocka_unit_test_setup_teardown(name, shop_setup, shop_teardown)
 #define CONTRACT_ROW_TESTS \
     SHOP_TEST(an_insert_gives_the_whole_row_with_defaults), SHOP_TEST(every_kind_of_value_comes_back_as_it_went), SHOP_TEST(conditions_find_the_rows_they_mean), \
@@ -718,4 +756,5 @@ static void a_read_of_a_table_is_no_durable_operation(void **state)
     SHOP_TEST(values_that_do_not_fit_their_type_are_refused), SHOP_TEST(queries_that_no_verified_program_holds_are_refused), SHOP_TEST(names_shaped_like_an_injection_are_names), \
     SHOP_TEST(deploying_again_writes_nothing), SHOP_TEST(a_table_grows_by_columns_that_old_rows_can_have), SHOP_TEST(a_column_may_become_optional_and_nothing_else), \
     SHOP_TEST(a_unique_index_is_not_made_over_rows_that_break_it), SHOP_TEST(two_tables_of_one_stored_name_are_told_apart), SHOP_TEST(a_query_asked_twice_answers_anew), \
-    SHOP_TEST(a_write_in_a_failing_batch_is_undone_with_it), SHOP_TEST(a_read_of_a_table_is_no_durable_operation),
+    SHOP_TEST(a_write_in_a_failing_batch_is_undone_with_it), SHOP_TEST(a_read_of_a_table_is_no_durable_operation), \
+    SHOP_TEST(a_journal_row_tells_what_its_statement_answered),

@@ -1,0 +1,191 @@
+/* lane.c - lanes on ucontext. The sanitizers are told of every change of stacks, or they would take it for an overflow. */
+#include "interpreter/store/lane.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define LANE_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LANE_ASAN 1
+#endif
+#endif
+#ifdef LANE_ASAN
+#include <sanitizer/common_interface_defs.h>
+#define LEAVE(save, bottom, size) __sanitizer_start_switch_fiber((save), (bottom), (size))
+#define ARRIVE(save, bottom, size) __sanitizer_finish_switch_fiber((save), (bottom), (size))
+#else
+#define LEAVE(save, bottom, size) ((void)0)
+#define ARRIVE(save, bottom, size) ((void)0)
+#endif
+
+struct Lane {
+    ucontext_t self, caller;
+    char *memory; size_t guard;
+    struct event_base *loop;
+    struct event *event;
+    void (*body)(void *arg); void *arg;
+    bool busy;
+    int fd, want, timeout_ms, got;       /* what it waits for; what came */
+#ifdef LANE_ASAN
+    void *self_fake, *caller_fake;
+    const void *caller_bottom; size_t caller_size;
+#endif
+};
+
+static Lane *current;
+
+bool lane_current(void) { return current != NULL; }
+bool lane_busy(const Lane *lane) { return lane->busy; }
+
+static char *stack_of(const Lane *lane) { return lane->memory + lane->guard; }
+
+Lane *lane_new(struct event_base *loop)
+{
+    Lane *lane = mem_alloc(sizeof *lane);
+    lane->guard = (size_t)sysconf(_SC_PAGESIZE);
+    lane->memory = mmap(NULL, lane->guard + LANE_STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (lane->memory == MAP_FAILED || mprotect(lane->memory, lane->guard, PROT_NONE) != 0)
+        abort();                                            /* as mem_alloc: there is no going on without memory */
+    lane->loop = loop;
+    lane->fd = -1;
+    return lane;
+}
+
+void lane_free(Lane *lane)
+{
+    if (!lane)
+        return;
+    assert(!lane->busy);
+    if (lane->event)
+        event_free(lane->event);
+    munmap(lane->memory, lane->guard + LANE_STACK_BYTES);
+    free(lane);
+}
+
+/* The first thing on the new stack. makecontext passes ints only, so the lane comes by `current`. */
+static void enter(void)
+{
+    Lane *lane = current;
+    ARRIVE(NULL, &lane->caller_bottom, &lane->caller_size);
+    lane->body(lane->arg);
+    lane->busy = false;
+    LEAVE(NULL, lane->caller_bottom, lane->caller_size);
+    swapcontext(&lane->self, &lane->caller);
+}
+
+static void resume(Lane *lane)
+{
+    assert(!current);
+    current = lane;
+    LEAVE(&lane->caller_fake, stack_of(lane), LANE_STACK_BYTES);
+    swapcontext(&lane->caller, &lane->self);
+    ARRIVE(lane->caller_fake, NULL, NULL);
+    current = NULL;
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg)
+{
+    Lane *lane = arg;
+    lane->got = (what & EV_READ ? LANE_READ : 0) | (what & EV_WRITE ? LANE_WRITE : 0);
+    resume(lane);
+}
+
+/* Puts what a stopped lane waits for into the loop. */
+static void watch(Lane *lane)
+{
+    if (!lane->loop || !lane->busy)
+        return;
+    struct timeval time = { lane->timeout_ms / 1000, lane->timeout_ms % 1000 * 1000 };
+    short what = (short)((lane->want & LANE_READ ? EV_READ : 0) | (lane->want & LANE_WRITE ? EV_WRITE : 0));
+    if (!lane->event)
+        lane->event = event_new(lane->loop, lane->fd, what, on_ready, lane);
+    else
+        event_assign(lane->event, lane->loop, lane->fd, what, on_ready, lane);
+    event_add(lane->event, lane->timeout_ms >= 0 ? &time : NULL);
+}
+
+void lane_start(Lane *lane, void (*body)(void *arg), void *arg)
+{
+    assert(!lane->busy);
+    lane->body = body;
+    lane->arg = arg;
+    lane->busy = true;
+    getcontext(&lane->self);
+    lane->self.uc_stack.ss_sp = stack_of(lane);
+    lane->self.uc_stack.ss_size = LANE_STACK_BYTES;
+    lane->self.uc_link = NULL;
+    makecontext(&lane->self, enter, 0);
+    resume(lane);
+}
+
+static int wait_here(int fd, int what, int timeout_ms)
+{
+    struct pollfd poll_fd = { .fd = fd, .events = (short)((what & LANE_READ ? POLLIN : 0) | (what & LANE_WRITE ? POLLOUT : 0)) };
+    int n = poll(&poll_fd, 1, timeout_ms);
+    if (n <= 0)
+        return n < 0 && errno == EINTR ? wait_here(fd, what, timeout_ms) : 0;
+    return poll_fd.revents & (POLLERR | POLLHUP) ? what : (poll_fd.revents & POLLIN ? LANE_READ : 0) | (poll_fd.revents & POLLOUT ? LANE_WRITE : 0);
+}
+
+int lane_wait_fd(int fd, int what, int timeout_ms)
+{
+    Lane *lane = current;
+    if (!lane)
+        return wait_here(fd, what, timeout_ms);
+    lane->fd = fd;
+    lane->want = what;
+    lane->timeout_ms = timeout_ms;
+    lane->got = 0;
+    watch(lane);
+    LEAVE(&lane->self_fake, lane->caller_bottom, lane->caller_size);
+    swapcontext(&lane->self, &lane->caller);
+    ARRIVE(lane->self_fake, &lane->caller_bottom, &lane->caller_size);
+    return lane->got;
+}
+
+enum { LANE_DRIVE_MAX = 64 };
+
+bool lane_drive(Lane *const *lanes, size_t count, int timeout_ms)
+{
+    struct pollfd fds[LANE_DRIVE_MAX];
+    Lane *busy[LANE_DRIVE_MAX];
+    nfds_t n = 0;
+    int wait = timeout_ms;
+    for (size_t i = 0; i < count && n < LANE_DRIVE_MAX; i++) {
+        Lane *lane = lanes[i];
+        if (!lane || !lane->busy)
+            continue;
+        fds[n] = (struct pollfd){ .fd = lane->fd, .events = (short)((lane->want & LANE_READ ? POLLIN : 0) | (lane->want & LANE_WRITE ? POLLOUT : 0)) };
+        busy[n++] = lane;
+        if (lane->timeout_ms >= 0 && (wait < 0 || lane->timeout_ms < wait))
+            wait = lane->timeout_ms;
+    }
+    if (n == 0)
+        return false;
+    int ready = poll(fds, n, wait);
+    if (ready < 0)
+        return errno == EINTR;
+    bool any = false;
+    for (nfds_t i = 0; i < n; i++) {
+        short got = fds[i].revents;
+        bool late = ready == 0 && busy[i]->timeout_ms >= 0 && busy[i]->timeout_ms <= wait;
+        if (!got && !late)
+            continue;
+        if (busy[i]->event)
+            event_del(busy[i]->event);
+        busy[i]->got = got & (POLLERR | POLLHUP) ? busy[i]->want : (got & POLLIN ? LANE_READ : 0) | (got & POLLOUT ? LANE_WRITE : 0);
+        resume(busy[i]);
+        any = true;
+    }
+    return any;
+}
