@@ -122,17 +122,19 @@ static void maybe_snapshot(LiveRun *run, StoreBatch *batch) {
     update_row(run, batch);
 }
 
-typedef struct Submitted { LiveRun *run; CommitNext next; bool rows; } Submitted;
+typedef struct Submitted { LiveRun *run; CommitNext next; bool rows; uint64_t snapshot_at; } Submitted;
 
 static void on_done(const StoreResult *result, void *arg) {
     Submitted *s = arg;
     LiveRun *run = s->run;
     CommitNext next = s->next;
     bool rows = s->rows;
+    uint64_t snapshot_at = s->snapshot_at;
     free(s);
     run->busy = run->undelivered = false;
     if (!run->dead) {
         if (!result->err && rows) record_durable(run);
+        if (result->err) run->row.snapshot_seq = run->snapshot_at = snapshot_at;         /* one that rode along is not there */
         next(run, result);
     }
     live_callback_done(run);
@@ -140,15 +142,23 @@ static void on_done(const StoreResult *result, void *arg) {
 
 static Submitted *submitted(LiveRun *run, CommitNext next, bool rows) {
     Submitted *s = mem_alloc(sizeof *s);
-    *s = (Submitted){ run, next, rows };
+    *s = (Submitted){ run, next, rows, run->snapshot_at };
     run->busy = true;
     run->callbacks++;
     return s;
 }
 
 void commit_submit(LiveRun *run, StoreBatch *batch, CommitNext next) {
+    Submitted *s = submitted(run, next, true);
     maybe_snapshot(run, batch);
-    store_submit(batch, on_done, submitted(run, next, true));
+    store_submit(batch, on_done, s);
+}
+
+void commit_statement(LiveRun *run, StoreBatch *batch, int result, StoreEncode tell, void *arg, CommitNext next) {
+    for (uint32_t i = 0; i + 1 < run->row_count; i++) store_append_journal(batch, &run->rows[i]);
+    store_append_journal_of(batch, &run->rows[run->row_count - 1], result, tell, arg);
+    run->undelivered = true;
+    commit_submit(run, batch, next);
 }
 
 void commit_read(LiveRun *run, StoreBatch *batch, CommitNext next) { store_submit(batch, on_done, submitted(run, next, false)); }
@@ -239,13 +249,14 @@ void commit_park(LiveRun *run) {
     uint64_t state_seq = run->seq;
     if (moved) record_row(run, JOURNAL_PARKED, NULL);
     StoreBatch *batch = commit_batch(run);
+    Submitted *s = submitted(run, parked, true);
     put_timers(run, batch);
     mail_drop_stale(run, batch);
     if (moved && may_snapshot(run)) put_snapshot(run, batch, state_seq);
     run->row.status = RUN_PARKED;
     update_row(run, batch);
     store_release(batch, RUN_PARKED);
-    store_submit(batch, on_done, submitted(run, parked, true));
+    store_submit(batch, on_done, s);
 }
 
 /* ---- end ------------------------------------------------------------------------------------------------- */

@@ -149,11 +149,12 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
 
 /* record.c */
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */
+JournalRow *record_answer(LiveRun *run, const VmRequest *request, bool ok);         /* without what it says: record_tell fills that in */
 JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value);
+void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row);
 void record_resumed(LiveRun *run);                       /* before the first delivery after a park */
 void record_take_back(LiveRun *run);                     /* the newest row, which did not become durable */
 void record_durable(LiveRun *run);                       /* the buffer is in the store */
-Str  record_encoded(LiveRun *run, uint16_t type, Value value);
 void record_waits(LiveRun *run, Buf *out);               /* waits_json */
 Str  record_bounded(Arena *arena, Buf *json);
 
@@ -169,6 +170,8 @@ void commit_flush(LiveRun *run);                         /* just the buffer */
 /* Records the result and returns the batch that makes it durable, to add to; then it is delivered. Takes value. NULL: nobody waits for it any more. */
 StoreBatch *commit_result(LiveRun *run, uint64_t id, bool ok, Value value);
 void commit_result_submit(LiveRun *run, StoreBatch *batch, bool may_fail /* as the program's error, not the store's */);
+/* A batch that holds the statement with that result, and the buffered rows; the newest of them is told inside the commit what the statement answered. */
+void commit_statement(LiveRun *run, StoreBatch *batch, int result, StoreEncode tell, void *arg, CommitNext next);
 bool commit_waits_changed(const LiveRun *run);
 bool commit_state_changed(LiveRun *run);                 /* waits, or timers that are over */
 void commit_park(LiveRun *run);

@@ -58,13 +58,12 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
     return true;
 }
 
-typedef struct TxnWait { LiveRun *run; uint64_t id; void (*next)(LiveRun *run, uint64_t id); } TxnWait;
+typedef struct TxnWait { LiveRun *run; uint64_t id; } TxnWait;
 
 static void txn_ready(Err err, StoreTxn *txn, void *arg) {
     TxnWait *wait = arg;
     LiveRun *run = wait->run;
     uint64_t id = wait->id;
-    void (*next)(LiveRun *, uint64_t) = wait->next;
     free(wait);
     run->busy = false;
     Error error;
@@ -75,25 +74,23 @@ static void txn_ready(Err err, StoreTxn *txn, void *arg) {
         run->txn = txn;
         run->txn_fiber = act ? act->fiber : 0;
         run->engine->open_txns++;
-        next(run, id);
+        answer_now(run, id, true, nothing);
     }
     live_callback_done(run);
 }
 
-static void open_txn(LiveRun *run, Act *act, void (*next)(LiveRun *run, uint64_t id)) {
+static void open_txn(LiveRun *run, Act *act) {
     TxnWait *wait = mem_alloc(sizeof *wait);
-    *wait = (TxnWait){ run, act->id, next };
+    *wait = (TxnWait){ run, act->id };
     run->busy = true;
     run->callbacks++;
     store_txn_begin(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch, txn_ready, wait);
 }
 
-static void txn_begun(LiveRun *run, uint64_t id) { answer_now(run, id, true, nothing); }
-
 static void own(LiveRun *run, Act *act, const VmRequest *request) {
     Value value;
     switch (request->effect->kind) {
-    case EFFECT_TXN_BEGIN: open_txn(run, act, txn_begun); return;
+    case EFFECT_TXN_BEGIN: open_txn(run, act); return;
     case EFFECT_TXN_ROLLBACK: live_roll_back(run); answer_now(run, act->id, true, nothing); return;
     default: break;
     }
@@ -140,21 +137,6 @@ static void query_answered(LiveRun *run, const StoreResult *result) {
     else answer_now(run, id, true, value);
 }
 
-/* A statement by itself: its own small transaction, because its row holds what only the statement can tell. */
-static void lone_write_done(LiveRun *run, const StoreResult *result) {
-    uint64_t id = run->current;
-    Act *act = live_act(run, id);
-    run->current = 0;
-    if (result->err) live_roll_back(run);
-    if (!act || statement_failed(run, id, result)) return;
-    Error error;
-    Value value;
-    Err err = query_value(run, act, result, &value, &error);
-    if (err) { live_roll_back(run); fail_with(run, act, err, &error); return; }
-    StoreBatch *batch = commit_result(run, id, true, value);
-    if (batch) commit_result_submit(run, batch, false);
-}
-
 static StoreBatch *query_batch(LiveRun *run, Act *act, const VmRequest *request) {
     StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
     Error error;
@@ -165,16 +147,47 @@ static StoreBatch *query_batch(LiveRun *run, Act *act, const VmRequest *request)
     return NULL;
 }
 
-static void lone_write_begun(LiveRun *run, uint64_t id) {
-    VmRequest request;
+/* What the journal says of a statement, told inside its commit, when the live run may be gone. The image lives as long as the batch's query. */
+typedef struct Telling { const Engine *engine; const Image *image; uint16_t query; } Telling;
+
+static Err tell_statement(StoreBatch *batch, int result, JournalRow *row, void *arg, Error *error) {
+    const Telling *telling = arg;
+    const Query *query = &telling->image->queries[telling->query];
+    Value value = { 0 };
+    Err err = rows_result(telling->image, query, store_rows(batch, result), &value, error);
+    if (err) return err;
+    record_tell(telling->image, query->result, value, store_batch_arena(batch), row);
+    row->ended_us = engine_now(telling->engine);
+    if (kind_is_counted(telling->image->types[query->result].kind)) value_release(value);
+    return ERR_OK;
+}
+
+static void lone_write_done(LiveRun *run, const StoreResult *result) {
+    uint64_t id = run->current;
     Act *act = live_act(run, id);
-    StoreBatch *batch = act && live_request(run, id, &request) ? query_batch(run, act, &request) : NULL;
-    if (batch) commit_in_txn(run, batch, lone_write_done);
-    else live_roll_back(run);
+    Value value;
+    Error error;
+    run->current = 0;
+    if (result->err) record_take_back(run);
+    if (!act || statement_failed(run, id, result)) return;
+    Err err = query_value(run, act, result, &value, &error);
+    if (err) live_failed(run, err, &error);              /* the same was read inside the commit: cannot be */
+    else live_deliver(run, id, true, value);
+}
+
+/* A statement by itself, with its journal row: one batch like any other, so that statements of many runs share a commit. It may fail alone. */
+static void lone_write(LiveRun *run, Act *act, const VmRequest *request) {
+    if (commit_state_changed(run)) { commit_flush(run); return; }
+    StoreBatch *batch = query_batch(run, act, request);
+    if (!batch) return;
+    Telling *telling = ARENA_NEW(store_batch_arena(batch), Telling);
+    *telling = (Telling){ run->engine, run->image, act->effect->target };
+    record_answer(run, request, true);
+    commit_statement(run, batch, run->current_result, tell_statement, telling, lone_write_done);
 }
 
 static void query(LiveRun *run, Act *act, const VmRequest *request) {
-    if (request->effect->kind == EFFECT_QUERY_WRITE && !run->txn) { open_txn(run, act, lone_write_begun); return; }
+    if (request->effect->kind == EFFECT_QUERY_WRITE && !run->txn) { lone_write(run, act, request); return; }
     StoreBatch *batch = query_batch(run, act, request);
     if (!batch) return;
     if (run->txn) commit_in_txn(run, batch, query_answered);

@@ -58,12 +58,14 @@ static void span_result_json(LiveRun *run, const VmRequest *request, Buf *out) {
     if (request->effect->param_count) value_to_json_redacted(run->image, request->effect->params[0], request->args[0], out);
 }
 
-Str record_encoded(LiveRun *run, uint16_t type, Value value) {
+void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row) {
     Buf bytes = { 0 };
-    value_encode(run->image, type, value, &bytes);
-    Str text = arena_str(run->row_arena, buf_str(&bytes));
+    value_encode(image, type, value, &bytes);
+    row->payload = arena_str(arena, buf_str(&bytes));
+    buf_clear(&bytes);
+    if (image->types[type].kind != KIND_VOID) value_to_json_redacted(image, type, value, &bytes);
+    row->detail_json = record_bounded(arena, &bytes);
     buf_free(&bytes);
-    return text;
 }
 
 static JournalRow *add_row(LiveRun *run, uint8_t entry) {
@@ -103,19 +105,19 @@ void record_resumed(LiveRun *run) {
     run->resumed = false;
 }
 
+JournalRow *record_answer(LiveRun *run, const VmRequest *request, bool ok) {
+    record_resumed(run);
+    JournalRow *row = record_row(run, ok ? JOURNAL_RESULT : JOURNAL_ERROR, request);
+    const Act *act = live_act(run, request->id);
+    if (act) row->started_us = act->started_us;
+    return row;
+}
+
 JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     VmRequest request;
     if (!live_request(run, id, &request)) return NULL;
-    uint16_t type = ok ? live_result_type(run->image, request.effect) : TYPE_INDEX_ERROR;
-    record_resumed(run);
-    JournalRow *row = record_row(run, ok ? JOURNAL_RESULT : JOURNAL_ERROR, &request);
-    const Act *act = live_act(run, id);
-    if (act) row->started_us = act->started_us;
-    row->payload = record_encoded(run, type, value);
-    Buf text = { 0 };
-    if (run->image->types[type].kind != KIND_VOID) value_to_json_redacted(run->image, type, value, &text);
-    row->detail_json = record_bounded(run->row_arena, &text);
-    buf_free(&text);
+    JournalRow *row = record_answer(run, &request, ok);
+    record_tell(run->image, ok ? live_result_type(run->image, request.effect) : TYPE_INDEX_ERROR, value, run->row_arena, row);
     return row;
 }
 
