@@ -263,7 +263,9 @@ void commit_park(LiveRun *run) {
 
 static void ended(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
+    const EngineOptions *options = &run->engine->options;
     run->engine->progress++;
+    if (options->on_ended) options->on_ended(&run->row, options->arg);
     live_drop(run);
 }
 

@@ -28,6 +28,7 @@ typedef struct EngineOptions {
     VmLimits limits;
     /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
     void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);
+    void (*on_ended)(const RunRow *run, void *arg);        /* a run ended here, durably: status and result_json are those of its end; may be NULL */
     /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
     /* An answer of on_question did not fit; it is asked again, QUESTION_TRIES_MAX times in all, then the run stays parked. May be NULL. */
@@ -48,6 +49,10 @@ Err engine_deploy(Engine *engine, Image *image, Error *error);
 /* Creates the run durably (acknowledged when this returns ERR_OK). Input: JSON object of the flow's parameters; unknown, missing and ill-typed ones are ERR_INVALID with a JSON pointer.
    run_id empty: a fresh one, copied to out_run_id (at least 40 bytes). */
 Err engine_start(Engine *engine, const Image *image, Str flow, Str input_json, const EnginePrincipal *who, char out_run_id[64], Error *error);
+/* The same without waiting, so that many starts share a commit: when this returns ERR_OK, `done` follows once the run is durable or could not be.
+   A run without a concurrency key and limit is this worker's from that very commit while it has room (ENGINE_LIVE_MAX), which saves the claim. */
+typedef void (*EngineStarted)(Err err, const Error *error, Str run_id, void *arg);
+Err engine_launch(Engine *engine, const Image *image, Str flow, Str input_json, const EnginePrincipal *who, char out_run_id[64], EngineStarted done, void *arg, Error *error);
 Err engine_load_fixture(Engine *engine, Image *image, Str fixture, const EnginePrincipal *who, Error *error);      /* rows that exist already (same id) stay */
 /* Works until: the run ended or parked (run_id given), or nothing is left to do now (run_id empty: all runs, handlers, events). */
 Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error);

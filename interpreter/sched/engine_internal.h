@@ -125,6 +125,8 @@ void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jum
 
 /* live.c */
 void live_open(Engine *engine, const RunRow *row);       /* claimed just now */
+LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image);  /* ours from its first commit, which is under way; image: borrowed */
+void live_begun(LiveRun *run, const StoreResult *result);              /* that commit is done */
 void live_step(LiveRun *run);
 void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */
 void live_renew(LiveRun *run, int64_t until_us);

@@ -341,7 +341,7 @@ static void copy_row(LiveRun *run, const RunRow *row) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(run->arena, *texts[i]);
 }
 
-void live_open(Engine *engine, const RunRow *row) {
+static LiveRun *new_live(Engine *engine, const RunRow *row) {
     LiveRun *run = mem_alloc(sizeof *run);
     run->engine = engine;
     run->arena = arena_new();
@@ -354,6 +354,35 @@ void live_open(Engine *engine, const RunRow *row) {
     run->key_len = row->tenant.len + 1 + row->run_id.len;
     run->key = arena_printf(run->arena, "%.*s%c%.*s", STR_ARG(row->tenant), 0, STR_ARG(row->run_id));
     map_put(&engine->live, (Str){ run->key, run->key_len }, run);
+    return run;
+}
+
+/* Its row is on the way into the store: there is nothing to read but mail, which others may send as soon as they can see it. */
+LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image) {
+    LiveRun *run = new_live(engine, row);
+    run->image = image;
+    run->busy = true;
+    run->callbacks++;
+    return run;
+}
+
+void live_begun(LiveRun *run, const StoreResult *result) {
+    Error error = { 0 };
+    run->busy = false;
+    if (result->err == ERR_IO || result->err == ERR_CRASH) engine_break(run->engine, result->err, &result->error);
+    if (result->err) live_drop(run);
+    else if (!run->dead) {
+        if (load(run, NULL, 0, (Str){ 0 }, 0, false, &error)) commit_fail(run, &error);
+        else {
+            run->loaded = true;
+            engine_ready(run);
+        }
+    }
+    live_callback_done(run);
+}
+
+void live_open(Engine *engine, const RunRow *row) {
+    LiveRun *run = new_live(engine, row);
     StoreBatch *batch = store_batch(engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
     Loading *l = mem_alloc(sizeof *l);
     Image *image = engine_image_cached(engine, run->row.module_hash);

@@ -230,35 +230,80 @@ Err engine_deploy(Engine *engine, Image *image, Error *error) {
     return err;
 }
 
-Err engine_start(Engine *engine, const Image *image_given, Str flow_name, Str json_text, const EnginePrincipal *who, char out_run_id[64], Error *error) {
-    char hash[SHA256_HEX + 1];
-    hex_encode(image_given->hash.bytes, SHA256_BYTES, hash);
-    Image *image;
-    Err err = engine_image(engine, str_of(hash), &image, error);
+/* A started run as its row will stand: input checked, keys and rates looked at. Texts of the row live in the arena and in who. */
+typedef struct Start { Image *image; char hash[SHA256_HEX + 1]; RunRow row; } Start;
+
+static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str json_text, const EnginePrincipal *who, char run_id[64], Arena *arena, Start *out, Error *error) {
+    hex_encode(image_given->hash.bytes, SHA256_BYTES, out->hash);
+    Err err = engine_image(engine, str_of(out->hash), &out->image, error);
     if (err) return err;
+    Image *image = out->image;
     int index = image_find_flow(image, flow_name);
     if (index < 0) return err_set(error, ERR_NOT_FOUND, "no flow `%.*s` in this module", STR_ARG(flow_name));
     const ImageFlow *flow = &image->flows[index];
-    Arena *arena = arena_new();
     Json *input = NULL;
     Value args[FUNC_PARAMS_MAX];
     uint16_t count = 0;
-    if (out_run_id[0] == '\0') ids_new(STR("R"), out_run_id);
-    RunRow row = { .tenant = who->tenant, .run_id = str_of(out_run_id), .module_hash = str_of(hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .correlation = str_of(out_run_id),
-                   .created_us = engine_now(engine), .updated_us = engine_now(engine) };
+    if (run_id[0] == '\0') ids_new(STR("R"), run_id);
+    RunRow *row = &out->row;
+    *row = (RunRow){ .tenant = who->tenant, .run_id = str_of(run_id), .module_hash = str_of(out->hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .correlation = str_of(run_id),
+                     .created_us = engine_now(engine), .updated_us = engine_now(engine) };
     err = json_parse(arena, json_text.len ? json_text : STR("{}"), INPUT_JSON_MAX, &input, error);
     if (!err && input->kind != JSON_OBJECT) err = err_set(error, ERR_INVALID, "the input is not a JSON object");
-    if (!err) err = input_values(engine, image, flow, input, &row, args, &count, error);
-    if (!err) err = check_rate(engine, image, flow, args, &row, arena, error);
-    if (!err) err = start_fill_row(engine, image, (uint16_t)index, args, arena, &row, error);
+    if (!err) err = input_values(engine, image, flow, input, row, args, &count, error);
+    if (!err) err = check_rate(engine, image, flow, args, row, arena, error);
+    if (!err) err = start_fill_row(engine, image, (uint16_t)index, args, arena, row, error);
+    for (uint16_t i = 0; i < count; i++)
+        if (counted(image, flow->params[i].type)) value_release(args[i]);
+    return err;
+}
+
+Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char out_run_id[64], Error *error) {
+    Arena *arena = arena_new();
+    Start start;
+    Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
-        StoreBatch *batch = store_batch(engine->store, who->tenant, row.run_id, 0);
-        store_put_run(batch, &row);
+        StoreBatch *batch = store_batch(engine->store, who->tenant, start.row.run_id, 0);
+        store_put_run(batch, &start.row);
         err = engine_sync(engine, batch, error);
         store_batch_free(batch);
     }
-    for (uint16_t i = 0; i < count; i++)
-        if (counted(image, flow->params[i].type)) value_release(args[i]);
+    arena_free(arena);
+    return err;
+}
+
+typedef struct Launch { LiveRun *run; EngineStarted done; void *arg; char run_id[64]; } Launch;
+
+static void on_launched(const StoreResult *result, void *arg) {
+    Launch *launch = arg;
+    launch->done(result->err, &result->error, str_of(launch->run_id), launch->arg);
+    if (launch->run) live_begun(launch->run, result);
+    free(launch);
+}
+
+Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char out_run_id[64], EngineStarted done, void *arg, Error *error) {
+    if (engine->broken) { if (error) *error = engine->broken_error; return engine->broken; }
+    Arena *arena = arena_new();
+    Start start;
+    Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
+    if (!err) {
+        RunRow *row = &start.row;
+        Launch *launch = mem_alloc(sizeof *launch);
+        *launch = (Launch){ .done = done, .arg = arg };
+        snprintf(launch->run_id, sizeof launch->run_id, "%s", out_run_id);
+        bool ours = !row->concurrency_key.len && !row->limit_key.len && !engine_live_find(engine, row->tenant, row->run_id) && engine->live.count < ENGINE_LIVE_MAX;
+        if (ours) {                                      /* its first commit is its claim too */
+            row->status = RUN_RUNNING;
+            row->epoch = 1;
+            row->worker = str_of(engine->worker);
+            row->started_us = row->created_us;
+            row->lease_until_us = engine_lease_until(engine);
+            launch->run = live_begin(engine, row, start.image);
+        }
+        StoreBatch *batch = store_batch(engine->store, row->tenant, row->run_id, 0);
+        store_put_run(batch, row);
+        store_submit(batch, on_launched, launch);
+    }
     arena_free(arena);
     return err;
 }

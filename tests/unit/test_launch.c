@@ -1,0 +1,206 @@
+/* test_launch.c - runs started without waiting: many share a commit, each is its worker's from that commit, and its end is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "compiler/typed.h"
+#include "interpreter/sched/engine.h"
+
+static const EnginePrincipal WHO = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
+static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
+enum { MANY = 40 };
+
+static const char *const PROGRAM =
+    "table entries of ledger {\n"
+    "    id: id \"ENT\"\n"
+    "    amount: int\n"
+    "}\n"
+    "agent ledger \"Ledger\" {}\n"
+    "flow adds(n: int) -> int {\n"
+    "    insert entries { amount: n }\n"
+    "    return n + 1\n"
+    "}\n"
+    "flow single(n: int) -> int\n"
+    "    one per user\n"
+    "{\n"
+    "    insert entries { amount: n }\n"
+    "    return n\n"
+    "}\n";
+
+typedef struct World { char path[64]; Image *image; Program *program; Engine *engine; int started, refused, ended; int64_t sum; Err err; } World;
+
+static void on_ended(const RunRow *run, void *arg)
+{
+    World *w = arg;
+    assert_int_equal(run->status, RUN_COMPLETED);
+    w->ended++;
+    char text[32];
+    snprintf(text, sizeof text, "%.*s", STR_ARG(run->result_json));
+    w->sum += atoll(text);
+}
+
+static void on_started(Err err, const Error *error, Str run_id, void *arg)
+{
+    World *w = arg;
+    assert_true(run_id.len > 0);
+    if (err) w->refused++, w->err = err;
+    else w->started++;
+}
+
+static void open_engine(World *w)
+{
+    char url[80];
+    Error error = { 0 };
+    snprintf(url, sizeof url, "sqlite:%s", w->path);
+    EngineOptions options = { .store_url = url, .worker = "test", .virtual_time = true, .virtual_start_us = INT64_C(1762768800000000), .on_ended = on_ended, .arg = w };
+    if (engine_open(&options, &w->engine, &error) || engine_deploy(w->engine, w->image, &error)) fail_msg("%s", error.text);
+}
+
+static void world_init(World *w)
+{
+    static int serial;
+    *w = (World){ 0 };
+    snprintf(w->path, sizeof w->path, "/tmp/flow_launch_%d_%d.db", (int)getpid(), ++serial);
+    w->program = program_of_text("launch.flow", str_of(PROGRAM), NULL, 0);
+    w->image = compile_program(w->program, false);
+    assert_non_null(w->image);
+    open_engine(w);
+}
+
+static void world_deinit(World *w)
+{
+    static const char *const ends[] = { "", "-wal", "-shm" };
+    engine_close(w->engine);
+    image_free(w->image);
+    program_free(w->program);
+    for (int i = 0; i < 3; i++) {
+        char path[80];
+        snprintf(path, sizeof path, "%s%s", w->path, ends[i]);
+        unlink(path);
+    }
+}
+
+static Err launch(World *w, const char *flow, int n, char run_id[64])
+{
+    char input[32];
+    Error error = { 0 };
+    snprintf(input, sizeof input, "{\"n\":%d}", n);
+    return engine_launch(w->engine, w->image, str_of(flow), str_of(input), &WHO, run_id, on_started, w, &error);
+}
+
+static void work(World *w)
+{
+    Error error = { 0 };
+    if (engine_work(w->engine, NOBODY, NOBODY, &error)) fail_msg("%s", error.text);
+}
+
+static void many_starts_share_a_commit(void **state)
+{
+    World w;
+    world_init(&w);
+    uint64_t before = store_commits(engine_store(w.engine));
+    for (int i = 0; i < MANY; i++) {
+        char run_id[64] = "";
+        assert_int_equal(launch(&w, "adds", i, run_id), ERR_OK);
+    }
+    store_flush(engine_store(w.engine));
+    store_wait(engine_store(w.engine));
+    assert_int_equal(w.started, MANY);
+    assert_int_equal(store_commits(engine_store(w.engine)) - before, 1);
+    work(&w);
+    assert_int_equal(w.ended, MANY);
+    assert_int_equal(w.sum, MANY * (MANY - 1) / 2 + MANY);
+    FsckReport report = { 0 };
+    Buf text = { 0 };
+    Error error;
+    assert_int_equal(store_fsck(engine_store(w.engine), &report, &text, &error), ERR_OK);
+    assert_int_equal(report.runs, MANY);
+    assert_int_equal(report.problems, 0);
+    buf_free(&text);
+    world_deinit(&w);
+}
+
+/* A key decides at the claim, so such a run is claimed like any other. */
+static void a_key_still_counts(void **state)
+{
+    World w;
+    world_init(&w);
+    for (int i = 0; i < 3; i++) {
+        char run_id[64] = "";
+        assert_int_equal(launch(&w, "single", i, run_id), ERR_OK);
+    }
+    work(&w);
+    assert_int_equal(w.started, 3);
+    assert_int_equal(w.ended, 3);
+    world_deinit(&w);
+}
+
+static void an_id_that_is_taken_is_refused(void **state)
+{
+    World w;
+    world_init(&w);
+    char run_id[64] = "R-same", again[64] = "R-same";
+    assert_int_equal(launch(&w, "adds", 1, run_id), ERR_OK);
+    work(&w);
+    assert_int_equal(launch(&w, "adds", 5, again), ERR_OK);
+    work(&w);
+    assert_int_equal(w.refused, 1);
+    assert_int_equal(w.err, ERR_CONFLICT);
+    assert_int_equal(w.ended, 1);
+    assert_int_equal(w.sum, 2);
+    world_deinit(&w);
+}
+
+/* Before its commit a crash leaves no run; after it, one that the next worker takes over and finishes. */
+static void a_crash_at_the_start(void **state)
+{
+    for (int side = CRASH_BEFORE; side <= CRASH_AFTER; side++) {
+        World w;
+        world_init(&w);
+        char run_id[64] = "R-crash";
+        store_crash_at(engine_store(w.engine), 1, (CrashSide)side, false);
+        assert_int_equal(launch(&w, "adds", 7, run_id), ERR_OK);
+        Error error;
+        assert_int_equal(engine_work(w.engine, NOBODY, NOBODY, &error), ERR_CRASH);
+        assert_int_equal(w.refused, 1);
+        assert_int_equal(w.err, ERR_CRASH);
+        engine_close(w.engine);
+        open_engine(&w);
+        work(&w);
+        assert_int_equal(w.ended, side == CRASH_AFTER);
+        assert_int_equal(w.sum, side == CRASH_AFTER ? 8 : 0);
+        Arena *arena = arena_new();
+        RunRow row;
+        assert_int_equal(engine_find_run(w.engine, TENANT, str_of(run_id), arena, &row, &error), side == CRASH_AFTER ? ERR_OK : ERR_NOT_FOUND);
+        arena_free(arena);
+        world_deinit(&w);
+    }
+}
+
+static void a_wrong_input_is_told_at_once(void **state)
+{
+    World w;
+    char run_id[64] = "";
+    Error error;
+    world_init(&w);
+    assert_int_equal(engine_launch(w.engine, w.image, STR("adds"), STR("{\"m\":1}"), &WHO, run_id, on_started, &w, &error), ERR_INVALID);
+    work(&w);
+    assert_int_equal(w.started + w.refused, 0);
+    world_deinit(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_starts_share_a_commit),
+        cmocka_unit_test(a_key_still_counts),
+        cmocka_unit_test(an_id_that_is_taken_is_refused),
+        cmocka_unit_test(a_crash_at_the_start),
+        cmocka_unit_test(a_wrong_input_is_told_at_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
