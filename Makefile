@@ -80,9 +80,11 @@ clean:
 .PHONY: run test bench asan clang fuzz layers help deps fmt bless
 deps:
 	@sh scripts/deps.sh build
-run: deps
+# STORE=postgres: the same on a PostgreSQL and a Redis of its own.
+run:
+	@sh scripts/deps.sh $(if $(filter postgres,$(STORE)),run-postgres,build)
 	@$(MAKE) -j$(JOBS) --no-print-directory all
-	@BUILD=$(BUILD) sh scripts/run.sh
+	@BUILD=$(BUILD) STORE=$(STORE) sh scripts/run.sh
 test:
 	@sh scripts/deps.sh test
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
@@ -110,7 +112,7 @@ fmt: all
 bless: all
 	@BLESS=1 BUILD=$(BUILD) sh scripts/golden.sh
 help:
-	@echo "make run      install what is missing, build, run the main job and show it"
+	@echo "make run      install what is missing, build, run the main job and show it; STORE=postgres: on a PostgreSQL and a Redis of its own"
 	@echo "make test     install what is missing, build, run every test"
 	@echo "make asan     the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
 	@echo "make clang    build everything with clang, warnings are errors"

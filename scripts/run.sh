@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh - `make run`: the main job on the embedded store, for people to watch.
+# run.sh - `make run`: the main job, for people to watch: on the embedded store, or with STORE=postgres on a PostgreSQL and a Redis of its own,
+# which are removed at the end.
 #   1. flow 20 asks its question and parks; the answer comes from another process;
 #   2. the engine is killed with SIGKILL after every step it made durable (claiming the run is the first operation) until step 2 is done, then goes on and finishes;
 #   3. flow 25 fails at its third step and undoes the first two;
@@ -7,8 +8,21 @@
 set -eu
 build=${BUILD:-build}
 store=$(mktemp -d "${TMPDIR:-/tmp}/fidus-run.XXXXXX")
-trap 'rm -rf "$store"' EXIT INT TERM
-export FLOW_STORE="sqlite:$store/flow.db" FLOW_AS="anna@family"
+trap 'sh scripts/services.sh stop "$store/services"; rm -rf "$store"' EXIT
+trap 'exit 130' INT TERM
+test_store=
+case ${STORE:-sqlite} in
+    sqlite) export FLOW_STORE="sqlite:$store/flow.db" ;;
+    postgres)
+        chmod 711 "$store"               # the servers' user must get through
+        services=$(sh scripts/services.sh start "$store/services")
+        eval "$services"
+        test_store="--store $FLOW_TEST_POSTGRES --redis $FLOW_TEST_REDIS"
+        export FLOW_STORE="$FLOW_TEST_POSTGRES" FLOW_REDIS="$FLOW_TEST_REDIS"
+        ;;
+    *) echo "run.sh: STORE is sqlite or postgres, not $STORE" >&2; exit 2 ;;
+esac
+export FLOW_AS="anna@family"
 flowd=$build/flowd
 flowc=$build/flowc
 title() { printf '\n== %s\n' "$1"; }
@@ -49,7 +63,7 @@ $flowd trace "$undo" --format mermaid
 title "The flows"
 printf '%-34s %-8s %s\n' FLOW TESTS RESULT
 for file in flows/*.flow; do
-    result=$($flowc test "$file" | tail -n 1)
+    result=$($flowc test $test_store "$file" | tail -n 1)
     name=$(basename "$file" .flow)
     printf '%-34s %-8s %s\n' "$name" "$(echo "$result" | cut -d' ' -f1)" "$result"
 done

@@ -1,13 +1,28 @@
 #!/bin/sh
 # test.sh - `make test`: every test there is, and one line at the end that adds them up.
 # FLOW_TEST_QUICK=1 leaves out what is about processes and documents (used for the second, instrumented build).
+# PostgreSQL and Redis are started for the tests alone and removed with them. They do not sync: what is tested here is the death of processes, whose
+# writes the kernel still has; the tests that stop the servers themselves bring their own, which do.
 set -u
 build=${BUILD:-build}
 passed=0
 failed=0
-log=$(mktemp)
-trap 'rm -f "$log" "$log.half" "$log.files"' EXIT
+work=$(mktemp -d "${TMPDIR:-/tmp}/fidus-test.XXXXXX")
+chmod 711 "$work"                        # the servers' user must get through
+log=$work/log
+trap 'sh scripts/services.sh stop "$work/services"; rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
 export FLOW_STDLIB="$PWD/stdlib"
+services=$(FLOW_PG_OPTS="-c fsync=off -c full_page_writes=off" sh scripts/services.sh start "$work/services") || exit 1
+eval "$services"
+began=$(date +%s)
+
+# A line of the summary, with the seconds since the one before.
+report() {
+    now=$(date +%s)
+    printf '%-14s %s (%s s)\n' "$1" "$2" $((now - began))
+    began=$now
+}
 
 # Adds the last "N passed, N failed" of the log; a suite without one has failed.
 add() {
@@ -23,7 +38,7 @@ add() {
     f=${f%% failed*}
     passed=$((passed + p))
     failed=$((failed + f))
-    printf '%-12s %s\n' "$1" "$line"
+    report "$1" "$line"
     [ "$f" = 0 ] || grep -vE '^  ok ' "$log" | tail -n 80
 }
 
@@ -43,7 +58,7 @@ unit() {
             grep -vE '^\[ (RUN|      OK) ' "$log" | tail -n 40
         fi
     done
-    echo "unit         $passed passed, $failed failed"
+    report unit "$passed passed, $failed failed"
 }
 
 # In two halves, side by side: every second file to each.
