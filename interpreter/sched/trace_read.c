@@ -229,6 +229,13 @@ static void read_part(RunReader *r, const JournalRow *row, const char *part, con
     message_of(r, row, MESSAGE_REPLY, to, from, shorten(r->trace, row->detail_json));
 }
 
+/* The row of an event is durable when this row is: the bus has kept it before anybody hears of it. */
+static void read_emit(RunReader *r, const JournalRow *row) {
+    Str from = participant_of(r, row->span), bus = part_title(r->image, "bus", "");
+    message_of(r, row, MESSAGE_CALL, from, bus.len ? bus : from, str_of(arena_printf(r->trace->arena, "Publish %.*s %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->args_json)))));
+    if (bus.len && row->entry == JOURNAL_RESULT) message_of(r, row, MESSAGE_CALL, bus, bus, str_of(arena_printf(r->trace->arena, "Persist %.*s (at-least-once delivery)", STR_ARG(row->name))));
+}
+
 static void read_note(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
     Arena *arena = r->trace->arena;
@@ -261,7 +268,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_ASK: read_ask(r, row); break;
     case EFFECT_QUERY_READ: read_part(r, row, "database", "", true); break;
     case EFFECT_QUERY_WRITE: read_part(r, row, "database", "", false); break;
-    case EFFECT_EMIT: read_part(r, row, "bus", "Publish ", false); break;
+    case EFFECT_EMIT: read_emit(r, row); break;
     case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_PLAN: {
         Str to = part_title(r->image, "llm", "");
         Str text = str_of(arena_printf(r->trace->arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->detail_json))));
