@@ -29,6 +29,7 @@ const char *err_name(Err code)
     case ERR_FENCED:      return "fenced";
     case ERR_CRASH:       return "crash";
     case ERR_UNSUPPORTED: return "unsupported";
+    case ERR_BUSY:        return "busy";
     }
     return "unknown";
 }

@@ -19,7 +19,8 @@ typedef enum {
     ERR_INVALID,     /* an argument from outside does not fit                    */
     ERR_FENCED,      /* the run's lease epoch is no longer ours                  */
     ERR_CRASH,       /* a crash that a test asked for                            */
-    ERR_UNSUPPORTED
+    ERR_UNSUPPORTED,
+    ERR_BUSY         /* lost a race with another writer; the same again may succeed */
 } Err;
 
 enum { ERROR_TEXT_MAX = 512 };

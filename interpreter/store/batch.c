@@ -37,6 +37,30 @@ void store_batch_release(StoreBatch *batch)
     batch->first = batch->last = NULL;
 }
 
+void store_batch_reset(StoreBatch *batch)
+{
+    for (int i = 0; i < batch->slot_count; i++)
+        batch->slots[i] = (StoreSlot){ .kind = batch->slots[i].kind };
+}
+
+/* A batch that claims goes on with what it leaves itself. */
+bool store_batch_wakes(const StoreBatch *batch)
+{
+    bool wakes = false;
+    for (const StoreOp *op = batch->first; op; op = op->next) {
+        switch (op->kind) {
+        case DO_CLAIM:      return false;
+        case DO_PUT_RUN: case DO_UPDATE_RUN:
+            wakes |= ((const RunRow *)op->row)->status == RUN_READY;
+            break;
+        case DO_RELEASE:    wakes |= op->number == RUN_READY; break;
+        case DO_PUT_EVENT: case DO_EVENT_REDELIVER: case DO_PUT_MAIL: case DO_FORK: wakes = true; break;
+        default:            break;
+        }
+    }
+    return wakes;
+}
+
 void store_batch_free(StoreBatch *batch)
 {
     if (!batch)

@@ -538,8 +538,9 @@ static Err check_readable(Sqlite *s, Error *error)
     return err;
 }
 
-static Err sqlite_open(const char *place, bool read_only, void **state, Error *error)
+static Err sqlite_open(const char *place, const StoreOptions *options, void **state, Error *error)
 {
+    bool read_only = options->read_only;
     bool in_memory = strcmp(place, ":memory:") == 0;
     if (!*place)
         return err_set(error, ERR_INVALID, "cannot open store `sqlite:`: expected a path or :memory:");
@@ -585,6 +586,11 @@ static Err sqlite_key(void *state, uint32_t *id, uint8_t bytes[32], Error *error
     *id = 1;
     arena_free(arena);
     return err;
+}
+
+static void *sqlite_conn(void *state, ConnRole role, uint32_t number)
+{
+    return state;
 }
 
 /* ---- transactions ---------------------------------------------------------------------------------------- */
@@ -642,6 +648,6 @@ static Err sqlite_fsck(void *state, FsckReport *report, Buf *out, Error *error)
 }
 
 const StoreOps STORE_SQLITE = {
-    .kind = "sqlite", .open = sqlite_open, .close = sqlite_close, .key = sqlite_key, .begin = sqlite_begin, .commit = sqlite_commit, .rollback = sqlite_rollback,
+    .kind = "sqlite", .open = sqlite_open, .close = sqlite_close, .key = sqlite_key, .conn = sqlite_conn, .begin = sqlite_begin, .commit = sqlite_commit, .rollback = sqlite_rollback,
     .in_transaction = sqlite_in_transaction, .check_fence = sqlite_check_fence, .apply = sqlite_apply, .fsck = sqlite_fsck,
 };

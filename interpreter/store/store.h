@@ -112,6 +112,7 @@ uint64_t store_commits(const Store *store);                        /* durable op
 /* Called from the loop when another process may have left work here: runs that are ready, mail, events. Many changes may come as one call, and one may come for
    nothing. Without it the store of another process would have to be looked at again and again. */
 void store_on_wake(Store *store, void (*wake)(void *arg), void *arg);
+bool store_is_up(const Store *store);                              /* false while its server cannot be reached; what is submitted then waits for a while and ends with ERR_IO */
 
 /* ---- batches -------------------------------------------------------------------------------------- */
 StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch);

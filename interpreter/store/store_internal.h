@@ -9,7 +9,11 @@
 #define STORE_INTERNAL_H
 #include "interpreter/store/store.h"
 
-enum { STORE_GROUP_MAX = 512, STORE_SPARE_ARENAS = 64 };   /* batches in one commit; emptied arenas that are kept */
+enum {
+    STORE_GROUP_MAX = 512,               /* batches in one commit */
+    STORE_BUSY_TRIES = 4,                /* a batch of a group that lost a race is applied this often before ERR_BUSY */
+    STORE_SPARE_ARENAS = 64,             /* emptied arenas that are kept */
+};
 
 typedef enum {
     DO_PUT_MODULE, DO_PUT_RUN, DO_UPDATE_RUN, DO_APPEND_JOURNAL, DO_PUT_SNAPSHOT, DO_SET_TIMER, DO_CLEAR_TIMER, DO_PUT_WAIT, DO_CLEAR_WAIT,
@@ -58,28 +62,47 @@ struct StoreBatch {
     StoreDone done; void *arg;
 };
 
+/* What a connection is for. An embedded store has one for everything; a server has lanes, each with a connection of its own. */
+typedef enum { CONN_WRITES, CONN_READS, CONN_TXN } ConnRole;
+
+/* `state` is the store, `conn` one of its connections. With lanes (read_lanes > 0) the calls that take a `conn` run on a lane and may wait for
+   the server; without, they run where they are called and there is one connection. */
 typedef struct StoreOps {
-    const char *kind;
-    Err  (*open)(const char *place, bool read_only, void **state, Error *error);
+    const char *kind;                    /* the scheme of its URLs; what follows the colon is the place */
+    uint32_t read_lanes, txn_lanes;      /* 0: everything inline, in one order */
+    Err  (*open)(const char *place, const StoreOptions *options, void **state, Error *error);
     void (*close)(void *state);
     Err  (*key)(void *state, uint32_t *id, uint8_t bytes[32], Error *error);
-    Err  (*begin)(void *state, bool writes, Error *error);
-    Err  (*commit)(void *state, Error *error);
-    void (*rollback)(void *state);
-    bool (*in_transaction)(void *state);                                                   /* false once the store ended it by itself */
-    Err  (*check_fence)(void *state, StoreBatch *fence, Error *error);                     /* ERR_FENCED */
+    void *(*conn)(void *state, ConnRole role, uint32_t number);                            /* it lives as long as the store */
+    Err  (*begin)(void *conn, bool writes, Error *error);
+    Err  (*commit)(void *conn, Error *error);
+    void (*rollback)(void *conn);
+    bool (*in_transaction)(void *conn);                                                    /* false once the store ended it by itself */
+    Err  (*check_fence)(void *conn, StoreBatch *fence, Error *error);                      /* ERR_FENCED */
     /* All or nothing inside the open transaction, fence included; *changed: it left something to commit. */
-    Err  (*apply)(void *state, StoreBatch *batch, bool *changed, Error *error);
-    Err  (*fsck)(void *state, FsckReport *report, Buf *out, Error *error);
+    Err  (*apply)(void *conn, StoreBatch *batch, bool *changed, Error *error);
+    Err  (*fsck)(void *conn, FsckReport *report, Buf *out, Error *error);
+    /* The rest is optional. A whole group at once, when nothing is likely to fail: all or nothing, inside the open transaction, errors without their exact words;
+       what fails is rolled back and done again batch by batch. `apply_group` may refuse with ERR_UNSUPPORTED before it did anything. */
+    Err  (*apply_group)(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);
+    /* The same, for any batch, in order: statements whose answers nobody looks at are sent ahead. */
+    Err  (*apply_ahead)(void *conn, StoreBatch *batch, Error *error);
+    Err  (*settle)(void *conn, bool *changed, Error *error);                               /* waits for what was sent ahead */
+    Err  (*read)(void *conn, StoreBatch *batch, Error *error);                             /* a batch that only reads, outside of any transaction */
+    void (*announce)(void *conn);                                                          /* with the next commit: others have work to do */
+    void (*on_wake)(void *state, void (*wake)(void *arg), void *arg);
+    bool (*is_up)(const void *state);
 } StoreOps;
 
-extern const StoreOps STORE_SQLITE;
+extern const StoreOps STORE_SQLITE, STORE_POSTGRES;
 
 bool store_do_reads(StoreDo kind);                                 /* changes nothing whatever its arguments are */
 StoreOp *store_add_op(StoreBatch *batch, StoreDo kind, bool result);
 StoreSlot *store_slot(StoreBatch *batch, const StoreOp *op);
 StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, uint64_t epoch);
 void store_batch_release(StoreBatch *batch);                       /* drops what the operations hold; the arena stays */
+void store_batch_reset(StoreBatch *batch);                         /* forgets its results, to be applied again */
+bool store_batch_wakes(const StoreBatch *batch);                   /* leaves work that another worker could do */
 Arena *store_arena_take(Store *store);
 void store_arena_give(Store *store, Arena *arena);
 #endif
