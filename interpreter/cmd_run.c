@@ -84,9 +84,9 @@ static bool choose_flow(const Image *image, const char *name, Str only, Str *flo
 }
 
 /* Waits until no handler or child is left to do, too: they belong to what the user sees. */
-static int work_and_print(CmdSession *session, const char *run_id, int64_t patience_us) {
+static int work_and_print(CmdSession *session, const char *run_id, bool park, int64_t patience_us) {
     Error error = { 0 };
-    if (cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
+    if (!park && cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
     StoreBatch *batch = NULL;
     const RunRow *run = cmd_find_run(session, run_id, &batch);
     int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;
@@ -94,7 +94,7 @@ static int work_and_print(CmdSession *session, const char *run_id, int64_t patie
     return code;
 }
 
-static int run_image(CmdSession *session, Image *image, Str flow, const char *input, const char *fixture, int64_t patience_us) {
+static int run_image(CmdSession *session, Image *image, Str flow, const char *input, const char *fixture, bool park, int64_t patience_us) {
     Buf json = { 0 };
     Error error = { 0 };
     char run_id[64] = "";
@@ -104,7 +104,7 @@ static int run_image(CmdSession *session, Image *image, Str flow, const char *in
     if (fixture && engine_load_fixture(session->engine, image, str_of(fixture), &session->who, &error) != ERR_OK) { code = cmd_failed(&error); goto out; }
     if (engine_start(session->engine, image, flow, buf_str(&json), &session->who, run_id, &error) != ERR_OK) { code = cmd_failed(&error); goto out; }
     if (!session->quiet) fprintf(stderr, "run %s\n", run_id);
-    code = work_and_print(session, run_id, patience_us);
+    code = work_and_print(session, run_id, park, patience_us);
 out:
     buf_free(&json);
     return code;
@@ -114,11 +114,12 @@ int cmd_run(int argc, char **argv) {
     CmdCommon common = { 0 };
     const char *input = NULL, *fixture = NULL, *wait = NULL;
     int64_t patience_us;
+    bool park = false;
     const char *items[CLI_REPEAT_MAX], **search = items;
     int search_count = 0;
     CmdSession session = { 0 };
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--input", .value = &input }, { .name = "--fixture", .value = &fixture }, { .name = "--wait", .value = &wait },
-                                  { .name = "--quiet", .flag = &session.quiet }, { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
+                                  { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet }, { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
     if (count < 1 || count > 2) return cli_usage("which file?");
@@ -131,7 +132,7 @@ int cmd_run(int argc, char **argv) {
     if (choose_flow(image, argv[2], only, &flow) && cmd_open(&session, &common)) {
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
-        code = run_image(&session, image, flow, input, fixture, patience_us);
+        code = run_image(&session, image, flow, input, fixture, park, patience_us);
         cmd_close(&session);
     }
     image_free(image);
@@ -177,7 +178,7 @@ int cmd_resume(int argc, char **argv) {
     } else if (run) {
         char run_id[64];
         snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run->run_id));
-        code = work_and_print(&session, run_id, patience_us);
+        code = work_and_print(&session, run_id, false, patience_us);
     }
     if (batch) store_batch_free(batch);
     cmd_close(&session);

@@ -128,6 +128,9 @@ expect "an input may leave out fields with a default" 0 $flowd run "$work/guest.
 says '^Ann 3 \["new"\] 7$'
 expect "and no others" 1 $flowd run "$work/guest.flow" --input '{"guest": {"age": 1}}';    warns 'name: missing field'
 expect "unknown run" 1 $flowd show run-none;                   warns 'no run'
+expect "only started" 3 $flowd run --park --quiet "$work/good.flow" --input '{"a": 1}';  says '^ready R-'
+run=$(sed -n 's/^ready //p' "$work/out")
+expect "taken on" 0 $flowd resume "$run";                       says '^3$'
 expect "resume all" 0 $flowd resume;                           says 'wait'
 expect "fsck" 0 $flowd fsck;                                   says ' 0 problems'
 echo "$passed passed, $failed failed"
