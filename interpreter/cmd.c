@@ -102,7 +102,8 @@ bool cmd_open(CmdSession *session, const CmdCommon *common) {
     session->json = common->json;
     session->quiet = session->quiet || common->json;
     session->color = cli_color(stderr);
-    EngineOptions options = { .store_url = store, .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused, .arg = session };
+    const char *redis = common->redis_url ? common->redis_url : getenv("FLOW_REDIS");
+    EngineOptions options = { .store_url = store, .redis_url = redis, .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused, .arg = session };
     Error error = { 0 };
     if (engine_open(&options, &session->engine, &error) == ERR_OK) return true;
     fprintf(stderr, "flowd: %s\n", error.text);

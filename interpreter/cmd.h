@@ -19,10 +19,11 @@ int cmd_fsck(int argc, char **argv);
 /* What every command takes. */
 typedef struct CmdCommon {
     const char *store_url;               /* --store, FLOW_STORE, else sqlite:<state folder>/flow.db */
+    const char *redis_url;               /* --redis, FLOW_REDIS, else hot state lives in the store */
     const char *as;                      /* --as USER@TENANT, FLOW_AS, else <login>@local */
     bool json;                           /* --json */
 } CmdCommon;
-#define CMD_COMMON_OPTIONS(c) { .name = "--store", .value = &(c).store_url }, { .name = "--as", .value = &(c).as }, { .name = "--json", .flag = &(c).json }
+#define CMD_COMMON_OPTIONS(c) { .name = "--store", .value = &(c).store_url }, { .name = "--redis", .value = &(c).redis_url }, { .name = "--as", .value = &(c).as }, { .name = "--json", .flag = &(c).json }
 
 typedef struct CmdSession {
     Engine *engine;

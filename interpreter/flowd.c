@@ -3,6 +3,7 @@
 
 static const char store_help[] =
     "--store URL       sqlite:PATH (default: a file in the state folder; FLOW_STORE sets it)\n"
+    "--redis URL       redis://HOST or unix:PATH, for sessions and caches (default: in the store; FLOW_REDIS sets it)\n"
     "--as USER@TENANT  whose run it is (FLOW_AS; default: your login at tenant `local`)\n"
     "--json            machine-readable output\n";
 

@@ -19,6 +19,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (voi
 
 int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : clock_now(); }
 Store *engine_store(Engine *engine) { return engine->store; }
+Hot *engine_hot(Engine *engine) { return engine->hot; }
 
 /* Virtual time jumps by months: leases that count in it would end under the feet of runs that are well. They are given back at open instead. */
 static int64_t lease_us(const Engine *engine) {
@@ -91,6 +92,7 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     engine->credentials = credentials_new();
     StoreOptions store_options = { .loop = engine->loop };
     Err err = store_open(options->store_url, &store_options, &engine->store, error);
+    if (!err) err = hot_open(options->redis_url, engine->store, engine->loop, &engine->hot, error);
     if (!err) {
         store_snapshot_key(engine->store, &engine->key.id, engine->key.bytes);
         err = take_over(engine, error);
@@ -117,6 +119,7 @@ void engine_close(Engine *engine) {
     if (engine->store && !engine->broken) give_back(engine);
     MAP_EACH(&engine->live, entry) live_drop(entry->value);
     if (engine->store) engine_pump(engine);              /* callbacks that are due, and then the runs themselves */
+    hot_close(engine->hot);
     store_close(engine->store);
     while (engine->ready_first) {
         LiveRun *run = engine->ready_first;

@@ -10,6 +10,7 @@
  */
 #ifndef SCHED_ENGINE_H
 #define SCHED_ENGINE_H
+#include "interpreter/store/hot.h"
 #include "interpreter/store/store.h"
 #include "interpreter/vm/vm.h"
 
@@ -19,6 +20,7 @@ typedef struct EngineScript EngineScript;        /* scripted answers of tools an
 
 typedef struct EngineOptions {
     const char *store_url;
+    const char *redis_url;                       /* where hot state lives (see store/hot.h); NULL or empty: as rows of the store */
     const char *worker;                          /* NULL: host-pid */
     bool virtual_time; int64_t virtual_start_us;
     bool auto_advance;                           /* virtual time: engine_work jumps to the next timer when a run waits only for sleeps, scripted delays and deadlines, never past a question or await */
@@ -40,6 +42,7 @@ enum { QUESTION_TRIES_MAX = 5 };
 Err  engine_open(const EngineOptions *options, Engine **out, Error *error);
 void engine_close(Engine *engine);
 Store *engine_store(Engine *engine);
+Hot *engine_hot(Engine *engine);
 int64_t engine_now(const Engine *engine);
 
 typedef struct EnginePrincipal { Str tenant, user, user_name; } EnginePrincipal;

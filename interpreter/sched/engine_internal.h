@@ -98,6 +98,7 @@ struct Engine {
     struct event_base *loop;
     struct event *timer;
     Store *store;
+    Hot *hot;                                            /* sessions, caches: may lose what it holds at any moment */
     SnapshotKey key;
     HttpClient *http;
     Credentials *credentials;

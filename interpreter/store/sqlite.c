@@ -72,6 +72,9 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE flow_tables (name TEXT PRIMARY KEY, agent TEXT NOT NULL, table_name TEXT NOT NULL, shared INTEGER NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE flow_columns (table_name TEXT NOT NULL, column_name TEXT NOT NULL, type TEXT NOT NULL, PRIMARY KEY (table_name, column_name)) WITHOUT ROWID;"
     "CREATE TABLE flow_indexes (table_name TEXT NOT NULL, index_name TEXT NOT NULL, PRIMARY KEY (table_name, index_name)) WITHOUT ROWID;",
+    /* 2 */
+    "CREATE TABLE flow_hot (tenant TEXT NOT NULL, hot_key TEXT NOT NULL, ends_us INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (tenant, hot_key));"
+    "CREATE INDEX flow_hot_ends ON flow_hot (ends_us);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

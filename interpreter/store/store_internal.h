@@ -18,9 +18,9 @@ enum {
 typedef enum {
     DO_PUT_MODULE, DO_PUT_RUN, DO_UPDATE_RUN, DO_APPEND_JOURNAL, DO_PUT_SNAPSHOT, DO_SET_TIMER, DO_CLEAR_TIMER, DO_PUT_WAIT, DO_CLEAR_WAIT,
     DO_PUT_EVENT, DO_EVENT_DISPATCHED, DO_EVENT_REDELIVER, DO_PUT_DEAD, DO_PUT_MAIL, DO_TAKE_MAIL, DO_DROP_MAIL, DO_PUT_BLOB, DO_RELEASE, DO_RENEW, DO_CLAIM, DO_FORK,
-    DO_QUERY, DO_ENSURE_TABLES,
+    DO_HOT_WRITE, DO_QUERY, DO_ENSURE_TABLES,
     DO_GET_MODULE, DO_GET_RUN, DO_LIST_RUNS, DO_GET_SNAPSHOT, DO_GET_JOURNAL, DO_GET_MAIL, DO_GET_OUTBOX, DO_LIST_EVENTS, DO_GET_WAITS,
-    DO_GET_BLOB, DO_LIST_DEAD, DO_NEXT_DUE,
+    DO_GET_BLOB, DO_LIST_DEAD, DO_NEXT_DUE, DO_HOT_READ,
     DO_COUNT
 } StoreDo;
 
@@ -33,7 +33,7 @@ typedef struct StoreOp {
     uint64_t number;                     /* seq, request, position, status, slot */
     int64_t now_us, lease_us;
     uint32_t limit;
-    const void *row;                     /* the typed row of a put or update, RunFilter of LIST_RUNS */
+    const void *row;                     /* the typed row of a put or update, RunFilter of LIST_RUNS, HotCall of HOT_* */
     Image *image; uint16_t query;        /* QUERY, ENSURE_TABLES: one reference */
     const Cell *params; uint32_t param_count;
     StoreEncode encode; void *encode_arg;                  /* APPEND_JOURNAL: fills in what the result of slot `number` says */
