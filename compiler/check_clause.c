@@ -7,6 +7,7 @@ Ast *called_node(Ast *node)
         switch (node->kind) {
         case AST_RETRY_EXPR: node = as_retry_expr(node)->value; break;
         case AST_WITHIN_EXPR: node = as_within_expr(node)->value; break;
+        case AST_CACHED_EXPR: node = as_cached_expr(node)->value; break;
         case AST_ELSE_EXPR: node = as_else_expr(node)->value; break;
         default: return node;
         }

@@ -348,6 +348,7 @@ void check_declaration(Checker *c, Ast *decl)
     case AST_HANDLER_DECL: check_handler(c, decl->symbol); break;
     case AST_TABLE_DECL: check_table(c, decl->symbol); break;
     case AST_RECORD_DECL: check_field_defaults(c, as_record_decl(decl)->fields); break;
+    case AST_SESSION_DECL: check_field_defaults(c, as_session_decl(decl)->fields); break;
     case AST_EVENT_DECL: check_field_defaults(c, as_event_decl(decl)->fields); break;
     case AST_SIGNAL_DECL: check_field_defaults(c, as_signal_decl(decl)->fields); break;
     case AST_TEST_DECL: check_test(c, decl->symbol); break;

@@ -41,6 +41,8 @@ typedef struct Deferred {       /* rules that need the effects of the callee */
     Symbol *target;
 } Deferred;
 
+typedef struct Coordination { const struct Coordination *outer; const Symbol *context; } Coordination;     /* contexts that are open around the statement */
+
 typedef struct Checker {
     Program *program;
     Arena *arena;
@@ -59,6 +61,7 @@ typedef struct Checker {
     Ast *detached;              /* a call of a flow that runs on its own: start, run of a test */
     Symbol *bare_table;         /* its columns are names here */
     struct QueryScope *query;   /* the query being checked, for aggregates of groups */
+    const Coordination *coordination;
     CallEdge *edges; uint32_t edge_count, edge_cap;
     Deferred *deferred; uint32_t deferred_count, deferred_cap;
 } Checker;
@@ -152,6 +155,19 @@ Symbol *table_named(Checker *c, Ast *node);                                 /* a
 void  render(Checker *c, QueryScope *query, Ast *node);                     /* hoists what it can, reports what cannot run in the store */
 void  hoist(Checker *c, QueryInfo *info, Ast *node);
 Symbol *require_table(Checker *c, Ident name);
+
+/* ---- sessions, contexts, cached reads: check_state.c ------------------------------------------------------------ */
+void  resolve_session(Checker *c, Symbol *session);
+void  resolve_context(Checker *c, Symbol *context);
+void  resolve_cache_clause(Checker *c, Symbol *table, Ast_cache_clause *clause);
+Type *check_session_read(Checker *c, Ast *node);                            /* index_expr; NULL: not of a session */
+void  check_save(Checker *c, Ast *node);
+void  check_forget(Checker *c, Ast *node);
+Type *check_context_read(Checker *c, Ast *node, Symbol *context);
+bool  check_context_write(Checker *c, Ast *node);                           /* assign_stmt; false: not to a context */
+Type *check_coordinate(Checker *c, Ast *node);
+Type *check_cached(Checker *c, Ast *node, Type *hint);
+void  check_some_fields(Checker *c, Ast *literal, Type *record);            /* a record literal with some of the fields */
 
 /* ---- statements --------------------------------------------------------------------------------------------- */
 typedef enum { BLOCK_STATEMENT, BLOCK_MAYBE, BLOCK_VALUE } BlockMode;       /* MAYBE: gives a value when its end is one */

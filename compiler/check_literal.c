@@ -293,20 +293,9 @@ void check_row(Checker *c, Ast *node, Symbol *table)
 
 /* ---- with, as ---------------------------------------------------------------------------------------------- */
 
-Type *check_with(Checker *c, Ast *node)
+void check_some_fields(Checker *c, Ast *literal, Type *record)
 {
-    Ast_with_expr *with = as_with_expr(node);
-    Type *record = check_some(c, with->value, NULL);
-    if (record->tag != TYPE_RECORD) {
-        if (record->tag == TYPE_OPT)
-            report_optional(c, with->value, record, "a record");
-        else if (record != c->never && record->tag != TYPE_POISON)
-            diag_type_mismatch(c->diags, with->value->span, text_of(c, record), "a record");
-        return poison(c);
-    }
-    if (with->fields->kind != AST_RECORD_EXPR)
-        return record;
-    AstList fields = as_record_expr(with->fields)->fields;
+    AstList fields = as_record_expr(literal)->fields;
     for (uint32_t i = 0; i < fields.count; i++) {
         if (fields.items[i]->kind != AST_FIELD_VALUE)
             continue;
@@ -320,7 +309,23 @@ Type *check_with(Checker *c, Ast *node)
             report_twice(c, field);
         check_value(c, field_node(c, field), known->type);
     }
-    with->fields->type = record;
+    literal->type = record;
+}
+
+Type *check_with(Checker *c, Ast *node)
+{
+    Ast_with_expr *with = as_with_expr(node);
+    Type *record = check_some(c, with->value, NULL);
+    if (record->tag != TYPE_RECORD) {
+        if (record->tag == TYPE_OPT)
+            report_optional(c, with->value, record, "a record");
+        else if (record != c->never && record->tag != TYPE_POISON)
+            diag_type_mismatch(c->diags, with->value->span, text_of(c, record), "a record");
+        return poison(c);
+    }
+    if (with->fields->kind != AST_RECORD_EXPR)
+        return record;
+    check_some_fields(c, with->fields, record);
     return record;
 }
 

@@ -63,6 +63,7 @@ static Type *use_global(Checker *c, Ast *node, Ident name, Symbol *symbol)
     Diag *diag = diag_wrong_kind(c->diags, name.span, name.text, symbol_kind_text(symbol->kind), "a value");
     switch (symbol->kind) {
     case SYMBOL_TABLE: diag_help(c->diags, diag, "its rows are `from row in %.*s`", STR_ARG(name.text)); break;
+    case SYMBOL_SESSION: diag_help(c->diags, diag, "name which one: `%.*s[session_id]`", STR_ARG(name.text)); break;
     case SYMBOL_FN: case SYMBOL_FLOW: diag_help(c->diags, diag, "call it: `%.*s(…)`", STR_ARG(name.text)); break;
     case SYMBOL_AGENT: diag_help(c->diags, diag, "call one of its tools: `%.*s.tool(…)`", STR_ARG(name.text)); break;
     default: break;
@@ -101,7 +102,9 @@ Type *check_name(Checker *c, Ast *node, Type *hint)
         return use_column(c, node, name, symbol);
     if ((symbol = scope_find(c, name.text)))
         return use_symbol(c, node, symbol);
-    if ((symbol = map_find(&c->program->globals, name.text)))
+    if ((symbol = map_find(&c->program->globals, name.text)) && symbol->kind == SYMBOL_CONTEXT)
+        return check_context_read(c, node, symbol);
+    if (symbol)
         return use_global(c, node, name, symbol);
     if ((symbol = map_find(&c->program->enum_members, name.text)))
         return use_member(c, node, name, symbol);
@@ -315,6 +318,9 @@ Type *check_index(Checker *c, Ast *node)
     Symbol *table = table_named(c, index->object);
     if (table)
         return index_table(c, node, table, info);
+    Type *session = check_session_read(c, node);
+    if (session)
+        return session;
     Type *object = check_some(c, index->object, NULL);
     switch (object->tag) {
     case TYPE_LIST:

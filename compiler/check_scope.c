@@ -102,7 +102,7 @@ void note_effect(Checker *c, Ast *node, unsigned effect, const char *what)
     }
     if (c->func)
         c->func->effects |= effect;
-    if (c->body && c->body->transaction_depth && effect & (FUNC_EFFECT_OUTSIDE | FUNC_EFFECT_PARK)) {
+    if (c->body && c->body->transaction_depth && effect & (FUNC_EFFECT_OUTSIDE | FUNC_EFFECT_PARK | FUNC_EFFECT_STATE)) {
         Diag *diag = diag_in_transaction(c->diags, node->span, what);
         diag_label(c->diags, diag, "a transaction commits rows and events only; what happens outside cannot be rolled back");
     }
@@ -165,13 +165,15 @@ static const char *effect_text(unsigned effects)
         return "calls something outside";
     if (effects & FUNC_EFFECT_PARK)
         return "waits";
+    if (effects & FUNC_EFFECT_STATE)
+        return "uses a session or a context";
     return "writes to the store";
 }
 
 static void check_transaction_call(Checker *c, Deferred *item)
 {
     FuncInfo *callee = item->target->info;
-    if (callee->effects & (FUNC_EFFECT_OUTSIDE | FUNC_EFFECT_PARK)) {
+    if (callee->effects & (FUNC_EFFECT_OUTSIDE | FUNC_EFFECT_PARK | FUNC_EFFECT_STATE)) {
         const char *what = arena_printf(c->arena, "a call of `%s`, which %s,", callee_text(c, item->target), effect_text(callee->effects));
         diag_label(c->diags, diag_in_transaction(c->diags, item->node->span, what), "a transaction commits rows and events only");
     } else if (callee->effects & FUNC_EFFECT_TRANSACTION) {

@@ -283,6 +283,8 @@ static Type *check_target(Checker *c, Ast *node, Symbol **root)
 static void check_assign(Checker *c, Ast *node)
 {
     Ast_assign_stmt *assign = as_assign_stmt(node);
+    if (check_context_write(c, node))
+        return;
     Symbol *root = NULL;
     Type *target = check_target(c, assign->target, &root);
     Type *hint = target->tag == TYPE_POISON ? NULL : target;
@@ -576,6 +578,9 @@ Type *check_statement(Checker *c, Ast *node)
     case AST_TRY_STMT: return check_try(c, node);
     case AST_FAIL_STMT: return check_fail(c, node);
     case AST_TRANSACTION_STMT: return check_transaction(c, node);
+    case AST_SAVE_STMT: check_save(c, node); break;
+    case AST_FORGET_STMT: check_forget(c, node); break;
+    case AST_COORDINATE_STMT: return check_coordinate(c, node);
     case AST_EMIT_STMT: check_emit(c, node); break;
     case AST_SAGA_STMT: return check_saga(c, node);
     case AST_STEP_STMT: check_step(c, node); break;

@@ -68,6 +68,7 @@ Val lower_index(Func *f, Ast_index_expr *node, Want want)
 {
     Lower *lw = f->lw;
     IndexInfo *info = node->head.info;
+    if (info->kind == INDEX_SESSION) return lower_session_read(f, node, want);
     if (info->kind == INDEX_TABLE) return lower_table_index(f, node, info->query, want);
     Val object = pin(f, lower_any(f, node->object), node->object, node->index);
     Val index = lower_any(f, node->index);
@@ -352,6 +353,11 @@ static bool assign_append(Func *f, Ast_assign_stmt *node, uint16_t reg)
 void lower_assign(Func *f, Ast_assign_stmt *node)
 {
     Ast *path[PATH_MAX_STEPS];
+    const FieldInfo *target = node->target->kind == AST_FIELD_EXPR ? node->target->info : NULL;
+    if (target && target->kind == FIELD_CONTEXT) {
+        lower_context_write(f, node);
+        return;
+    }
     uint32_t count = path_of(node->target, path);
     if (count) {
         assign_path(f, node, path, count);

@@ -153,7 +153,7 @@ static void table_clauses(Lower *lw, const Symbol *table, ImageTable *row, AstLi
 static void lower_table(Lower *lw, Symbol *table)
 {
     TableInfo *info = table->info;
-    ImageTable row = { .name = lower_str(lw, table->name), .agent = agent_index(table->owner), .shared = info->shared, .versioned = info->versioned,
+    ImageTable row = { .name = lower_str(lw, table->name), .agent = agent_index(table->owner), .shared = info->shared, .versioned = info->versioned, .cached = info->cached,
                        .id_prefix = lower_str(lw, info->id_prefix), .id_column = NO_INDEX, .retain_reason = STR(""), .export_name = STR("") };
     row.row_type = row_of(lw, table->type);
     row.columns = ARENA_ARRAY(lw->image->arena, ImageColumn, info->column_count + 1);
@@ -322,6 +322,8 @@ void lower_tables(Lower *lw)
     each_symbol(lw, SYMBOL_SIGNAL, lower_event_row);
     each_symbol(lw, SYMBOL_TABLE, lower_table);
     each_symbol(lw, SYMBOL_MACHINE, lower_machine);
+    each_symbol(lw, SYMBOL_SESSION, lower_state_row);
+    each_symbol(lw, SYMBOL_CONTEXT, lower_state_row);
     each_symbol(lw, SYMBOL_TOOL, lower_tool);
     each_symbol(lw, SYMBOL_TOOL, compensations);
     each_symbol(lw, SYMBOL_FLOW, lower_flow_row);

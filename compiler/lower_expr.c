@@ -173,6 +173,7 @@ static Val lower_name(Func *f, Ast_name_expr *node, Want want)
     case SYMBOL_LOCAL: case SYMBOL_PARAM:
         if (symbol->decl && symbol->decl->kind == AST_RUN_STMT) return lower_test_result(f, &node->head, want);
         return val_reg(f, symbol->image_index);
+    case SYMBOL_CONTEXT: return lower_context_read(f, &node->head, want);
     case SYMBOL_MEMBER: return scalar_into(f, row_of(f->lw, node->head.type), symbol->ordinal, want);
     default: {                           /* `user` and its kin by themselves */
         Val out = val_out(f, TYPE_INDEX_STRING, want);
@@ -363,6 +364,7 @@ static Val lower_node(Func *f, Ast *node, Want want)
     case AST_ASK_EXPR: return lower_ask(f, as_ask_expr(node), want);
     case AST_AWAIT_EXPR: return lower_await(f, as_await_expr(node), want);
     case AST_START_EXPR: return lower_start(f, as_start_expr(node), want);
+    case AST_CACHED_EXPR: return lower_expr(f, as_cached_expr(node)->value, want);
     case AST_FROM_EXPR: return lower_from(f, as_from_expr(node), want);
     case AST_AGGREGATE_EXPR: return lower_aggregate(f, as_aggregate_expr(node), want);
     case AST_INSERT_EXPR: return lower_insert(f, as_insert_expr(node), want);

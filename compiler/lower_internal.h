@@ -213,6 +213,7 @@ void lower_stmt(Func *f, Ast *node);
 void lower_block(Func *f, Ast *node);
 void lower_return(Func *f, Ast *value);
 void lower_try(Func *f, Ast_try_stmt *node);
+void lower_finally(Func *f, Ast *body, Ast *last);           /* body: a block, or the try of it; last: its finally block, or the coordination whose context is closed */
 void lower_transaction(Func *f, Ast_transaction_stmt *node);
 void emit_cleanup(Func *f, Ctx *ctx);                       /* what leaving ctx in good order does */
 
@@ -255,6 +256,16 @@ Val  lower_parallel_for(Func *f, Ast_parallel_for *node, Want want);
 typedef struct Captures { Symbol **symbols; uint32_t count; uint16_t *saved; } Captures;
 void captures_enter(Func *inner, Captures *captures);       /* parameters of the inner function take the symbols over */
 void captures_leave(Captures *captures);
+
+/* ---- lower_state.c ----------------------------------------------------------------------------------------- */
+void lower_state_row(Lower *lw, Symbol *symbol);            /* of SESSION and CONTEXT */
+Val  lower_session_read(Func *f, Ast_index_expr *node, Want want);
+void lower_save(Func *f, Ast_save_stmt *node);
+void lower_forget(Func *f, Ast_forget_stmt *node);
+Val  lower_context_read(Func *f, Ast *node, Want want);
+void lower_context_write(Func *f, Ast_assign_stmt *node);
+void lower_coordinate(Func *f, Ast_coordinate_stmt *node);
+void emit_context_close(Func *f, Ast *coordinate);
 
 /* ---- lower_query.c, lower_list_query.c ----------------------------------------------------------------- */
 Val  lower_from(Func *f, Ast_from_expr *node, Want want);

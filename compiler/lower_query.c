@@ -245,6 +245,7 @@ static Draft draft_begin(Func *f, QueryInfo *info, QueryKind kind)
     d.query.kind = (uint8_t)kind;
     d.query.table = info->table->image_index;
     d.query.limit_param = NO_INDEX;
+    d.query.cached_us = info->cached_us;
     d.query.row_type = f->lw->image->tables[d.query.table].row_type;
     return d;
 }

@@ -10,7 +10,8 @@
 static void run_finally(Func *f, Ast *block)
 {
     emit(f, OP_SHIELD_ENTER, 0, 0, 0);
-    lower_block(f, block);
+    if (block->kind == AST_COORDINATE_STMT) emit_context_close(f, block);
+    else lower_block(f, block);
     emit(f, OP_SHIELD_EXIT, 0, 0, 0);
 }
 
@@ -73,27 +74,35 @@ static void lower_catches(Func *f, Ast_try_stmt *node)
     label_place(f, done);
 }
 
-void lower_try(Func *f, Ast_try_stmt *node)
+static void lower_guarded(Func *f, Ast *body)
+{
+    if (body->kind == AST_TRY_STMT && as_try_stmt(body)->catches.count) lower_catches(f, as_try_stmt(body));
+    else lower_block(f, body->kind == AST_TRY_STMT ? as_try_stmt(body)->body : body);
+}
+
+void lower_finally(Func *f, Ast *body, Ast *last)
 {
     Ctx ctx;
     Label done = label_new(f);
-    if (node->finally_block) {
-        ctx_push_try(f, &ctx, CTX_FINALLY, TRY_FINALLY);
-        ctx.finally_block = node->finally_block;
-    }
-    if (node->catches.count) lower_catches(f, node);
-    else lower_block(f, node->body);
-    if (!node->finally_block) return;
+    ctx_push_try(f, &ctx, CTX_FINALLY, TRY_FINALLY);
+    ctx.finally_block = last;
+    lower_guarded(f, body);
     ctx_pop(f, &ctx);
-    if (!f->dead) run_finally(f, node->finally_block);
+    if (!f->dead) run_finally(f, last);
     emit_jump(f, OP_JUMP, 0, 0, done);
     if (handler_begin(f, &ctx)) {
-        run_finally(f, node->finally_block);
+        run_finally(f, last);
         emit(f, OP_RAISE, ctx.error_reg, 0, 0);
     }
     ctx_exits(f, &ctx);
     reg_free(f, ctx.error_reg);
     label_place(f, done);
+}
+
+void lower_try(Func *f, Ast_try_stmt *node)
+{
+    if (node->finally_block) lower_finally(f, &node->head, node->finally_block);
+    else lower_guarded(f, &node->head);
 }
 
 /* ---- transactions: a commit that fails has rolled back already, so it stands outside of the region ---- */

@@ -290,6 +290,9 @@ void lower_stmt(Func *f, Ast *node)
     case AST_TRY_STMT: lower_try(f, as_try_stmt(node)); break;
     case AST_FAIL_STMT: lower_fail(f, as_fail_stmt(node)); break;
     case AST_TRANSACTION_STMT: lower_transaction(f, as_transaction_stmt(node)); break;
+    case AST_SAVE_STMT: lower_save(f, as_save_stmt(node)); break;
+    case AST_FORGET_STMT: lower_forget(f, as_forget_stmt(node)); break;
+    case AST_COORDINATE_STMT: lower_coordinate(f, as_coordinate_stmt(node)); break;
     case AST_EMIT_STMT: lower_emit(f, as_emit_stmt(node)); break;
     case AST_SAGA_STMT: lower_saga(f, as_saga_stmt(node)); break;
     case AST_STEP_STMT: lower_step(f, as_step_stmt(node)); break;

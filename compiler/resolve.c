@@ -137,6 +137,9 @@ Ident decl_name(Ast *decl)
     case AST_FN_DECL: return as_fn_decl(decl)->name;
     case AST_FLOW_DECL: return as_flow_decl(decl)->name;
     case AST_FIXTURE_DECL: return as_fixture_decl(decl)->name;
+    case AST_SESSION_DECL: return as_session_decl(decl)->name;
+    case AST_CONTEXT_DECL: return as_context_decl(decl)->name;
+    case AST_CONTEXT_FIELD: return as_context_field(decl)->name;
     case AST_COLUMN: return as_column(decl)->name;
     case AST_PARAM: return as_param(decl)->name;
     case AST_FIELD: return as_field(decl)->name;
@@ -315,6 +318,8 @@ static void declare(Checker *c, Ast *decl)
     case AST_FN_DECL: declare_global(c, SYMBOL_FN, "function", decl); break;
     case AST_FLOW_DECL: declare_global(c, SYMBOL_FLOW, "flow", decl); break;
     case AST_FIXTURE_DECL: declare_global(c, SYMBOL_FIXTURE, "fixture", decl); break;
+    case AST_SESSION_DECL: declared_record(c, declare_global(c, SYMBOL_SESSION, "session", decl)); break;
+    case AST_CONTEXT_DECL: declared_record(c, declare_global(c, SYMBOL_CONTEXT, "context", decl)); break;
     case AST_HANDLER_DECL: declare_handler(c, decl, NULL); break;
     case AST_TEST_DECL:
         decl->symbol = symbol_new(c, SYMBOL_TEST, (Ident){ .text = as_test_decl(decl)->title }, decl);
@@ -361,6 +366,8 @@ static void resolve_declaration(Checker *c, Ast *decl)
     case AST_SIGNAL_DECL: resolve_fields(c, symbol, as_signal_decl(decl)->fields); break;
     case AST_RECORD_DECL: resolve_fields(c, symbol, as_record_decl(decl)->fields); break;
     case AST_TABLE_DECL: resolve_table(c, symbol); break;
+    case AST_SESSION_DECL: resolve_session(c, symbol); break;
+    case AST_CONTEXT_DECL: resolve_context(c, symbol); break;
     case AST_MACHINE_DECL: resolve_machine(c, symbol); break;
     case AST_POLICY_DECL: resolve_policy(c, symbol); break;
     default: break;
@@ -494,6 +501,7 @@ static Type *named_type(Checker *c, Ast_name_type *node)
     node->head.symbol = symbol;
     switch (symbol->kind) {
     case SYMBOL_RECORD: case SYMBOL_EVENT: case SYMBOL_SIGNAL: case SYMBOL_ENUM: case SYMBOL_MACHINE: case SYMBOL_TABLE:
+    case SYMBOL_SESSION: case SYMBOL_CONTEXT:
         return symbol->type;
     default: {
         Diag *diag = diag_not_a_type(c->diags, node->name.span, name, symbol_kind_text(symbol->kind));

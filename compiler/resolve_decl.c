@@ -90,13 +90,13 @@ static void resolve_erase(Checker *c, Symbol *table, Ast_erase_clause *clause)
 static void resolve_table_clauses(Checker *c, Symbol *table, Ast_table_decl *decl)
 {
     TableInfo *info = table->info;
-    Ast *version = NULL, *erase = NULL, *export = NULL;
+    Ast *version = NULL, *erase = NULL, *export = NULL, *cache = NULL;
     for (uint32_t i = 0; i < decl->clauses.count; i++) {
         Ast *clause = decl->clauses.items[i];
         Ast **seen = clause->kind == AST_VERSION_CLAUSE ? &version : clause->kind == AST_ERASE_CLAUSE ? &erase :
-                     clause->kind == AST_EXPORT_CLAUSE ? &export : NULL;
+                     clause->kind == AST_EXPORT_CLAUSE ? &export : clause->kind == AST_CACHE_CLAUSE ? &cache : NULL;
         if (seen && *seen) {
-            diag_clause_twice(c->diags, clause->span, clause->kind == AST_VERSION_CLAUSE ? "version" : clause->kind == AST_ERASE_CLAUSE ? "on erase" : "export");
+            diag_clause_twice(c->diags, clause->span, seen == &version ? "version" : seen == &erase ? "on erase" : seen == &cache ? "cache" : "export");
             continue;
         }
         if (seen)
@@ -105,6 +105,8 @@ static void resolve_table_clauses(Checker *c, Symbol *table, Ast_table_decl *dec
             check_column_names(c, table, as_index_clause(clause)->columns);
         else if (clause->kind == AST_ERASE_CLAUSE)
             resolve_erase(c, table, as_erase_clause(clause));
+        else if (clause->kind == AST_CACHE_CLAUSE)
+            resolve_cache_clause(c, table, as_cache_clause(clause));
     }
     if (version) {
         info->versioned = true;

@@ -69,21 +69,22 @@ static inline bool type_is(const Type *t, TypeTag tag) { return t->tag == tag; }
 
 typedef enum {
     SYMBOL_LOCAL, SYMBOL_PARAM, SYMBOL_FN, SYMBOL_FLOW, SYMBOL_AGENT, SYMBOL_TOOL, SYMBOL_EVENT, SYMBOL_SIGNAL, SYMBOL_RECORD, SYMBOL_ENUM,
-    SYMBOL_MEMBER, SYMBOL_MACHINE, SYMBOL_TABLE, SYMBOL_COLUMN, SYMBOL_POLICY, SYMBOL_FIXTURE, SYMBOL_HANDLER, SYMBOL_TEST, SYMBOL_NAMESPACE /* env, user, run, llm */
+    SYMBOL_MEMBER, SYMBOL_MACHINE, SYMBOL_TABLE, SYMBOL_COLUMN, SYMBOL_POLICY, SYMBOL_FIXTURE, SYMBOL_HANDLER, SYMBOL_TEST, SYMBOL_SESSION, SYMBOL_CONTEXT,
+    SYMBOL_NAMESPACE /* env, user, run, llm */
 } SymbolKind;
 
 struct Symbol {
     SymbolKind kind;
     Str name;
     Ast *decl;                  /* NULL for built-in ones */
-    Type *type;                 /* LOCAL PARAM: its type; RECORD EVENT SIGNAL ENUM MACHINE: the type; TABLE: row record; MEMBER: the enum; COLUMN: its type; FN FLOW TOOL: result (VOID when none) */
+    Type *type;                 /* LOCAL PARAM: its type; RECORD EVENT SIGNAL ENUM MACHINE SESSION CONTEXT: the type; TABLE: row record; MEMBER: the enum; COLUMN: its type; FN FLOW TOOL: result (VOID when none) */
     Symbol *owner;              /* TOOL HANDLER: agent or NULL; TABLE: agent or NULL; COLUMN: table; MEMBER: enum */
     uint32_t ordinal;           /* MEMBER, COLUMN: position */
     bool is_mutable, is_used, is_public;
     uint16_t func_id;           /* LOCAL PARAM: number of the function-like body (FuncInfo.id) that declares it */
     Map members;                /* AGENT: tools by name; ENUM MACHINE: members; TABLE: columns */
     uint16_t image_index;       /* lower's: agent, tool, flow, event, table, func … index, or register of a local */
-    void *info;                 /* MEMBER: the next Symbol of that name in another enum; FN FLOW TOOL HANDLER TEST FIXTURE: FuncInfo; POLICY: PolicyInfo; TABLE: TableInfo; MACHINE: MachineInfo */
+    void *info;                 /* MEMBER: the next Symbol of that name in another enum; FN FLOW TOOL HANDLER TEST FIXTURE: FuncInfo; POLICY: PolicyInfo; TABLE: TableInfo; MACHINE: MachineInfo; SESSION CONTEXT: StateInfo */
 };
 
 /* A call with its arguments put in the order of the parameters; NULL where the default is taken (param decl's value expression, checked in the callee's scope: constants and pure expressions only). */
@@ -103,9 +104,9 @@ typedef struct CallInfo {
     Type *llm_type;             /* LLM classify, extract: the enum or record asked for (in list<> when a list) */
 } CallInfo;
 
-typedef enum { FIELD_RECORD, FIELD_JSON, FIELD_ERROR, FIELD_COLUMN, FIELD_MEMBER, FIELD_INFO /* user.id … */, FIELD_ENV, FIELD_MODULE } FieldKind;
+typedef enum { FIELD_RECORD, FIELD_JSON, FIELD_ERROR, FIELD_COLUMN, FIELD_MEMBER, FIELD_INFO /* user.id … */, FIELD_ENV, FIELD_MODULE, FIELD_CONTEXT /* written */ } FieldKind;
 typedef struct FieldInfo { FieldKind kind; uint32_t index; Symbol *symbol; } FieldInfo;   /* RECORD ERROR: field index; INFO: operand of OP_INFO */
-typedef enum { INDEX_LIST, INDEX_MAP, INDEX_TABLE, INDEX_JSON } IndexKind;
+typedef enum { INDEX_LIST, INDEX_MAP, INDEX_TABLE, INDEX_JSON, INDEX_SESSION /* head.symbol */ } IndexKind;
 typedef struct IndexInfo { IndexKind kind; struct QueryInfo *query; } IndexInfo;
 typedef enum { ELSE_NULL, ELSE_TIMEOUT } ElseKind;           /* TIMEOUT: value is (within/ask/await …): otherwise on timeout; also on null when value is optional and result is not */
 typedef struct ElseInfo { ElseKind kind; } ElseInfo;
@@ -125,6 +126,7 @@ typedef struct QueryInfo {
     Symbol *row;                /* the row variable (SYMBOL_LOCAL with type = row record), or NULL for bare columns */
     Symbol *join_tables[QUERY_JOINS_MAX]; Symbol *join_rows[QUERY_JOINS_MAX]; uint32_t join_count;
     Ast **hoisted; uint32_t hoisted_count;
+    int64_t cached_us;          /* `cached`: how long the result may be kept; 0: not at all */
     Type *row_type, *result;    /* row_type: record of the outputs; a select of one value has one field `value`, and result is the list of it */
 } QueryInfo;
 /* Aggregates in the select, order or having of a grouped query have info NULL: rendered (count(row) is COUNT_ALL). An aggregate_expr over a list instead of a table
@@ -132,7 +134,8 @@ typedef struct QueryInfo {
 /* In rendered expressions: name_expr with SYMBOL_COLUMN (bare), field_expr with FIELD_COLUMN (symbol = column, its object's symbol = row). */
 
 typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
-typedef struct TableInfo { bool shared, versioned; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
+typedef struct StateInfo { int64_t ttl_us; Symbol **writers /* of a context: agent of each field, NULL: the flows */; } StateInfo;
+typedef struct TableInfo { bool shared, versioned, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
 typedef struct MachineInfo { uint64_t *targets; uint64_t finals; } MachineInfo;
 typedef struct FuncInfo {
     uint16_t id;
@@ -143,7 +146,7 @@ typedef struct FuncInfo {
     uint16_t tool_flags;        /* TOOL_* of the image */
     Symbol *compensated_by;
 } FuncInfo;
-enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16, FUNC_EFFECT_TRANSACTION = 32 /* opens one */ };
+enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16, FUNC_EFFECT_TRANSACTION = 32 /* opens one */, FUNC_EFFECT_STATE = 64 /* sessions, contexts */ };
 
 typedef struct Program {
     Arena *arena;

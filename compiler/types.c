@@ -359,6 +359,8 @@ const char *symbol_kind_text(SymbolKind kind)
     case SYMBOL_FIXTURE: return "a fixture";
     case SYMBOL_HANDLER: return "a handler";
     case SYMBOL_TEST: return "a test";
+    case SYMBOL_SESSION: return "a session";
+    case SYMBOL_CONTEXT: return "a context";
     case SYMBOL_NAMESPACE: return "a name of the language";
     }
     return "a name";

@@ -56,7 +56,8 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_FINALLY T_FAIL T_TRANSACTION T_EMIT T_SAGA T_STEP T_COMPENSATE T_SLEEP T_WAIT T_UNTIL T_PROGRESS T_PARALLEL T_RACE T_CRITICAL T_NULL
 %token T_TRUE T_FALSE T_AND T_OR T_NOT T_AS T_WITH T_RETRY T_ASK T_AWAIT T_WHERE T_START T_FROM T_JOIN T_GROUP T_ORDER T_DESC T_ASC T_SELECT
 %token T_INSERT T_UPDATE T_SET T_DELETE T_GIVEN T_FAILS T_RETURNS T_AFTER T_USER T_ANSWERS T_NOTHING T_NOW T_IDS T_RUN T_ADVANCE T_ANSWER
-%token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_ELIF T_WILDCARD T_WORD_LAST
+%token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_SESSION T_CONTEXT T_TTL
+%token T_SAVE T_COORDINATE T_CACHED T_CACHE T_ELIF T_WILDCARD T_WORD_LAST
 /* Literals. */
 %token T_INT T_DECIMAL T_DURATION T_DATE T_TIMESTAMP T_REGEX T_STRING T_QUOTE_OPEN T_QUOTE_CLOSE T_TEXT T_INTERPOLATION_OPEN T_INTERPOLATION_CLOSE
 /* Signs. */
@@ -80,10 +81,10 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %type <node> default_opt like_opt where_opt clause type plain_type block stmt let assign if match arm pattern guard_opt arm_body for while try catch fail step
 %type <node> parallel_block parallel_rest parallel_value branch branch_value value expr query otherwise if_chain if_value match_value postfix primary string
 %type <node> string_parts record_literal field_value arg part literal condition lambda range from join order_key group_opt limit_opt select_opt parallel_limit
-%type <node> parallel_within set given run expect tool_path details_opt string_opt finally_opt policy_value number_literal
-%type <list> items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
+%type <node> session context context_field parallel_within set given run expect tool_path details_opt string_opt finally_opt policy_value number_literal
+%type <list> context_fields items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
 %type <list> catches args record_fields stmts fixture_entries joins order_opt sets patterns tool_paths strings policy_values
-%type <start> decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
+%type <start> context_field_list decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
 %type <start> branch_list catch_list arg_list field_value_list part_list fixture_list join_list order_list set_list pattern_list path_list string_list policy_value_list
 %type <flag> shared_opt documented_opt race_opt any_order_opt direction unique let_word assign_op
 %%
@@ -104,6 +105,7 @@ nl_opt: %empty | nl
 sep_opt: %empty | sep
     ;
 decl: use | agent | tool | resource | handler | event | signal | record | enum | machine | table | policy | fn | flow | participants | fixture | test
+    | session | context
     | error                         { $$ = SKIPPED(@$); }
     ;
 
@@ -163,6 +165,21 @@ event: T_EVENT T_NAME '{' fields '}'    { $$ = ast_event_decl(P, @$, ident(P, @2
 signal: T_SIGNAL T_NAME '{' fields '}'  { $$ = ast_signal_decl(P, @$, ident(P, @2), $4); }
     ;
 record: T_TYPE T_NAME '{' fields '}'    { $$ = ast_record_decl(P, @$, ident(P, @2), $4); }
+    ;
+session: T_SESSION T_NAME T_TTL T_DURATION '{' fields '}'   { $$ = ast_session_decl(P, @$, ident(P, @2), leaf_duration(P, @4), $6); }
+    ;
+context: T_CONTEXT T_NAME T_TTL T_DURATION '{' context_fields '}'   { $$ = ast_context_decl(P, @$, ident(P, @2), leaf_duration(P, @4), $6); }
+    ;
+context_fields: %empty              { $$ = list_none(); }
+    | context_field_list            { $$ = list_take(P, $1); }
+    | context_field_list ','        { $$ = list_take(P, $1); }
+    ;
+context_field_list: context_field   { $$ = list_start(P, $1); }
+    | context_field_list sep context_field     { $$ = list_add(P, $1, $3); }
+    ;
+context_field: T_NAME ':' type      { $$ = ast_context_field(P, @$, ident(P, @1), $3, ident_none()); }
+    | T_NAME ':' type T_BY T_NAME   { $$ = ast_context_field(P, @$, ident(P, @1), $3, ident(P, @5)); }
+    | error                         { $$ = SKIPPED(@$); }
     ;
 fields: %empty                      { $$ = list_none(); }
     | field_list                    { $$ = list_take(P, $1); }
@@ -237,6 +254,8 @@ table_entry: column
     | T_ON T_ERASE T_NAME '(' name_refs ')'       { $$ = ast_erase_clause(P, @$, ident(P, @3), $5, NULL, STR("")); }
     | T_ON T_ERASE T_NAME T_DURATION string_lit   { $$ = ast_erase_clause(P, @$, ident(P, @3), list_none(), leaf_duration(P, @4), plain_text(P, @5)); }
     | T_EXPORT T_AS T_STRING        { $$ = ast_export_clause(P, @$, plain_text(P, @3)); }
+    | T_CACHE T_AT T_MOST T_DURATION           { $$ = ast_cache_clause(P, @$, leaf_duration(P, @4), ident_none()); }
+    | T_CACHE T_NAME                { $$ = ast_cache_clause(P, @$, NULL, ident(P, @2)); }
     | error                         { $$ = SKIPPED(@$); }
     ;
 unique: T_INDEX                     { $$ = 0; }
@@ -371,6 +390,9 @@ stmt: let | assign | if | match | for | while | try | step | parallel_block | gi
     | T_CONTINUE                    { $$ = ast_continue_stmt(P, @$); }
     | fail
     | T_TRANSACTION block           { $$ = ast_transaction_stmt(P, @$, $2); }
+    | T_SAVE T_NAME '[' value ']' record_literal         { $$ = ast_save_stmt(P, @$, ident(P, @2), $4, $6); }
+    | T_DELETE T_NAME '[' value ']' { $$ = ast_forget_stmt(P, @$, ident(P, @2), $4); }
+    | T_COORDINATE T_NAME block     { $$ = ast_coordinate_stmt(P, @$, ident(P, @2), $3); }
     | T_EMIT T_NAME record_literal  { $$ = ast_emit_stmt(P, @$, ident(P, @2), $3); }
     | T_SAGA block                  { $$ = ast_saga_stmt(P, @$, $2); }
     | T_SLEEP expr                  { $$ = ast_sleep_stmt(P, @$, $2); }
@@ -550,6 +572,7 @@ value_list: value                   { $$ = list_start(P, $1); }
 value: expr | query
     | value T_RETRY T_NAME          { $$ = ast_retry_expr(P, @$, $1, ident(P, @3)); }
     | value T_WITHIN expr           { $$ = ast_within_expr(P, @$, $1, $3); }
+    | value T_CACHED T_DURATION     { $$ = ast_cached_expr(P, @$, $1, leaf_duration(P, @3)); }
     | value T_ELSE otherwise        { $$ = ast_else_expr(P, @$, $1, $3); }
     ;
 otherwise: expr | query | block | fail | if_chain

@@ -25,7 +25,8 @@ static bool documented(AstKind kind)
     switch (kind) {
     case AST_USE_DECL: case AST_AGENT_DECL: case AST_TOOL_DECL: case AST_RESOURCE_DECL: case AST_HANDLER_DECL: case AST_EVENT_DECL: case AST_SIGNAL_DECL:
     case AST_RECORD_DECL: case AST_FIELD: case AST_ENUM_DECL: case AST_ENUM_MEMBER: case AST_MACHINE_DECL: case AST_TABLE_DECL: case AST_COLUMN:
-    case AST_POLICY_DECL: case AST_FN_DECL: case AST_FLOW_DECL: case AST_PARTICIPANTS_DECL: case AST_FIXTURE_DECL: case AST_TEST_DECL:
+    case AST_POLICY_DECL: case AST_FN_DECL: case AST_FLOW_DECL: case AST_PARTICIPANTS_DECL: case AST_FIXTURE_DECL: case AST_TEST_DECL: case AST_SESSION_DECL:
+    case AST_CONTEXT_DECL: case AST_CONTEXT_FIELD:
         return true;
     default:
         return false;

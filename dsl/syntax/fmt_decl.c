@@ -108,6 +108,30 @@ Doc *node_record_decl(Printer *p, const Ast *node)
     return named_fields(p, node, "type ", n->name, n->fields);
 }
 
+static Doc *living_fields(Printer *p, const Ast *node, const char *word, Ident name, const Ast *ttl, AstList fields)
+{
+    uint32_t open = bracket_behind(p, ttl->span.end, node, '{');
+    return CAT(p, doc_text(p, word), fmt_ident(p, name), fmt_opt(p, " ttl ", ttl), doc_text(p, " "), bracketed(p, "{", fields, "}", open, node->span.end));
+}
+
+Doc *node_session_decl(Printer *p, const Ast *node)
+{
+    NODE(session_decl);
+    return living_fields(p, node, "session ", n->name, n->ttl, n->fields);
+}
+
+Doc *node_context_decl(Printer *p, const Ast *node)
+{
+    NODE(context_decl);
+    return living_fields(p, node, "context ", n->name, n->ttl, n->fields);
+}
+
+Doc *node_context_field(Printer *p, const Ast *node)
+{
+    NODE(context_field);
+    return CAT(p, fmt_ident(p, n->name), doc_text(p, ": "), fmt_node(p, n->type), doc_text(p, n->agent.text.len ? " by " : ""), fmt_ident(p, n->agent));
+}
+
 Doc *node_enum_decl(Printer *p, const Ast *node)
 {
     NODE(enum_decl);
@@ -217,6 +241,12 @@ Doc *node_export_clause(Printer *p, const Ast *node)
 {
     NODE(export_clause);
     return CAT(p, doc_text(p, "export as "), fmt_quoted(p, n->name));
+}
+
+Doc *node_cache_clause(Printer *p, const Ast *node)
+{
+    NODE(cache_clause);
+    return n->most ? fmt_opt(p, "cache at most ", n->most) : CAT(p, doc_text(p, "cache "), fmt_ident(p, n->word));
 }
 
 static Doc *attempts_doc(Printer *p, const Ast *node)

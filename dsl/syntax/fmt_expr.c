@@ -26,6 +26,7 @@ static Level level_of(const Ast *node)
     case AST_LAMBDA_EXPR:
     case AST_RETRY_EXPR:
     case AST_WITHIN_EXPR:
+    case AST_CACHED_EXPR:
     case AST_ELSE_EXPR: return LEVEL_ANY;
     case AST_FROM_EXPR:
     case AST_ASK_EXPR:
@@ -67,6 +68,7 @@ static const Ast *left_part(const Ast *node, Level *level)
     switch (node->kind) {
     case AST_RETRY_EXPR: *level = LEVEL_QUERY; return ((const Ast_retry_expr *)(const void *)node)->value;
     case AST_WITHIN_EXPR: *level = LEVEL_QUERY; return ((const Ast_within_expr *)(const void *)node)->value;
+    case AST_CACHED_EXPR: *level = LEVEL_QUERY; return ((const Ast_cached_expr *)(const void *)node)->value;
     case AST_ELSE_EXPR: *level = LEVEL_QUERY; return ((const Ast_else_expr *)(const void *)node)->value;
     case AST_BINARY_EXPR: {
         const Ast_binary_expr *n = (const Ast_binary_expr *)(const void *)node;
@@ -116,6 +118,7 @@ Doc *fmt_before_block(Printer *p, const Ast *node)
     switch (node->kind) {
     case AST_RETRY_EXPR:
     case AST_WITHIN_EXPR:
+    case AST_CACHED_EXPR:
     case AST_ELSE_EXPR:
     case AST_INSERT_EXPR:
     case AST_MATCH_STMT:
@@ -157,6 +160,7 @@ static bool takes_commas(const Ast *node)
     case AST_UPDATE_EXPR: return true;
     case AST_RETRY_EXPR: return takes_commas(((const Ast_retry_expr *)(const void *)node)->value);
     case AST_WITHIN_EXPR: return takes_commas(((const Ast_within_expr *)(const void *)node)->value);
+    case AST_CACHED_EXPR: return takes_commas(((const Ast_cached_expr *)(const void *)node)->value);
     case AST_ELSE_EXPR: return takes_commas(((const Ast_else_expr *)(const void *)node)->value) || takes_commas(((const Ast_else_expr *)(const void *)node)->otherwise);
     default: return false;
     }
@@ -435,6 +439,7 @@ static const Ast *clause_inner(const Ast *node)
     switch (node->kind) {
     case AST_RETRY_EXPR: return ((const Ast_retry_expr *)(const void *)node)->value;
     case AST_WITHIN_EXPR: return ((const Ast_within_expr *)(const void *)node)->value;
+    case AST_CACHED_EXPR: return ((const Ast_cached_expr *)(const void *)node)->value;
     case AST_ELSE_EXPR: return ((const Ast_else_expr *)(const void *)node)->value;
     default: return NULL;
     }
@@ -454,6 +459,7 @@ static Doc *clause_doc(Printer *p, const Ast *node)
 {
     if (node->kind == AST_RETRY_EXPR) return CAT(p, doc_text(p, "retry "), fmt_ident(p, ((const Ast_retry_expr *)(const void *)node)->policy));
     if (node->kind == AST_WITHIN_EXPR) return fmt_expr(p, "within ", ((const Ast_within_expr *)(const void *)node)->duration, LEVEL_OR);
+    if (node->kind == AST_CACHED_EXPR) return fmt_opt(p, "cached ", ((const Ast_cached_expr *)(const void *)node)->ttl);
     return CAT(p, doc_text(p, "else "), otherwise_doc(p, ((const Ast_else_expr *)(const void *)node)->otherwise));
 }
 
@@ -461,6 +467,7 @@ static uint32_t clause_at(const Ast *node)
 {
     if (node->kind == AST_RETRY_EXPR) return ((const Ast_retry_expr *)(const void *)node)->policy.span.start;
     if (node->kind == AST_WITHIN_EXPR) return ((const Ast_within_expr *)(const void *)node)->duration->span.start;
+    if (node->kind == AST_CACHED_EXPR) return ((const Ast_cached_expr *)(const void *)node)->ttl->span.start;
     return ((const Ast_else_expr *)(const void *)node)->otherwise->span.start;
 }
 
@@ -486,6 +493,11 @@ Doc *node_retry_expr(Printer *p, const Ast *node)
 }
 
 Doc *node_within_expr(Printer *p, const Ast *node)
+{
+    return clauses_of(p, node);
+}
+
+Doc *node_cached_expr(Printer *p, const Ast *node)
 {
     return clauses_of(p, node);
 }

@@ -153,6 +153,24 @@ Doc *node_emit_stmt(Printer *p, const Ast *node)
     return CAT(p, doc_text(p, "emit "), fmt_ident(p, n->event), fmt_opt(p, " ", n->value));
 }
 
+Doc *node_save_stmt(Printer *p, const Ast *node)
+{
+    NODE(save_stmt);
+    return CAT(p, doc_text(p, "save "), fmt_ident(p, n->session), doc_text(p, "["), fmt_node(p, n->key), doc_text(p, "]"), fmt_opt(p, " ", n->value));
+}
+
+Doc *node_forget_stmt(Printer *p, const Ast *node)
+{
+    NODE(forget_stmt);
+    return CAT(p, doc_text(p, "delete "), fmt_ident(p, n->session), doc_text(p, "["), fmt_node(p, n->key), doc_text(p, "]"));
+}
+
+Doc *node_coordinate_stmt(Printer *p, const Ast *node)
+{
+    NODE(coordinate_stmt);
+    return CAT(p, doc_text(p, "coordinate "), fmt_ident(p, n->context), doc_text(p, " "), block_doc(p, n->body));
+}
+
 Doc *node_saga_stmt(Printer *p, const Ast *node)
 {
     NODE(saga_stmt);

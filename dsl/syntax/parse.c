@@ -98,15 +98,16 @@ static const int expression_starts[] = {
 };
 static const int statement_starts[] = {
     T_LET, T_VAR, T_RETURN, T_IF, T_MATCH, T_FOR, T_WHILE, T_BREAK, T_CONTINUE, T_TRY, T_FAIL, T_TRANSACTION, T_EMIT, T_SAGA, T_STEP, T_SLEEP, T_WAIT,
-    T_PROGRESS, T_SIGNAL, T_PARALLEL, T_GIVEN, T_RUN, T_ADVANCE, T_ANSWER, T_DELIVER, T_CANCEL, T_CRASH, T_EXPECT, 0
+    T_PROGRESS, T_SIGNAL, T_PARALLEL, T_GIVEN, T_RUN, T_ADVANCE, T_ANSWER, T_DELIVER, T_CANCEL, T_CRASH, T_EXPECT, T_SAVE, T_COORDINATE, 0
 };
 static const int declaration_starts[] = {
-    T_USE, T_AGENT, T_TOOL, T_RESOURCE, T_ON, T_EVENT, T_SIGNAL, T_TYPE, T_ENUM, T_MACHINE, T_TABLE, T_POLICY, T_FN, T_FLOW, T_PARTICIPANTS, T_FIXTURE, T_TEST, 0
+    T_USE, T_AGENT, T_TOOL, T_RESOURCE, T_ON, T_EVENT, T_SIGNAL, T_TYPE, T_ENUM, T_MACHINE, T_TABLE, T_POLICY, T_FN, T_FLOW, T_PARTICIPANTS, T_FIXTURE, T_TEST,
+    T_SESSION, T_CONTEXT, 0
 };
 static const int type_starts[] = { T_LIST, T_MAP, T_ID, T_LABEL, T_NAME, T_RECORD_OPEN, 0 };
 static const int operators[] = {
     T_OR, T_AND, T_EQ, T_NE, '<', T_LE, '>', T_GE, T_IN, T_MATCHES, T_MATCHES_NOT, T_COALESCE, '+', '-', '*', '/', '%', T_AS, T_WITH, '.', T_OPTIONAL_DOT,
-    '[', '(', T_RETRY, T_WITHIN, T_ELSE, T_ADD_ASSIGN, T_SUB_ASSIGN, T_MUL_ASSIGN, '=', T_RANGE, T_WHERE, 0
+    '[', '(', T_RETRY, T_WITHIN, T_ELSE, T_ADD_ASSIGN, T_SUB_ASSIGN, T_MUL_ASSIGN, '=', T_RANGE, T_WHERE, T_CACHED, 0
 };
 
 /* Tokens that go by one name when all of them are possible; `sign` is only there when the group is. */

@@ -83,6 +83,7 @@ static bool is_infix_word(int kind)
 {
     switch (kind) {
     case T_AND: case T_OR: case T_IN: case T_AS: case T_ELSE: case T_WITH: case T_WITHIN: case T_RETRY: case T_WHERE: case T_COMPENSATE:
+    case T_CACHED:
         return true;
     default:
         return false;
@@ -178,7 +179,7 @@ static int word_at_top(int kind)
 {
     switch (kind) {
     case T_USE: case T_AGENT: case T_EVENT: case T_SIGNAL: case T_TYPE: case T_ENUM: case T_MACHINE: case T_TABLE: case T_POLICY: case T_FN: case T_FLOW:
-    case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE:
+    case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE: case T_SESSION: case T_CONTEXT:
         return kind;
     default:
         return T_NAME;
@@ -193,6 +194,7 @@ static int word_at_table(const Layer *layer, int kind)
     case T_INDEX: case T_UNIQUE: return next == '(' ? kind : T_NAME;
     case T_ON:                  return next == T_ERASE ? kind : T_NAME;
     case T_EXPORT:              return next == T_AS ? kind : T_NAME;
+    case T_CACHE:               return word_ahead(layer, 1) ? kind : T_NAME;
     default:                    return T_NAME;
     }
 }
@@ -210,6 +212,8 @@ static int word_at_start(Layer *layer, int kind)
     case T_WAIT:   return next == T_UNTIL ? kind : T_NAME;
     case T_CANCEL: return line_ends_ahead(layer, 1) ? kind : T_NAME;
     case T_CRASH:  return next == T_EVERYWHERE ? kind : T_NAME;
+    case T_SAVE: case T_DELETE: return word_ahead(layer, 1) && kind_ahead(layer, 2) == '[' ? kind : T_NAME;
+    case T_COORDINATE: return word_ahead(layer, 1) && kind_ahead(layer, 2) == '{' ? kind : T_NAME;
     case T_PARALLEL:
         if (next == T_FOR)
             return T_PARALLEL_VALUE;
@@ -252,6 +256,7 @@ static int word_after_word(Layer *layer, int kind)
     case T_CRASH:    return kind == T_EVERYWHERE ? kind : T_NAME;
     case T_ON:       return kind == T_ERASE && top(layer)->kind == FRAME_TABLE ? kind : T_NAME;
     case T_EXPORT:   return kind == T_AS ? kind : T_NAME;
+    case T_CACHE:    return kind == T_AT ? kind : T_NAME;
     case T_USER:     return kind == T_ANSWERS ? kind : T_NAME;
     case T_AT:       return kind == T_MOST ? kind : 0;
     case T_GROUP: case T_ORDER: case T_COMPENSATED: return kind == T_BY ? kind : T_NAME;
@@ -295,8 +300,10 @@ static int word_behind_operand(Layer *layer, int kind)
     case T_IN: case T_RETRY: case T_WITHIN: case T_WHERE: case T_JOIN: case T_ON: case T_GROUP: case T_ORDER: case T_LIMIT: case T_SELECT: case T_DESC:
     case T_ASC: case T_SET: case T_COMPENSATE: case T_AT: case T_TIMES: case T_OF: case T_SHARED: case T_AUTH: case T_REQUIRES: case T_DURABILITY:
     case T_ONE: case T_PER: case T_RATE: case T_COMPENSATED: case T_EFFECT: case T_KEY: case T_VIA: case T_LIKE: case T_FAILS: case T_RETURNS: case T_ANSWERS:
-    case T_AFTER: case T_AGAIN: case T_CATCH: case T_FINALLY: case T_AS:
+    case T_AFTER: case T_AGAIN: case T_CATCH: case T_FINALLY: case T_AS: case T_TTL: case T_CACHED:
         return frame->signalling && kind_ahead(layer, 1) == '{' ? T_NAME : kind;
+    case T_BY:
+        return frame->kind == FRAME_FIELDS ? kind : T_NAME;
     case T_WITH:
         return frame->failing ? T_DETAILS : kind;
     default:
@@ -431,7 +438,7 @@ static bool word_continues(Layer *layer, int kind)
     case T_WITH:       return next == '{';
     case T_RETRY:      return word_ahead(layer, 1) && operand_ahead(layer, 1);
     case T_COMPENSATE: return next == '{' || (word_ahead(layer, 1) && operand_ahead(layer, 1));
-    case T_WITHIN:     return operand_ahead(layer, 1);
+    case T_WITHIN: case T_CACHED: return operand_ahead(layer, 1);
     case T_LIKE:       return next == T_REGEX;
     case T_WHERE: case T_LIMIT: case T_SELECT: return frame->query && operand_ahead(layer, 1);
     case T_SET: case T_JOIN: return frame->query && is_word(next);
@@ -650,7 +657,7 @@ static void word_note(Layer *layer, int kind)
     switch (kind) {
     case T_AGENT:   frame->header = T_AGENT;   frame->brace = FRAME_AGENT;   break;
     case T_TABLE:   frame->header = T_TABLE;   frame->brace = FRAME_TABLE;   break;
-    case T_EVENT: case T_TYPE: frame->header = T_EVENT; frame->brace = FRAME_FIELDS; break;
+    case T_EVENT: case T_TYPE: case T_SESSION: case T_CONTEXT: frame->header = T_EVENT; frame->brace = FRAME_FIELDS; break;
     case T_ENUM:    frame->header = T_ENUM;    frame->brace = FRAME_ENUM;    break;
     case T_MACHINE: frame->header = T_MACHINE; frame->brace = FRAME_MACHINE; break;
     case T_POLICY:  frame->header = T_POLICY;  frame->brace = FRAME_POLICY;  break;
@@ -670,7 +677,7 @@ static void word_note(Layer *layer, int kind)
         if (!frame->header && (frame->kind == FRAME_TOP || frame->kind == FRAME_AGENT))
             frame->header = T_ON;
         break;
-    case T_EMIT: case T_INSERT: frame->brace = FRAME_RECORD; break;
+    case T_EMIT: case T_INSERT: case T_SAVE: frame->brace = FRAME_RECORD; break;
     case T_MATCH: case T_MATCH_VALUE: frame->brace = FRAME_MATCH; break;
     case T_PARALLEL: case T_PARALLEL_VALUE: frame->brace = kind_ahead(layer, 1) == T_FOR ? FRAME_BLOCK : FRAME_PARALLEL; break;
     case T_FROM: case T_UPDATE: case T_DELETE: case T_AWAIT: frame->query = true; break;
@@ -705,6 +712,7 @@ static bool declaration_at_margin(const Layer *layer)
     case T_AGENT:  return is_word(next) && is_string(second);
     case T_EVENT: case T_TYPE: case T_ENUM: case T_MACHINE: case T_POLICY: case T_FIXTURE: return is_word(next) && second == '{';
     case T_TABLE:  return is_word(next) && second == T_OF;
+    case T_SESSION: case T_CONTEXT: return is_word(next) && second == T_TTL;
     case T_FN: case T_FLOW: return is_word(next) && second == '(';
     case T_PARTICIPANTS: return next == '{';
     case T_TEST:   return is_string(next) || (next == T_DOCUMENTED && is_string(second));

@@ -183,7 +183,7 @@ static void table_print(const Image *image, const ImageTable *table, Buf *out)
         buf_put_text(out, " of ");
         disasm_name(agent_name, image, table->agent, image->agent_count, out);
     }
-    buf_printf(out, "%s%s, on erase %s\n", table->shared ? " shared" : "", table->versioned ? " versioned" : "", WORD(erase_words, table->erase));
+    buf_printf(out, "%s%s%s, on erase %s\n", table->shared ? " shared" : "", table->versioned ? " versioned" : "", table->cached ? " cached" : "", WORD(erase_words, table->erase));
     for (int i = 0; i < table->column_count; i++) {
         const ImageColumn *column = &table->columns[i];
         buf_printf(out, "    %.*s: ", STR_ARG(column->name));
@@ -376,6 +376,22 @@ static void machine_print(const Image *image, const ImageMachine *machine, Buf *
     }
 }
 
+static void states_print(const Image *image, Buf *out)
+{
+    if (image->state_count) buf_put_text(out, "\nsessions and contexts\n");
+    for (uint32_t i = 0; i < image->state_count; i++) {
+        const ImageState *state = &image->states[i];
+        buf_printf(out, "  %s %.*s ttl %lld us ", state->kind == STATE_SESSION ? "session" : "context", STR_ARG(state->name), (long long)state->ttl_us);
+        image_type_print(image, state->type, out);
+        for (uint16_t k = 0; k < state->writer_count; k++) {
+            buf_put_text(out, k ? ", " : " by ");
+            if (state->writers[k] == NO_INDEX) buf_put_text(out, "flow");
+            else disasm_name(agent_name, image, state->writers[k], image->agent_count, out);
+        }
+        buf_put_char(out, '\n');
+    }
+}
+
 static void rest_print(const Image *image, Buf *out)
 {
     if (image->machine_count) buf_put_text(out, "\nmachines\n");
@@ -403,5 +419,6 @@ void disasm_tables(const Image *image, Buf *out)
     records_print(image, "events", image->events, image->event_count, out);
     records_print(image, "signals", image->signals, image->signal_count, out);
     handlers_print(image, out);
+    states_print(image, out);
     rest_print(image, out);
 }

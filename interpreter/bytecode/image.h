@@ -16,7 +16,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 1, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 2, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -146,10 +146,15 @@ typedef struct ImageTable {
     Str name; uint16_t agent; bool shared, versioned; Str id_prefix; uint16_t id_column;   /* NO_INDEX when it has no `id` */
     ImageColumn *columns; uint16_t column_count; uint16_t row_type;
     ImageIndex *indexes; uint16_t index_count;
+    bool cached;                         /* writes make cached reads of it old */
     uint8_t erase; uint16_t *erase_columns; uint16_t erase_column_count; int64_t retain_us; Str retain_reason, export_name;
 } ImageTable;
 /* machine: legal transitions of an enum type; bit t of targets[f] */
 typedef struct ImageMachine { uint16_t type; uint64_t *targets; uint64_t finals; } ImageMachine;
+/* session (keyed by a session id) or context (by the run's correlation id); lives ttl_us from its last write. writers: of a context, agent index of each field,
+   NO_INDEX: the flows. type: record; a context's fields are optional. */
+enum { STATE_SESSION, STATE_CONTEXT };
+typedef struct ImageState { Str name; uint8_t kind; int64_t ttl_us; uint16_t type; uint16_t *writers; uint16_t writer_count; } ImageState;
 typedef struct ImageTest { Str title; uint16_t func; bool documented; } ImageTest;
 typedef struct ImageFixture { Str name; uint16_t func; } ImageFixture;         /* function () of inserts: FUNC_FN kind TEST */
 typedef struct ImageParticipant { Str part, title; } ImageParticipant;
@@ -175,6 +180,7 @@ typedef struct Image {
     ImageHandler *handlers; uint16_t handler_count;
     ImageTable *tables; uint16_t table_count;
     ImageMachine *machines; uint16_t machine_count;
+    ImageState *states; uint16_t state_count;
     ImageTest *tests; uint16_t test_count;
     ImageFixture *fixtures; uint16_t fixture_count;
     ImageParticipant *participants; uint16_t participant_count;

@@ -276,6 +276,7 @@ static void code_query(Coder *c, Query *query)
     code_orders(c, &query->orders, &query->order_count);
     code_index(c, &query->limit_param);
     code_indexes(c, &query->params, &query->param_count);
+    code_i64(c, &query->cached_us);
     code_index(c, &query->result);
     code_index(c, &query->row_type);
 }
@@ -376,6 +377,7 @@ static void code_table(Coder *c, ImageTable *table)
     code_columns(c, &table->columns, &table->column_count);
     code_index(c, &table->row_type);
     code_table_indexes(c, &table->indexes, &table->index_count);
+    code_bool(c, &table->cached);
     code_u8(c, &table->erase);
     code_indexes(c, &table->erase_columns, &table->erase_column_count);
     code_i64(c, &table->retain_us);
@@ -402,6 +404,15 @@ static void code_machines(Coder *c, Image *image)
 {
     image->machine_count = (uint16_t)code_rows(c, (void **)&image->machines, image->machine_count, IMAGE_INDEX_MAX, sizeof *image->machines);
     for (int i = 0; i < image->machine_count && !c->fault; i++) code_machine(c, image, &image->machines[i]);
+}
+
+static void code_state(Coder *c, ImageState *state)
+{
+    code_str(c, &state->name);
+    code_u8(c, &state->kind);
+    code_i64(c, &state->ttl_us);
+    code_index(c, &state->type);
+    code_indexes(c, &state->writers, &state->writer_count);
 }
 
 static void code_test(Coder *c, ImageTest *test)
@@ -441,6 +452,7 @@ CODE_LIST(ImageFlow, code_flows, code_flow)
 CODE_LIST(ImageEvent, code_events, code_event)
 CODE_LIST(ImageHandler, code_handlers, code_handler)
 CODE_LIST(ImageTable, code_tables, code_table)
+CODE_LIST(ImageState, code_states, code_state)
 CODE_LIST(ImageTest, code_tests, code_test)
 CODE_LIST(ImageFixture, code_fixtures, code_fixture)
 CODE_LIST(ImageParticipant, code_participants, code_participant)
@@ -474,6 +486,7 @@ static void image_code(Coder *c, Image *image)
     code_events(c, &image->signals, &image->signal_count);
     code_handlers(c, &image->handlers, &image->handler_count);
     code_machines(c, image);
+    code_states(c, &image->states, &image->state_count);
     code_tests(c, &image->tests, &image->test_count);
     code_fixtures(c, &image->fixtures, &image->fixture_count);
     code_participants(c, &image->participants, &image->participant_count);

@@ -8,6 +8,10 @@
 #define BYTECODE_QUERY_H
 
 enum { QUERY_STACK_MAX = 64, QUERY_ITEMS_MAX = 2000, QUERY_JOINS_MAX = 4, QUERY_OUTPUTS_MAX = 64 };
+#define CACHE_TTL_MIN INT64_C(1000000)                    /* 1 s */
+#define CACHE_TTL_MAX (7 * 24 * 3600 * INT64_C(1000000))  /* 7 d: generations of tables are kept as long */
+#define STATE_TTL_MIN INT64_C(1000000)
+#define STATE_TTL_MAX (365 * 24 * 3600 * INT64_C(1000000))
 
 typedef enum { QUERY_SELECT, QUERY_SELECT_ONE, QUERY_AGGREGATE, QUERY_EXISTS, QUERY_INSERT, QUERY_UPDATE, QUERY_DELETE } QueryKind;
 /* SELECT -> list of row_type; SELECT_ONE -> row_type? (limit 1); AGGREGATE -> one output (sum of nothing 0, count int; min max avg optional);
@@ -42,6 +46,7 @@ typedef struct Query {
     QueryOrder *orders; uint16_t order_count;
     uint16_t limit_param;                                /* int parameter, or NO_INDEX */
     uint16_t *params; uint16_t param_count;              /* types */
+    int64_t cached_us;                                   /* reads: the result may be kept for so long; 0: not at all */
     uint16_t result;                                     /* type of the effect's result */
     uint16_t row_type;                                   /* record of the outputs (or of the table) */
 } Query;

@@ -284,7 +284,7 @@ static Err verify_counts(Verifier *v)
         { "files", m->file_count }, { "types", m->type_count }, { "constants", m->const_count }, { "regexes", m->regex_count }, { "functions", m->func_count },
         { "effects", m->effect_count }, { "queries", m->query_count }, { "agents", m->agent_count }, { "tools", m->tool_count }, { "flows", m->flow_count },
         { "events", m->event_count }, { "signals", m->signal_count }, { "handlers", m->handler_count }, { "tables", m->table_count },
-        { "machines", m->machine_count }, { "tests", m->test_count }, { "fixtures", m->fixture_count }, { "participants", m->participant_count }
+        { "machines", m->machine_count }, { "states", m->state_count }, { "tests", m->test_count }, { "fixtures", m->fixture_count }, { "participants", m->participant_count }
     };
     verify_at(v, "version", IMAGE_VERSION, STR(""));
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -306,7 +306,7 @@ static void fill_counted_regs(Image *image)
 Err image_verify(Image *image, Error *error)
 {
     static Err (*const parts[])(Verifier *) = {
-        verify_counts, verify_types, verify_consts, verify_regexes, verify_tables, verify_machines, verify_queries, verify_func_heads,
+        verify_counts, verify_types, verify_consts, verify_regexes, verify_tables, verify_machines, verify_states, verify_queries, verify_func_heads,
         verify_declarations, verify_effects, verify_func_bodies
     };
     Verifier v = { .image = image, .error = error, .arena = arena_new(), .scratch = arena_new() };

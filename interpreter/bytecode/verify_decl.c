@@ -76,6 +76,34 @@ Err verify_tables(Verifier *v)
     return err;
 }
 
+/* ---- sessions and contexts ---- */
+
+static Err verify_state(Verifier *v, const ImageState *state)
+{
+    if (!state->name.len) return verify_fail(v, "has no name");
+    if (state->kind > STATE_CONTEXT) return verify_fail(v, "kind %u is unknown", state->kind);
+    if (state->ttl_us < STATE_TTL_MIN || state->ttl_us > STATE_TTL_MAX) return verify_fail(v, "its time to live is out of range");
+    if (state->type >= v->image->type_count || type_kind(v, state->type) != KIND_RECORD) return verify_fail(v, "type %u is not a record", state->type);
+    const ImageType *record = type_row(v, state->type);
+    if (state->kind == STATE_SESSION) return state->writer_count ? verify_fail(v, "a session has no writers") : ERR_OK;
+    if (state->writer_count != record->field_count) return verify_fail(v, "%u writers for %u fields", state->writer_count, record->field_count);
+    for (uint16_t i = 0; i < state->writer_count; i++) {
+        if (state->writers[i] != NO_INDEX && state->writers[i] >= v->image->agent_count) return verify_fail(v, "agent %u does not exist", state->writers[i]);
+        if (type_kind(v, record->fields[i].type) != KIND_OPT) return verify_fail(v, "field %u is not optional", i);
+    }
+    return ERR_OK;
+}
+
+Err verify_states(Verifier *v)
+{
+    Err err = ERR_OK;
+    for (uint32_t i = 0; i < v->image->state_count && !err; i++) {
+        verify_at(v, "state", i, v->image->states[i].name);
+        err = verify_state(v, &v->image->states[i]);
+    }
+    return err;
+}
+
 /* ---- machines ---- */
 
 enum { MACHINE_STATES_MAX = 64 };        /* one bit each in a word */

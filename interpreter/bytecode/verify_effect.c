@@ -7,7 +7,7 @@
 #include "interpreter/bytecode/verify_internal.h"
 
 typedef enum {
-    TARGET_NOBODY = 1, TARGET_TABLE, TARGET_READ_QUERY, TARGET_WRITE_QUERY, TARGET_EVENT, TARGET_SIGNAL, TARGET_TOOL, TARGET_REMOTE_TOOL, TARGET_AGENT, TARGET_FLOW
+    TARGET_NOBODY = 1, TARGET_TABLE, TARGET_READ_QUERY, TARGET_WRITE_QUERY, TARGET_EVENT, TARGET_SIGNAL, TARGET_TOOL, TARGET_REMOTE_TOOL, TARGET_AGENT, TARGET_FLOW, TARGET_SESSION, TARGET_CONTEXT
 } TargetSort;
 typedef struct EffectRule { TargetSort target; const char *params, *result; } EffectRule;
 
@@ -34,6 +34,13 @@ static const EffectRule rules[] = {
     [EFFECT_SLEEP_UNTIL] = { TARGET_NOBODY, "timestamp", "void" },
     [EFFECT_START_FLOW] = { TARGET_FLOW, "*", "string" },
     [EFFECT_SEND_SIGNAL] = { TARGET_SIGNAL, "string, @", "void" },
+    [EFFECT_SESSION_READ] = { TARGET_SESSION, "string", "x" },
+    [EFFECT_SESSION_SAVE] = { TARGET_SESSION, "string, int, @", "void" },
+    [EFFECT_SESSION_DELETE] = { TARGET_SESSION, "string", "void" },
+    [EFFECT_CONTEXT_OPEN] = { TARGET_CONTEXT, "", "void" },
+    [EFFECT_CONTEXT_READ] = { TARGET_CONTEXT, "", "@" },
+    [EFFECT_CONTEXT_WRITE] = { TARGET_CONTEXT, "int, @", "void" },
+    [EFFECT_CONTEXT_CLOSE] = { TARGET_CONTEXT, "", "void" },
     [EFFECT_NOTE_PROGRESS] = { TARGET_NOBODY, "int, string", "void" },
     [EFFECT_NOTE_RETRY] = { TARGET_NOBODY, "int, duration, error", "void" },
     [EFFECT_NOTE_SAGA_FAILED] = { TARGET_NOBODY, "error", "void" },
@@ -91,6 +98,10 @@ static bool target_find(const Image *m, TargetSort sort, uint16_t index, Target 
         if (index >= m->tool_count || (sort == TARGET_REMOTE_TOOL && !(m->tools[index].flags & TOOL_REMOTE))) return false;
         *out = (Target){ .fields = m->tools[index].params, .count = m->tools[index].param_count, .at = m->tools[index].result };
         return true;
+    case TARGET_SESSION: case TARGET_CONTEXT:
+        if (index >= m->state_count || m->states[index].kind != (sort == TARGET_SESSION ? STATE_SESSION : STATE_CONTEXT)) return false;
+        out->at = m->states[index].type;
+        return true;
     case TARGET_FLOW:
         if (index >= m->flow_count) return false;
         *out = (Target){ .fields = m->flows[index].params, .count = m->flows[index].param_count, .at = m->flows[index].result };
@@ -133,6 +144,7 @@ static bool result_kind_fits(const Verifier *v, const ImageEffect *effect)
     switch (effect->kind) {
     case EFFECT_LLM_CLASSIFY: return row->kind == KIND_ENUM || (row->kind == KIND_LIST && type_kind(v, row->element) == KIND_ENUM);
     case EFFECT_LLM_EXTRACT: return row->kind == KIND_RECORD;
+    case EFFECT_SESSION_READ: return row->kind == KIND_OPT && row->element == v->image->states[effect->target].type;
     case EFFECT_ASK:
         return row->kind == KIND_BOOL || row->kind == KIND_INT || row->kind == KIND_DECIMAL || row->kind == KIND_STRING || row->kind == KIND_DATE
             || row->kind == KIND_TIMESTAMP || row->kind == KIND_ENUM;

@@ -399,6 +399,8 @@ static Err verify_query(Verifier *v, const Query *query)
     if (query->param_count > FUNC_PARAMS_MAX) return verify_limit(v, "parameters", query->param_count, "FUNC_PARAMS_MAX", FUNC_PARAMS_MAX);
     for (int i = 0; i < query->param_count; i++)
         if (!type_is_value(v, query->params[i])) return verify_fail(v, "parameter %d has type %u, which is not a type of values", i, query->params[i]);
+    if (query->cached_us && (query->kind >= QUERY_INSERT || query->cached_us < CACHE_TTL_MIN || query->cached_us > CACHE_TTL_MAX))
+        return verify_fail(v, "its result cannot be kept for %lld us", (long long)query->cached_us);
     Err err = verify_clauses(&q);
     if (!err) err = verify_result(&q);
     if (!err) err = verify_joins(&q);

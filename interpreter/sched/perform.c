@@ -446,7 +446,10 @@ void perform(LiveRun *run, Act *act) {
     if (!live_request(run, act->id, &request)) { engine_ready(run); act->state = ACT_STARTED; return; }
     switch (effect_class((EffectKind)act->effect->kind)) {
     case EFFECT_CLASS_OWN: own(run, act, &request); return;
-    case EFFECT_CLASS_READ: query(run, act, &request); return;
+    case EFFECT_CLASS_READ:
+        if (act->effect->kind != EFFECT_QUERY_READ) break;
+        query(run, act, &request);
+        return;
     case EFFECT_CLASS_OUTSIDE: outside(run, act, &request); return;
     case EFFECT_CLASS_PARK: park(run, act, &request); return;
     case EFFECT_CLASS_NOTE: return;
