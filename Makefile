@@ -107,6 +107,11 @@ bench:
 	@sh scripts/deps.sh bench
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(BENCHES)
 	@BUILD=$(BUILD) sh scripts/bench.sh
+.PHONY: bench-durable
+bench-durable:
+	@sh scripts/deps.sh bench
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(BUILD)/tests/bench/bench_durable
+	@BUILD=$(BUILD) sh scripts/bench_durable.sh
 fmt: all
 	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
 bless: all
@@ -118,5 +123,6 @@ help:
 	@echo "make clang    build everything with clang, warnings are errors"
 	@echo "make fuzz     each fuzz target for FUZZ_SECONDS (120)"
 	@echo "make bench    measure against lua5.4, luajit and luac5.4 beside it"
+	@echo "make bench-durable  durable steps on a private PostgreSQL beside what pgbench reaches there"
 	@echo "make layers   no include points up"
 	@echo "make bless    rewrite the golden files; review the diff"

@@ -227,14 +227,20 @@ static ParkView park_view(const LiveRun *run) {
     return view;
 }
 
+static void settled(LiveRun *run) {
+    const EngineOptions *options = &run->engine->options;
+    run->engine->progress++;
+    if (options->on_settled) options->on_settled(&run->row, options->arg);
+    live_drop(run);
+}
+
 static void parked(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
     Engine *engine = run->engine;
     ParkView view = park_view(run);
     int64_t deadline = vm_next_deadline(run->vm, NULL), first = view.sleep_us < deadline ? view.sleep_us : deadline;
     engine_note_park(engine, run, view.asks, view.others ? TIME_NEVER : first);
-    engine->progress++;
-    live_drop(run);
+    settled(run);
 }
 
 static void put_timers(LiveRun *run, StoreBatch *batch) {
@@ -263,10 +269,7 @@ void commit_park(LiveRun *run) {
 
 static void ended(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
-    const EngineOptions *options = &run->engine->options;
-    run->engine->progress++;
-    if (options->on_ended) options->on_ended(&run->row, options->arg);
-    live_drop(run);
+    settled(run);
 }
 
 static void end_with(LiveRun *run, RunStatus status, Str result_json) {

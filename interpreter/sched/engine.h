@@ -30,7 +30,7 @@ typedef struct EngineOptions {
     VmLimits limits;
     /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
     void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);
-    void (*on_ended)(const RunRow *run, void *arg);        /* a run ended here, durably: status and result_json are those of its end; may be NULL */
+    void (*on_settled)(const RunRow *run, void *arg);      /* a run ended or parked here, durably: status and result_json are those of now; may be NULL */
     /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
     /* An answer of on_question did not fit; it is asked again, QUESTION_TRIES_MAX times in all, then the run stays parked. May be NULL. */

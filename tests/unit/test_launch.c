@@ -33,7 +33,7 @@ static const char *const PROGRAM =
 
 typedef struct World { char path[64]; Image *image; Program *program; Engine *engine; int started, refused, ended; int64_t sum; Err err; } World;
 
-static void on_ended(const RunRow *run, void *arg)
+static void on_settled(const RunRow *run, void *arg)
 {
     World *w = arg;
     assert_int_equal(run->status, RUN_COMPLETED);
@@ -56,7 +56,7 @@ static void open_engine(World *w)
     char url[80];
     Error error = { 0 };
     snprintf(url, sizeof url, "sqlite:%s", w->path);
-    EngineOptions options = { .store_url = url, .worker = "test", .virtual_time = true, .virtual_start_us = INT64_C(1762768800000000), .on_ended = on_ended, .arg = w };
+    EngineOptions options = { .store_url = url, .worker = "test", .virtual_time = true, .virtual_start_us = INT64_C(1762768800000000), .on_settled = on_settled, .arg = w };
     if (engine_open(&options, &w->engine, &error) || engine_deploy(w->engine, w->image, &error)) fail_msg("%s", error.text);
 }
 
