@@ -18,10 +18,8 @@ static void on_idle(evutil_socket_t fd, short what, void *arg)
 
 Err hot_open(const char *url, Store *store, struct event_base *loop, Hot **out, Error *error)
 {
-    if (url && *url)
-        return err_set(error, ERR_UNSUPPORTED, "cannot keep hot state in Redis yet");
     Hot *hot = mem_alloc(sizeof *hot);
-    hot->ops = &HOT_ROWS;
+    hot->ops = url && *url ? &HOT_REDIS : &HOT_ROWS;
     hot->store = store;
     hot->loop = loop;
     hot->idle = evtimer_new(loop, on_idle, hot);

@@ -35,7 +35,7 @@ typedef struct HotResult {
 } HotResult;
 typedef void (*HotDone)(const HotResult *result, void *arg);
 
-/* url NULL or empty: rows of `store`, which is closed later. "redis://[[user]:password@]host[:port][/db]", "unix:PATH[?db=N][&password=P]"; ERR_INVALID for another.
+/* url NULL or empty: rows of `store`, which is closed later. "redis://[[user]:password@]host[:port][/db]", "unix:PATH[?db=N&user=U&password=P]"; ERR_INVALID for another.
    Waits for the server at most HOT_TIMEOUT_MS. One that cannot be reached now is no error: it is tried again from a timer. */
 Err  hot_open(const char *url, Store *store, struct event_base *loop, Hot **out, Error *error);
 void hot_close(Hot *hot);                                              /* what is outstanding ends with ERR_IO */

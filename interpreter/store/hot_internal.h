@@ -22,6 +22,7 @@ typedef struct HotCall {
     HotDone done; void *arg;
     bool finished;
     HotResult result;
+    struct HotCall *next_sent; int64_t sent_ms; void *step;             /* the home's own: what it sent, when, how far it is */
 } HotCall;
 
 typedef struct HotOps {
