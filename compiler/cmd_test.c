@@ -69,16 +69,34 @@ static void test_folder(TestWalk *walk, const char *path, int depth) {
     }
 }
 
+static bool crash_step(const char *text, uint32_t *step) {
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (*text < '1' || *text > '9' || *end || value > TESTRUN_CRASH_POINTS_MAX) {
+        cli_usage("--crash-every wants a number from 1 to %d, not `%s`", TESTRUN_CRASH_POINTS_MAX, text);
+        return false;
+    }
+    *step = (uint32_t)value;
+    return true;
+}
+
 int cmd_test(int argc, char **argv) {
     CmdSearch search = { .list = search.items };
     TestWalk walk = { .search = &search };
-    const char *trace = NULL;
-    const CliOption options[] = { { .name = "--only", .value = &walk.options.only }, { .name = "--trace", .value = &trace },
+    const char *trace = NULL, *every = NULL;
+    const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--crash-every", .value = &every },
+                                  { .name = "--only", .value = &walk.options.only }, { .name = "--trace", .value = &trace },
                                   { .name = "--crash", .flag = &walk.options.crash }, CMD_SEARCH_OPTION(search), { 0 } };
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
     if (count == 0) return cli_usage("which file or folder?");
     if (trace && strcmp(trace, "mermaid") != 0 && strcmp(trace, "text") != 0) return cli_usage("--trace is mermaid or text, not `%s`", trace);
+    if (every && !crash_step(every, &walk.options.crash_every)) return EXIT_USAGE;
+    Error error = { 0 };
+    if (testrun_check(&walk.options, &error) != ERR_OK) {
+        fprintf(stderr, "flowc test: %s\n", error.text);
+        return EXIT_USAGE;
+    }
     walk.options.trace = trace != NULL;
     walk.options.trace_format = trace && strcmp(trace, "text") == 0 ? TRACE_TEXT : TRACE_MERMAID;
     walk.options.color = cli_color(stdout);

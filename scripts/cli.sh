@@ -128,6 +128,19 @@ expect "an input may leave out fields with a default" 0 $flowd run "$work/guest.
 says '^Ann 3 \["new"\] 7$'
 expect "and no others" 1 $flowd run "$work/guest.flow" --input '{"guest": {"age": 1}}';    warns 'name: missing field'
 expect "unknown run" 1 $flowd show run-none;                   warns 'no run'
+cat >"$work/tested.flow" <<'FLOW'
+flow three() -> int { return 3 }
+test "three" {
+    crash everywhere
+    run three()
+    expect result == 3
+}
+FLOW
+expect "test on a store" 0 $flowc test --store "sqlite:$work/test.db" "$work/tested.flow";   says '^1 passed, 0 failed$'
+expect "and nothing is left of it" 1 test -e "$work/test.db"
+expect "test on a store with runs" 2 $flowc test --store "$FLOW_STORE" "$work/tested.flow";  warns 'this store holds runs'
+expect "some crashes" 0 $flowc test --crash-every 3 "$work/tested.flow";                     says 'crashes survived'
+expect "no crashes" 2 $flowc test --crash-every 0 "$work/tested.flow";                       warns 'from 1 to 10000'
 expect "only started" 3 $flowd run --park --quiet "$work/good.flow" --input '{"a": 1}';  says '^ready R-'
 run=$(sed -n 's/^ready //p' "$work/out")
 expect "taken on" 0 $flowd resume "$run";                       says '^3$'

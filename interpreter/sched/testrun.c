@@ -11,20 +11,22 @@ static const EnginePrincipal default_who = { .tenant = { "test", 4 }, .user = { 
 
 /* ---- stores and crashes ----------------------------------------------------------------------------- */
 
-static Err open_engine(TestRun *t, Error *error) {
+static Err open_engine(TestRun *t, bool clear, Error *error) {
     EngineOptions options = { .store_url = t->url, .worker = "test", .virtual_time = true, .virtual_start_us = t->now_us, .script = t->script, .auto_advance = true };
     Err err = engine_open(&options, &t->engine, error);
+    if (!err && clear) err = store_clear(engine_store(t->engine), error);
     if (!err) err = engine_deploy(t->engine, t->image, error);
     return err;
 }
 
-static void remove_store(TestRun *t) {
-    static const char *const suffixes[] = { "", "-wal", "-shm" };
-    for (size_t i = 0; i < 3; i++) {
-        char path[200];
-        snprintf(path, sizeof path, "%s%s", t->path, suffixes[i]);
-        unlink(path);
-    }
+/* A file is the life's own and goes with it. A server's store stays for all tests of a program, and is cleared before each. */
+static bool is_file(const char *url) { return strncmp(url, "sqlite:", 7) == 0; }
+
+static Err open_first(TestRun *t, const TestOptions *options, Error *error) {
+    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(t->own_url, sizeof t->own_url, "sqlite:%s/flowc-test-%ld-%u.db", folder, (long)getpid(), testrun_serial());
+    t->url = options->store_url ? options->store_url : t->own_url;
+    return open_engine(t, !is_file(t->url), error);
 }
 
 Err testrun_reopen(TestRun *t, Error *error) {
@@ -32,7 +34,7 @@ Err testrun_reopen(TestRun *t, Error *error) {
     engine_close(t->engine);
     t->engine = NULL;
     t->crashes++;
-    return open_engine(t, error);
+    return open_engine(t, false, error);
 }
 
 /* ---- one test -------------------------------------------------------------------------------------------- */
@@ -102,10 +104,7 @@ static Err live_once(TestRun *t, const ImageTest *test, uint64_t crash_nth, Cras
     Buf why = t->why;
     buf_clear(&why);
     *t = (TestRun){ .image = image, .why = why, .who = default_who, .now_us = testrun_start(), .crash_nth = crash_nth, .crash_side = side, .wants_crash = wants_crash, .script = script_new(), .arena = arena_new() };
-    const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-    snprintf(t->path, sizeof t->path, "%s/flowc-test-%ld-%u.db", folder, (long)getpid(), testrun_serial());
-    snprintf(t->url, sizeof t->url, "sqlite:%s", t->path);
-    Err err = open_engine(t, error);
+    Err err = open_first(t, options, error);
     if (!err) {
         drive(t, test);
         if (trace && t->engine) print_trace(t, options, trace);
@@ -113,7 +112,7 @@ static Err live_once(TestRun *t, const ImageTest *test, uint64_t crash_nth, Cras
     }
     if (t->engine) engine_close(t->engine);
     t->engine = NULL;
-    remove_store(t);
+    if (is_file(t->url)) store_drop(t->url, NULL);
     script_free(t->script);
     arena_free(t->arena);
     return err;
@@ -128,7 +127,8 @@ uint32_t testrun_serial(void) {
 
 /* With a crash before and after durable operation 1, 2, 3 … until one is not reached any more. */
 static Err live_all_crashes(TestRun *t, const ImageTest *test, const TestOptions *options, uint32_t *points, Error *error) {
-    for (uint64_t nth = 1; nth <= TESTRUN_CRASH_POINTS_MAX; nth++) {
+    uint32_t step = options->crash_every ? options->crash_every : 1;
+    for (uint64_t nth = 1 + testrun_serial() % step; nth <= TESTRUN_CRASH_POINTS_MAX; nth += step) {
         bool hit = false;
         for (int side = CRASH_BEFORE; side <= CRASH_AFTER; side++) {
             Err err = live_once(t, test, nth, (CrashSide)side, options, NULL, error);
@@ -162,7 +162,22 @@ static void print_line(const TestOptions *options, const TestRun *t, const Image
     buf_free(&line);
 }
 
-Err testrun_image(Image *image, const char *path, const TestOptions *options, TestSummary *summary, void (*print)(Str text), Error *error) {
+Err testrun_check(const TestOptions *options, Error *error) {
+    if (!options->store_url) return ERR_OK;
+    Store *store;
+    Err err = store_open(options->store_url, NULL, &store, error);
+    if (err) return err;
+    StoreBatch *batch = store_batch(store, STR(""), STR(""), 0);
+    int index = store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = -1, .limit = 1 });
+    uint32_t count = 0;
+    err = store_run_batch(batch, error);
+    if (!err) store_runs(batch, index, &count);
+    store_batch_free(batch);
+    store_close(store);
+    return count ? err_set(error, ERR_CONFLICT, "this store holds runs; tests would delete them: name an empty one") : err;
+}
+
+static Err run_tests(Image *image, const TestOptions *options, TestSummary *summary, void (*print)(Str text), Error *error) {
     for (uint16_t i = 0; i < image->test_count; i++) {
         const ImageTest *test = &image->tests[i];
         if (!wanted(test, options->only)) {
@@ -187,4 +202,16 @@ Err testrun_image(Image *image, const char *path, const TestOptions *options, Te
         buf_free(&t.why);
     }
     return ERR_OK;
+}
+
+/* Programs may use one name for different tables, so each has the store for itself. */
+Err testrun_image(Image *image, const char *path, const TestOptions *options, TestSummary *summary, void (*print)(Str text), Error *error) {
+    bool shared = options->store_url && image->test_count;
+    Err err = shared ? store_drop(options->store_url, error) : ERR_OK;
+    if (!err) err = run_tests(image, options, summary, print, error);
+    if (shared) {
+        Err last = store_drop(options->store_url, err ? NULL : error);
+        if (!err) err = last;
+    }
+    return err;
 }

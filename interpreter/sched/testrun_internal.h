@@ -13,7 +13,7 @@ typedef struct TestRun {
     EngineScript *script;
     VmRun *vm;                           /* of the test itself */
     Arena *arena;
-    char path[160], url[180];
+    const char *url; char own_url[180];  /* own: of the file that this life alone has */
     EnginePrincipal who;
     int64_t now_us;                      /* virtual time across engines */
     char run_id[64]; uint16_t flow;      /* the run under test; empty: none yet */

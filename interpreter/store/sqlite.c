@@ -650,7 +650,19 @@ static Err sqlite_fsck(void *state, FsckReport *report, Buf *out, Error *error)
     return sql_fsck(&((Sqlite *)state)->db, report, out, error);
 }
 
+static Err sqlite_drop(const char *place, Error *error)
+{
+    static const char *const SUFFIXES[] = { "", "-wal", "-shm" };
+    for (size_t i = 0; i < sizeof SUFFIXES / sizeof *SUFFIXES; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s%s", place, SUFFIXES[i]);
+        if (unlink(path) != 0 && errno != ENOENT)
+            return err_set(error, ERR_IO, "could not remove %s: %s", path, strerror(errno));
+    }
+    return ERR_OK;
+}
+
 const StoreOps STORE_SQLITE = {
     .kind = "sqlite", .open = sqlite_open, .close = sqlite_close, .key = sqlite_key, .conn = sqlite_conn, .begin = sqlite_begin, .commit = sqlite_commit, .rollback = sqlite_rollback,
-    .in_transaction = sqlite_in_transaction, .check_fence = sqlite_check_fence, .apply = sqlite_apply, .fsck = sqlite_fsck,
+    .in_transaction = sqlite_in_transaction, .check_fence = sqlite_check_fence, .apply = sqlite_apply, .fsck = sqlite_fsck, .drop = sqlite_drop,
 };

@@ -112,6 +112,11 @@ static int scheme_length(const char *url)
     return at && at - url < 60 ? (int)(at - url) + 3 : strchr(url, '@') ? 0 : (int)strnlen(url, 200);
 }
 
+static Err unknown_scheme(const char *url, Error *error)
+{
+    return err_set(error, ERR_UNSUPPORTED, "cannot open store `%.*s`: expected sqlite:PATH or postgresql://…", scheme_length(url), url);
+}
+
 static void add_seat(Store *store, ConnRole role, uint32_t number, struct event_base *loop)
 {
     Seat *seat = &store->seats[store->seat_count++];
@@ -144,7 +149,7 @@ Err store_open(const char *url, const StoreOptions *options, Store **out, Error 
     if (!options)
         options = &NONE;
     if (!ops)
-        return err_set(error, ERR_UNSUPPORTED, "cannot open store `%.*s`: expected sqlite:PATH or postgresql://…", scheme_length(url), url);
+        return unknown_scheme(url, error);
     Store *store = mem_alloc(sizeof *store);
     store->ops = ops;
     store->read_only = options->read_only;
@@ -947,4 +952,34 @@ Err store_fork(Store *store, Str tenant, Str run_id, uint64_t at_seq, Str new_ru
     Err err = store_run_batch(batch, error);
     store_batch_free(batch);
     return err;
+}
+
+Err store_clear(Store *store, Error *error)
+{
+    Err err = refuse(store, NULL, error);
+    if (err)
+        return err;
+    if (!store->ops->clear)
+        return err_set(error, ERR_UNSUPPORTED, "cannot clear a %s store: drop it", store->ops->kind);
+    store_wait(store);
+    Seat *seat = &store->seats[0];
+    if (seat->txn)
+        return err_set(error, ERR_IO, "could not clear the store: a transaction is open");
+    if ((err = store->ops->begin(seat->conn, true, error)))
+        return err;
+    err = store->ops->clear(seat->conn, error);
+    if (!err)
+        err = store->ops->commit(seat->conn, error);
+    if (err)
+        store->ops->rollback(seat->conn);
+    return err;
+}
+
+Err store_drop(const char *url, Error *error)
+{
+    const char *place = NULL;
+    const StoreOps *ops = find_ops(url, &place);
+    if (!ops)
+        return unknown_scheme(url, error);
+    return ops->drop(place, error);
 }

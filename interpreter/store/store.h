@@ -203,4 +203,8 @@ typedef struct FsckReport { uint64_t runs, journal_rows, snapshots, problems; } 
 Err store_fsck(Store *store, FsckReport *report, Buf *out, Error *error);
 /* A copy of a run at journal seq `at_seq` (its input and history, so at_seq's whole past must be in the journal) under a new id, READY and free of its key. Journal rows 1..at_seq are copied. ERR_NOT_FOUND when no state leads there. */
 Err store_fork(Store *store, Str tenant, Str run_id, uint64_t at_seq, Str new_run_id, int64_t now_us, Error *error);
+/* For tests. As good as new: all rows are gone, tables and the key stay. Nothing may be under way. ERR_UNSUPPORTED where store_drop is as quick. */
+Err store_clear(Store *store, Error *error);
+/* The whole store is gone for ever, its file or its schema; also when there was none. Nobody may have it open. */
+Err store_drop(const char *url, Error *error);
 #endif

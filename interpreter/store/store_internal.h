@@ -82,6 +82,7 @@ typedef struct StoreOps {
     /* All or nothing inside the open transaction, fence included; *changed: it left something to commit. */
     Err  (*apply)(void *conn, StoreBatch *batch, bool *changed, Error *error);
     Err  (*fsck)(void *conn, FsckReport *report, Buf *out, Error *error);
+    Err  (*drop)(const char *place, Error *error);                                         /* store_drop */
     /* The rest is optional. A whole group at once, when nothing is likely to fail: all or nothing, inside the open transaction, errors without their exact words;
        what fails is rolled back and done again batch by batch. `apply_group` may refuse with ERR_UNSUPPORTED before it did anything. */
     Err  (*apply_group)(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);
@@ -89,6 +90,7 @@ typedef struct StoreOps {
     Err  (*apply_ahead)(void *conn, StoreBatch *batch, Error *error);
     Err  (*settle)(void *conn, bool *changed, Error *error);                               /* waits for what was sent ahead */
     Err  (*read)(void *conn, StoreBatch *batch, Error *error);                             /* a batch that only reads, outside of any transaction */
+    Err  (*clear)(void *conn, Error *error);                                               /* store_clear, inside the open transaction */
     void (*announce)(void *conn);                                                          /* with the next commit: others have work to do */
     void (*on_wake)(void *state, void (*wake)(void *arg), void *arg);
     bool (*is_up)(const void *state);

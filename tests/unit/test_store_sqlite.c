@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static char folder[] = "/tmp/flow_store_XXXXXX";
 static int files;
@@ -40,6 +41,20 @@ static void a_file_of_a_newer_program_is_refused(void **state)
     sqlite3_close(handle);
     assert_int_equal(store_open(contract_url, NULL, &store, &error), ERR_UNSUPPORTED);
     assert_non_null(strstr(error.text, "version 1000"));
+}
+
+static void a_dropped_store_leaves_nothing(void **state)
+{
+    new_run("r1");
+    assert_int_equal(access(path(), F_OK), 0);
+    assert_int_equal(store_clear(contract_store, NULL), ERR_UNSUPPORTED);
+    store_close(contract_store);
+    assert_int_equal(store_drop(contract_url, NULL), ERR_OK);
+    assert_int_equal(access(path(), F_OK), -1);
+    assert_int_equal(store_drop(contract_url, NULL), ERR_OK);
+    assert_int_equal(store_drop("nothing:x", NULL), ERR_UNSUPPORTED);
+    assert_int_equal(store_open(contract_url, NULL, &contract_store, NULL), ERR_OK);
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
 }
 
 static void the_file_is_its_owners_alone(void **state)
@@ -83,7 +98,8 @@ int main(void)
     if (!mkdtemp(folder)) return 1;
     const struct CMUnitTest tests[] = {
         STORE_CONTRACT_TESTS
-        CONTRACT_TEST(a_file_that_is_no_database_is_refused), CONTRACT_TEST(a_file_of_a_newer_program_is_refused), CONTRACT_TEST(the_file_is_its_owners_alone),
+        CONTRACT_TEST(a_file_that_is_no_database_is_refused), CONTRACT_TEST(a_file_of_a_newer_program_is_refused),
+        CONTRACT_TEST(a_dropped_store_leaves_nothing), CONTRACT_TEST(the_file_is_its_owners_alone),
         CONTRACT_TEST(a_store_in_memory_works_the_same), CONTRACT_TEST(statements_beyond_the_cache_still_run),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
