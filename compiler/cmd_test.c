@@ -84,7 +84,7 @@ int cmd_test(int argc, char **argv) {
     CmdSearch search = { .list = search.items };
     TestWalk walk = { .search = &search };
     const char *trace = NULL, *every = NULL;
-    const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--crash-every", .value = &every },
+    const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--redis", .value = &walk.options.redis_url }, { .name = "--crash-every", .value = &every },
                                   { .name = "--only", .value = &walk.options.only }, { .name = "--trace", .value = &trace },
                                   { .name = "--crash", .flag = &walk.options.crash }, CMD_SEARCH_OPTION(search), { 0 } };
     int count = cli_options(argc, argv, options);

@@ -140,6 +140,10 @@ expect "test on a store" 0 $flowc test --store "sqlite:$work/test.db" "$work/tes
 expect "and nothing is left of it" 1 test -e "$work/test.db"
 expect "test on a store with runs" 2 $flowc test --store "$FLOW_STORE" "$work/tested.flow";  warns 'this store holds runs'
 expect "some crashes" 0 $flowc test --crash-every 3 "$work/tested.flow";                     says 'crashes survived'
+expect "no Redis" 2 $flowc test --redis "unix:$work/none" "$work/tested.flow";               warns 'Redis cannot be reached'
+if [ -n "${FLOW_TEST_REDIS:-}" ]; then
+    expect "test beside a Redis" 0 $flowc test --redis "$FLOW_TEST_REDIS?db=9" "$work/tested.flow";        says '^1 passed, 0 failed$'
+fi
 expect "no crashes" 2 $flowc test --crash-every 0 "$work/tested.flow";                       warns 'from 1 to 10000'
 expect "only started" 3 $flowd run --park --quiet "$work/good.flow" --input '{"a": 1}';  says '^ready R-'
 run=$(sed -n 's/^ready //p' "$work/out")

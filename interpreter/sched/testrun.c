@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "interpreter/store/redis_clear.h"
 
 static const EnginePrincipal default_who = { .tenant = { "test", 4 }, .user = { "anna", 4 }, .user_name = { "anna", 4 } };
 
 /* ---- stores and crashes ----------------------------------------------------------------------------- */
 
 static Err open_engine(TestRun *t, bool clear, Error *error) {
-    EngineOptions options = { .store_url = t->url, .worker = "test", .virtual_time = true, .virtual_start_us = t->now_us, .script = t->script, .auto_advance = true };
+    EngineOptions options = { .store_url = t->url, .redis_url = t->redis_url, .worker = "test", .virtual_time = true, .virtual_start_us = t->now_us, .script = t->script, .auto_advance = true };
     Err err = engine_open(&options, &t->engine, error);
     if (!err && clear) err = store_clear(engine_store(t->engine), error);
     if (!err) err = engine_deploy(t->engine, t->image, error);
@@ -26,7 +27,9 @@ static Err open_first(TestRun *t, const TestOptions *options, Error *error) {
     const char *folder = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
     snprintf(t->own_url, sizeof t->own_url, "sqlite:%s/flowc-test-%ld-%u.db", folder, (long)getpid(), testrun_serial());
     t->url = options->store_url ? options->store_url : t->own_url;
-    return open_engine(t, !is_file(t->url), error);
+    t->redis_url = options->redis_url;
+    Err err = t->redis_url ? redis_clear(t->redis_url, false, error) : ERR_OK;
+    return err ? err : open_engine(t, !is_file(t->url), error);
 }
 
 Err testrun_reopen(TestRun *t, Error *error) {
@@ -163,9 +166,10 @@ static void print_line(const TestOptions *options, const TestRun *t, const Image
 }
 
 Err testrun_check(const TestOptions *options, Error *error) {
-    if (!options->store_url) return ERR_OK;
+    Err err = options->redis_url ? redis_clear(options->redis_url, true, error) : ERR_OK;
+    if (err || !options->store_url) return err;
     Store *store;
-    Err err = store_open(options->store_url, NULL, &store, error);
+    err = store_open(options->store_url, NULL, &store, error);
     if (err) return err;
     StoreBatch *batch = store_batch(store, STR(""), STR(""), 0);
     int index = store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = -1, .limit = 1 });
@@ -209,6 +213,7 @@ Err testrun_image(Image *image, const char *path, const TestOptions *options, Te
     bool shared = options->store_url && image->test_count;
     Err err = shared ? store_drop(options->store_url, error) : ERR_OK;
     if (!err) err = run_tests(image, options, summary, print, error);
+    if (options->redis_url) redis_clear(options->redis_url, false, NULL);
     if (shared) {
         Err last = store_drop(options->store_url, err ? NULL : error);
         if (!err) err = last;

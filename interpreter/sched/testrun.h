@@ -4,8 +4,8 @@
  * The flow it runs is an ordinary run of an engine. With `crash` every test is repeated with a crash before and after each durable
  * operation, 1, 2, 3 … until none is hit: reopened by a new engine each time; the expectations must hold every time.
  *
- * The store is a file in memory, or the one of store_url: everything it holds is lost before each test and at the end, so one that has runs
- * when the tests begin is refused (testrun_check).
+ * The store is a file in memory, or the one of store_url: everything it holds is lost before each test and at the end, and so is the database
+ * of redis_url. So a store that has runs and a database that has keys when the tests begin are refused (testrun_check).
  */
 #ifndef SCHED_TESTRUN_H
 #define SCHED_TESTRUN_H
@@ -16,6 +16,7 @@ enum { TESTRUN_CRASH_POINTS_MAX = 10000 };
 
 typedef struct TestOptions {
     const char *store_url;               /* NULL: a file of its own for each test */
+    const char *redis_url;               /* NULL: hot state is rows of the store */
     const char *only;                    /* part of the title, or "documented"; NULL: all */
     bool crash;
     uint32_t crash_every;                /* only every so many durable operations, another first one in each test; 0 and 1: all */
@@ -24,7 +25,7 @@ typedef struct TestOptions {
 } TestOptions;
 typedef struct TestSummary { uint32_t passed, failed, skipped; } TestSummary;
 
-/* ERR_CONFLICT: the store of store_url holds runs, so it is not one for tests. */
+/* ERR_CONFLICT: the store holds runs, or the Redis database keys, so they are not for tests. */
 Err testrun_check(const TestOptions *options, Error *error);
 /* Runs all tests that match; a line per test (and why it failed) goes to `out` as they end. */
 Err testrun_image(Image *image, const char *path, const TestOptions *options, TestSummary *summary, void (*print)(Str text), Error *error);

@@ -13,6 +13,7 @@ typedef struct TestRun {
     EngineScript *script;
     VmRun *vm;                           /* of the test itself */
     Arena *arena;
+    const char *redis_url;
     const char *url; char own_url[180];  /* own: of the file that this life alone has */
     EnginePrincipal who;
     int64_t now_us;                      /* virtual time across engines */
