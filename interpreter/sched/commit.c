@@ -99,7 +99,7 @@ StoreBatch *commit_batch(LiveRun *run) {
 }
 
 static bool may_snapshot(const LiveRun *run) {
-    if (run->txn || vm_in_transaction(run->vm)) return false;
+    if (run->needs_run || run->txn || vm_in_transaction(run->vm)) return false;      /* needs_run: between two slices of a computation */
     for (uint32_t i = 0; i < run->act_count; i++)
         if (run->acts[i]->intent) return false;
     return true;

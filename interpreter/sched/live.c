@@ -512,6 +512,13 @@ static void step_answer(LiveRun *run, Act *act) {
     act->answer_counted = false;
     act->state = ACT_STARTED;                            /* the value is the commit's now */
     act->due_us = TIME_NEVER;
+    if (!act->intent) {                                  /* a call with a key: its row rides until something could follow from it outside */
+        uint64_t id = act->id;
+        bool ok = act->ok;
+        record_result(run, id, ok, value);
+        live_deliver(run, id, ok, value);
+        return;
+    }
     StoreBatch *batch = commit_result(run, act->id, act->ok, value);
     if (batch) commit_result_submit(run, batch, false);
 }
@@ -559,7 +566,10 @@ void live_step(LiveRun *run) {
     if (run->needs_run) {
         run->status = vm_run(run->vm);
         take_requests(run, NULL);
-        if (run->status == VM_SLICE_ENDED) { engine_ready(run); return; }
+        if (run->status == VM_SLICE_ENDED) {             /* what it has learned should not wait for the end of a long computation */
+            if (run->row_count && !run->txn) commit_flush(run); else engine_ready(run);
+            return;
+        }
         run->needs_run = false;
         prune(run);
     }
