@@ -117,7 +117,7 @@ start_redis() {
     redis_pid >/dev/null && return
     # shellcheck disable=SC2046 # the options are words
     as_user redis-server --port 0 --unixsocket "$dir/socket/redis" --unixsocketperm 700 --daemonize yes --pidfile "$dir/redis/redis.pid" \
-        --dir "$dir/redis" --logfile "$dir/redis/server.log" --save '' --appendonly no $(cat "$dir/redis.opts") >/dev/null
+        --dir "$dir/redis" --logfile "$dir/redis/server.log" --save '' --appendonly no --databases 1024 $(cat "$dir/redis.opts") >/dev/null
     tries=0
     until [ "$(redis-cli -s "$dir/socket/redis" ping 2>/dev/null)" = PONG ] && redis_pid >/dev/null; do
         tries=$((tries + 1))

@@ -3,22 +3,26 @@
 
 For each of the five flows: the undisturbed run is the yardstick; every killed and resumed run must end with the same status and result,
 the same table rows, the same tool calls, and the same order of compensations. The remote services are real HTTP servers on loopback.
-Usage: crash_loop.py BUILD [FLOW...]        closes with `N passed, N failed`
+On the embedded store, or with --services DIR (a folder of services.sh that runs) on PostgreSQL with Redis beside it.
+Usage: crash_loop.py BUILD [--services DIR] [FLOW...]        closes with `N passed, N failed`
 """
 import concurrent.futures
 import http.server
 import json
 import os
 import re
-import shutil
-import sqlite3
 import subprocess
 import sys
-import tempfile
 import threading
 from urllib.parse import urlparse
 
-BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "durable"))
+from services import PostgresStore, SqliteStore
+
+ARGS = sys.argv[1:]
+SERVICES = ARGS.pop(ARGS.index("--services") + 1) if "--services" in ARGS else None
+ARGS = [a for a in ARGS if a != "--services"]
+BUILD = ARGS[0] if ARGS else "build"
 FLOWD = os.path.join(BUILD, "flowd")
 KILLED = -9
 POINTS_MAX = 200
@@ -69,9 +73,8 @@ class Life:
 
     def __init__(self, name, env):
         self.name, self.spec = name, FLOWS[name]
-        self.folder = tempfile.mkdtemp(prefix="fidus-crash.")
-        self.db = os.path.join(self.folder, "flow.db")
-        self.env = dict(env, FLOW_STORE="sqlite:" + self.db, FLOW_AS="anna@family")
+        self.store = PostgresStore(SERVICES) if SERVICES else SqliteStore()
+        self.env = dict(env, FLOW_AS="anna@family", **self.store.env)
 
     def flowd(self, *args, crash=None):
         env = dict(self.env)
@@ -123,16 +126,13 @@ class Life:
 
     def tables(self):
         rows = {}
-        with sqlite3.connect(self.db) as db:
-            for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type='table' AND name LIKE 't\\_%' ESCAPE '\\'").fetchall():
-                cursor = db.execute('SELECT * FROM "%s"' % table)
-                skip = [i for i, c in enumerate(cursor.description) if c[0] in ("c_recorded_at", "c_queued_at", "rowid")]
-                text = [json.dumps([v for i, v in enumerate(row) if i not in skip]) for row in cursor]
-                rows[table] = sorted(re.sub(r"[A-Z]{3}-[0-9A-HJKMNP-TV-Z]{10}", "ID", t) for t in text)
+        for table in self.store.tables():
+            kept = [{k: v for k, v in row.items() if k not in ("c_recorded_at", "c_queued_at", "rowid", "row_no")} for row in self.store.rows(table)]
+            rows[table] = sorted(re.sub(r"[A-Z]{3}-[0-9A-HJKMNP-TV-Z]{10}", "ID", json.dumps(row, sort_keys=True)) for row in kept)
         return rows
 
     def close(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.store.close()
 
 
 def undisturbed(name, env):
@@ -190,7 +190,7 @@ def main():
     base = "http://127.0.0.1:%d" % server.server_port
     env = dict(os.environ, FLOW_WEATHER_URL=base, FLOW_HOTEL_API_URL=base, FLOW_CREDENTIAL_HOTEL_API="test-token")
     passed_all, failed_all = 0, 0
-    names = sys.argv[2:] or list(FLOWS)
+    names = ARGS[1:] or list(FLOWS)
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
         for name in names:
             passed, failures = loop(name, env, pool)

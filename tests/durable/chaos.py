@@ -86,13 +86,11 @@ class World:
 
     def __init__(self, seed, store):
         self.services = Services() if store == "postgres" else None
-        self.store = PostgresStore(self.services) if self.services else SqliteStore()
+        self.store = PostgresStore(self.services.folder) if self.services else SqliteStore()
         self.outside = Outside(seed)
         self.folder = tempfile.mkdtemp(prefix="fidus-chaos.")
-        self.env = dict(os.environ, FLOW_STORE=self.store.url, FLOW_AS="anna@family", FLOW_CHAOS_URL=self.outside.url)
+        self.env = dict(os.environ, FLOW_AS="anna@family", FLOW_CHAOS_URL=self.outside.url, **self.store.env)
         self.env.pop("FLOW_CRASH_AT", None)
-        if self.services:
-            self.env["FLOW_REDIS"] = self.services.redis
         self.program = os.path.join(self.folder, "chaos.flowb")
         subprocess.run([FLOWC, "build", os.path.join(HERE, "chaos.flow"), "-o", self.program], check=True, timeout=60, stdout=subprocess.DEVNULL)
         self.workers = [None] * WORKERS
@@ -148,8 +146,9 @@ class World:
                 worker.wait(timeout=10)
         self.outside.close()
         if self.services:
-            self.services.stop()
-        self.store.close()
+            self.services.stop()                                   # with all stores in it
+        else:
+            self.store.close()
         for name in os.listdir(self.folder):
             os.unlink(os.path.join(self.folder, name))
         os.rmdir(self.folder)
@@ -224,10 +223,10 @@ def check(world, load):
         if op is not None:
             results.setdefault((func, op), []).append(text)
     marks, heard = {}, {}
-    for op, step in store.query('SELECT "c_op", "c_step" FROM "%s"' % table(store, "marks")):
-        marks.setdefault(op, []).append(int(step))
-    for op, nth, listener in store.query('SELECT "c_op", "c_nth", "c_listener" FROM "%s"' % table(store, "heard")):
-        heard.setdefault(op, []).append((int(nth), listener))
+    for row in store.rows(table(store, "marks")):
+        marks.setdefault(row["c_op"], []).append(row["c_step"])
+    for row in store.rows(table(store, "heard")):
+        heard.setdefault(row["c_op"], []).append((row["c_nth"], row["c_listener"]))
     for op, kind in load.children():
         looked += 1
         problems += check_run(world, op, kind, results.get((kind, op), []), sorted(marks.get(op, [])), sorted(heard.get(op, [])))
@@ -242,9 +241,7 @@ def check(world, load):
 
 
 def table(store, name):
-    catalogue = "sqlite_master WHERE type = 'table' AND name" if store.services is None else "pg_tables WHERE schemaname = '%s' AND tablename" % store.schema
-    column = "name" if store.services is None else "tablename"
-    names = [row[0] for row in store.query("SELECT %s FROM %s LIKE 't\\_%%%s' ESCAPE '\\'" % (column, catalogue, name))]
+    names = [n for n in store.tables() if n.endswith("_" + name)]
     assert len(names) == 1, names
     return names[0]
 

@@ -1,4 +1,6 @@
 """The private servers of scripts/services.sh, and what a store holds, as a test sees it from outside."""
+import itertools
+import json
 import os
 import shutil
 import sqlite3
@@ -16,8 +18,6 @@ class Services:
         os.chmod(self.parent, 0o711)                               # the servers' user must get through
         self.folder = os.path.join(self.parent, "s")
         self.run("start")
-        self.postgres = "postgresql://flow@/flow?host=%s/socket" % self.folder
-        self.redis = "unix:%s/socket/redis" % self.folder
 
     def run(self, command, *args):
         # start_new_session: a Ctrl-C at the terminal must not stop the script half-way
@@ -31,34 +31,52 @@ class Services:
 
 
 class SqliteStore:
+    """A file of its own; hot state lies in it, too."""
+
     def __init__(self):
-        self.folder = tempfile.mkdtemp(prefix="fidus-chaos.")
+        self.folder = tempfile.mkdtemp(prefix="fidus-store.")
         self.path = os.path.join(self.folder, "flow.db")
-        self.url = "sqlite:" + self.path
-        self.services = None
+        self.env = {"FLOW_STORE": "sqlite:" + self.path, "FLOW_REDIS": ""}
 
     def query(self, sql):
         with sqlite3.connect(self.path, timeout=20) as db:
             return [tuple("" if v is None else str(v) for v in row) for row in db.execute(sql)]
+
+    def tables(self):
+        """The agents' tables."""
+        return [name for name, in self.query("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 't\\_%' ESCAPE '\\'")]
+
+    def rows(self, table):
+        with sqlite3.connect(self.path, timeout=20) as db:
+            cursor = db.execute('SELECT * FROM "%s"' % table)
+            return [dict(zip([c[0] for c in cursor.description], row)) for row in cursor]
 
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class PostgresStore:
-    """One schema. Questions are asked as the administrator, whom row security does not bind."""
+    """A schema of its own in a folder of services.sh, and a Redis database. Questions are asked as the administrator, whom row security does not bind."""
+    serial = itertools.count(1)
 
-    def __init__(self, services, schema="flow"):
-        self.services, self.schema = services, schema
-        self.url = services.postgres + "&schema=" + schema
+    def __init__(self, folder):
+        number = next(PostgresStore.serial)
+        self.folder, self.schema, self.db = folder, "t%d_%d" % (os.getpid(), number), (os.getpid() + number) % 1000 + 1
+        self.env = {"FLOW_STORE": "postgresql://flow@/flow?host=%s/socket&schema=%s" % (folder, self.schema), "FLOW_REDIS": "unix:%s/socket/redis?db=%d" % (folder, self.db)}
 
     def query(self, sql):
-        socket = self.services.folder + "/socket"
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-h", socket, "-U", "admin", "-d", "flow",
+        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-F", "\x1f", "-v", "ON_ERROR_STOP=1", "-h", self.folder + "/socket", "-U", "admin", "-d", "flow",
                                "-c", "SET search_path = %s" % self.schema, "-c", sql], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
         if done.returncode != 0:
             raise ConnectionError(done.stderr.decode())
         return [tuple(line.split("\x1f")) for line in done.stdout.decode().splitlines()]
 
+    def tables(self):
+        return [name for name, in self.query("SELECT tablename FROM pg_tables WHERE schemaname = '%s' AND tablename LIKE 't\\_%%'" % self.schema)]
+
+    def rows(self, table):
+        return [json.loads(text) for text, in self.query('SELECT row_to_json(r) FROM "%s" r' % table)]
+
     def close(self):
-        pass
+        self.query("SET client_min_messages = error; DROP SCHEMA IF EXISTS %s CASCADE" % self.schema)
+        subprocess.run(["redis-cli", "-s", self.folder + "/socket/redis", "-n", str(self.db), "FLUSHDB"], stdout=subprocess.DEVNULL, timeout=60)
