@@ -92,6 +92,10 @@ static bool ask_terminal(const RunRow *run, Str question, const Str *choices, ui
 static void say_refused(const char *why, void *arg) { fprintf(stderr, "That does not fit: %s\n", why); }
 
 bool cmd_open(CmdSession *session, const CmdCommon *common) {
+    return cmd_open_with(session, common, &(EngineOptions){ .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused });
+}
+
+bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how) {
     char url[1200];
     const char *store = common->store_url ? common->store_url : getenv("FLOW_STORE");
     if (!store || !store[0]) {
@@ -102,8 +106,10 @@ bool cmd_open(CmdSession *session, const CmdCommon *common) {
     session->json = common->json;
     session->quiet = session->quiet || common->json;
     session->color = cli_color(stderr);
-    const char *redis = common->redis_url ? common->redis_url : getenv("FLOW_REDIS");
-    EngineOptions options = { .store_url = store, .redis_url = redis, .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused, .arg = session };
+    EngineOptions options = *how;
+    options.store_url = store;
+    options.redis_url = common->redis_url ? common->redis_url : getenv("FLOW_REDIS");
+    options.arg = session;
     Error error = { 0 };
     if (engine_open(&options, &session->engine, &error) == ERR_OK) return true;
     fprintf(stderr, "flowd: %s\n", error.text);
@@ -143,6 +149,8 @@ static int64_t sleep_end(const RunRow *run) {
     return earliest;
 }
 
+#define ELSEWHERE_LOOK (20 * INT64_C(1000))
+
 static Err next_sleep_end(CmdSession *session, const char *run_id, int64_t *earliest, Error *error) {
     StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
     int index = run_id ? store_get_run(batch, str_of(run_id)) : store_list_runs(batch, &(RunFilter){ .status = RUN_PARKED, .unended = true, .limit = 1000 });
@@ -151,7 +159,8 @@ static Err next_sleep_end(CmdSession *session, const char *run_id, int64_t *earl
     const RunRow *runs = err ? NULL : store_runs(batch, index, &count);
     *earliest = INT64_MAX;
     for (uint32_t i = 0; i < count; i++) {
-        int64_t end = sleep_end(&runs[i]);
+        bool elsewhere = run_id && (runs[i].status == RUN_READY || runs[i].status == RUN_RUNNING);     /* another worker has it, or is about to */
+        int64_t end = elsewhere ? clock_now() + ELSEWHERE_LOOK : sleep_end(&runs[i]);
         if (end < *earliest) *earliest = end;
     }
     store_batch_free(batch);

@@ -15,6 +15,7 @@ int cmd_signal(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_fork(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
+int cmd_worker(int argc, char **argv);
 
 /* What every command takes. */
 typedef struct CmdCommon {
@@ -35,6 +36,7 @@ typedef struct CmdSession {
 
 /* Opens the engine; false after printing why. */
 bool cmd_open(CmdSession *session, const CmdCommon *common);
+bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how);        /* store, Redis and `arg` are filled in */
 void cmd_close(CmdSession *session);
 /* Works on a run (or, with NULL, on all that can go on) and on what it causes, and waits for sleeps that end within `patience_us`. */
 Err  cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error *error);

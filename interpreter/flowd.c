@@ -22,6 +22,13 @@ static const Command commands[] = {
     { "signal", "[--store URL] [--json] RUN NAME [JSON]", "send a run a signal, and go on", store_help, cmd_signal },
     { "cancel", "[--store URL] [--json] RUN", "cancel a run: finally blocks and compensation run", store_help, cmd_cancel },
     { "fork", "--at SEQ [--store URL] [--json] RUN", "copy a run as it was after journal entry SEQ, and leave the old one alone", "The copy is parked until `flowd resume`.\n", cmd_fork },
+    { "worker", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "stay, and take on every run that wants a worker",
+      "--concurrency N    runs in memory at once (4000)\n"
+      "--lease DURATION   how long others wait before they take over what a dead worker had (30s)\n"
+      "SIGTERM: claims no more, finishes calls that are under way, gives the rest back, exits 0. A second one: at once.\n"
+      "Any number of workers may share a store. What happens to them is logged as JSON lines on standard error.\n", cmd_worker },
+    { "serve", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "a worker; the HTTP gateway will be part of it",
+      "For now the same as `flowd worker`: it listens on no port yet.\n", cmd_worker },
     { "fsck", "[--store URL] [--json]", "check the store: modules, journals, snapshots, timers", "Exit 1 when there are problems.\n", cmd_fsck },
     { 0 }
 };

@@ -58,6 +58,7 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
 
 static void add_timer(LiveRun *run, StoreBatch *batch, uint64_t request, int64_t due_us) {
     store_set_timer(batch, &(TimerRow){ .tenant = run->row.tenant, .run_id = run->row.run_id, .request = request, .due_us = due_us });
+    serve_timer(run->engine, due_us);
     for (uint32_t i = 0; i < run->timer_count; i++)
         if (run->timers[i] == request) return;
     if (run->timer_count == run->timer_cap) {
@@ -269,6 +270,7 @@ void commit_park(LiveRun *run) {
 
 static void ended(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
+    if (run->row.concurrency_key.len || run->row.limit_key.len) run->engine->claim_wanted = true;        /* somebody may wait for its key */
     settled(run);
 }
 

@@ -22,32 +22,42 @@ Store *engine_store(Engine *engine) { return engine->store; }
 Hot *engine_hot(Engine *engine) { return engine->hot; }
 
 /* Virtual time jumps by months: leases that count in it would end under the feet of runs that are well. They are given back at open instead. */
-static int64_t lease_us(const Engine *engine) {
+int64_t engine_lease(const Engine *engine) {
     if (engine->options.virtual_time) return INT64_MAX / 4;
     return engine->options.lease_us ? engine->options.lease_us : ENGINE_LEASE;
 }
-int64_t engine_lease_until(const Engine *engine) { return engine_now(engine) + lease_us(engine); }
+int64_t engine_lease_until(const Engine *engine) { return engine_now(engine) + engine_lease(engine); }
 
+uint32_t engine_live_max(const Engine *engine) { return engine->options.concurrency ? engine->options.concurrency : ENGINE_LIVE_MAX; }
+bool engine_has_server(const Engine *engine) { return strcmp(store_kind(engine->store), "sqlite") != 0; }
+
+/* A server comes back: what it was asked when it went has an unknown outcome, and is found out then. Any other store that fails is gone. */
 void engine_break(Engine *engine, Err err, const Error *error) {
     if (engine->broken) return;
+    if (err == ERR_IO && engine_has_server(engine)) {
+        if (!engine->orphans) serve_log(engine, "degraded", ",\"live\":%u", engine->live.count);
+        engine->orphans = true;
+        return;
+    }
     engine->broken = err;
     if (error) engine->broken_error = *error;
     engine->broken_error.code = err;
 }
 
-static Err broken(const Engine *engine, Error *error) {
+Err engine_broken(const Engine *engine, Error *error) {
     if (engine->broken && error) *error = engine->broken_error;
     return engine->broken;
 }
 
 /* ---- life --------------------------------------------------------------------------------------------------- */
 
-/* "host-pid": a later process on this host sees whether it still lives. */
+/* "host-pid.N": a later process on this host sees whether it still lives; two engines of one process are two workers. */
 static void name_worker(Engine *engine) {
+    static unsigned engines;
     char host[64] = "";
     if (gethostname(host, sizeof host - 1)) snprintf(host, sizeof host, "localhost");
     if (engine->options.worker) snprintf(engine->worker, sizeof engine->worker, "%s", engine->options.worker);
-    else snprintf(engine->worker, sizeof engine->worker, "%s-%ld", host, (long)getpid());
+    else snprintf(engine->worker, sizeof engine->worker, "%s-%ld.%u", host, (long)getpid(), ++engines);
 }
 
 /* A worker of this host whose process is gone needs no lease any more. Where pids lie (other pid namespaces), the epoch still fences. */
@@ -84,7 +94,8 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     engine->options = *options;
     engine->virtual_now = options->virtual_start_us;
     engine->park_arena = arena_new();
-    engine->outbox_dirty = true;
+    engine->outbox_dirty = engine->claim_wanted = true;
+    engine->wake_us = engine->due_us = TIME_NEVER;
     name_worker(engine);
     engine->loop = event_base_new();
     engine->timer = event_new(engine->loop, -1, 0, on_timer, engine);
@@ -102,23 +113,15 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     return ERR_OK;
 }
 
-/* Whoever comes next need not wait for the end of our leases. */
-static void give_back(Engine *engine) {
-    engine_pump(engine);
-    MAP_EACH(&engine->live, entry) {
-        LiveRun *run = entry->value;
-        StoreBatch *batch = store_batch(engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
-        if (run->txn || run->failing || engine->broken) { store_batch_free(batch); continue; }
-        store_release(batch, RUN_READY);
-        store_submit(batch, NULL, NULL);
-    }
-}
-
 void engine_close(Engine *engine) {
     if (!engine) return;
-    if (engine->store && !engine->broken) give_back(engine);
+    if (engine->store && !engine->broken) {
+        engine_settle(engine);
+        MAP_EACH(&engine->live, entry) serve_give_back(entry->value);
+        engine_settle(engine);
+    }
     MAP_EACH(&engine->live, entry) live_drop(entry->value);
-    if (engine->store) engine_pump(engine);              /* callbacks that are due, and then the runs themselves */
+    if (engine->store) engine_settle(engine);            /* callbacks that are due, and then the runs themselves */
     hot_close(engine->hot);
     store_close(engine->store);
     while (engine->ready_first) {
@@ -219,20 +222,38 @@ static bool pump_once(Engine *engine) {
 }
 
 void engine_pump(Engine *engine) {
-    while (pump_once(engine) || engine->dispatching) continue;
+    while (pump_once(engine)) continue;
 }
 
+void engine_settle(Engine *engine) {
+    for (engine_pump(engine); store_busy(engine->store) || (engine->hot && hot_busy(engine->hot)); engine_pump(engine)) {
+        if (store_busy(engine->store)) store_wait(engine->store);
+        else hot_wait(engine->hot);
+    }
+}
+
+bool engine_step(Engine *engine) { return pump_once(engine); }
+
+/* On a store that does one thing at a time a batch waits for the end of an open transaction. */
 Err engine_sync(Engine *engine, StoreBatch *batch, Error *error) {
-    while (engine->open_txns && !engine->broken) pump_once(engine);      /* a batch waits for the end of an open transaction */
+    while (engine->open_txns && !engine->broken && !engine_has_server(engine)) pump_once(engine);
     return store_run_batch(batch, error);
 }
 
-static void wake_due(Engine *engine) {
+/* A scan of all that live, but only when the earliest of them may be due: wake_us is never later than that. */
+void engine_wake_due(Engine *engine) {
     int64_t now = engine_now(engine);
+    if (now < engine->wake_us) return;
+    engine->wake_us = TIME_NEVER;
     MAP_EACH(&engine->live, entry) {
         LiveRun *run = entry->value;
         if (run->wake_us <= now) engine_ready(run);
+        else engine_wake_at(engine, run->wake_us);
     }
+}
+
+void engine_wake_at(Engine *engine, int64_t at_us) {
+    if (at_us < engine->wake_us) engine->wake_us = at_us;
 }
 
 static int64_t earliest_wake(const Engine *engine) {
@@ -249,10 +270,10 @@ static int64_t earliest_wake(const Engine *engine) {
 static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
     *claimed = 0;
     uint32_t live = engine->live.count;
-    if (live >= ENGINE_LIVE_MAX) return ERR_OK;
-    uint32_t room = ENGINE_LIVE_MAX - live;
+    if (live >= engine_live_max(engine)) return ERR_OK;
+    uint32_t room = engine_live_max(engine) - live;
     StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
-    int index = store_claim(batch, str_of(engine->worker), engine_now(engine), lease_us(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
+    int index = store_claim(batch, str_of(engine->worker), engine_now(engine), engine_lease(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
     Err err = engine_sync(engine, batch, error);
     const RunRow *rows = err ? NULL : store_runs(batch, index, claimed);
     for (uint32_t i = 0; i < *claimed; i++) live_open(engine, &rows[i]);
@@ -260,11 +281,10 @@ static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Er
     return err;
 }
 
-/* Waits for the loop: HTTP, or the earliest thing a live run waits for. */
-static void wait_for_loop(Engine *engine, int64_t at_most_us) {
-    int64_t wait = earliest_wake(engine);
-    if (wait != TIME_NEVER) wait -= engine_now(engine);
-    if (wait > at_most_us) wait = at_most_us;
+/* Until HTTP, the store or a signal has something, or that time comes. */
+void engine_wait(Engine *engine, int64_t until_us) {
+    int64_t wait = until_us - engine_now(engine);
+    if (until_us == TIME_NEVER || wait > ENGINE_WAIT_MAX) wait = ENGINE_WAIT_MAX;
     if (wait < 0) wait = 0;
     struct timeval timeout = { wait / 1000000, wait % 1000000 };
     event_add(engine->timer, &timeout);
@@ -312,10 +332,10 @@ static bool jump(Engine *engine) {
 }
 
 static void drain(Engine *engine) {
-    wake_due(engine);
-    engine_pump(engine);
+    engine_wake_due(engine);
+    engine_settle(engine);
     event_base_loop(engine->loop, EVLOOP_NONBLOCK);
-    engine_pump(engine);
+    engine_settle(engine);
 }
 
 /* One round of everything that can be done now. *more: look again. */
@@ -325,7 +345,7 @@ static Err work_round(Engine *engine, Str tenant, Str run_id, bool *more, Error 
     bool answered = false;
     *more = false;
     drain(engine);
-    if (engine->broken) return broken(engine, error);
+    if (engine->broken) return engine_broken(engine, error);
     Err err = claim(engine, tenant, run_id, &claimed, error);
     if (err) return err;
     if (claimed) { *more = true; return ERR_OK; }
@@ -383,50 +403,14 @@ Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error) {
         if (err) return err;
         if (more) continue;
         bool live = is_live(engine, tenant, run_id);
-        if (live && (!engine->options.virtual_time || waits_for_network(engine))) { wait_for_loop(engine, ENGINE_POLL); continue; }
+        if (live && (!engine->options.virtual_time || waits_for_network(engine))) {
+            int64_t wake = earliest_wake(engine), renew = serve_renew(engine);
+            engine_wait(engine, engine->options.virtual_time ? TIME_NEVER : wake < renew ? wake : renew);
+            continue;
+        }
         if (!jump(engine)) return ERR_OK;
     }
 }
-
-static void renew_leases(Engine *engine, int64_t *next_us) {
-    int64_t now = engine_now(engine);
-    if (now < *next_us) return;
-    *next_us = now + lease_us(engine) / 3;
-    MAP_EACH(&engine->live, entry) {
-        LiveRun *run = entry->value;
-        if (run->dead || run->busy) continue;            /* a busy one is about to commit; its lease lasts two thirds longer */
-        live_renew(run, engine_lease_until(engine));
-    }
-}
-
-/* Other processes put mail into the boxes of our runs. */
-static void poll_mail(Engine *engine) {
-    MAP_EACH(&engine->live, entry) {
-        LiveRun *run = entry->value;
-        if (run->loaded && !run->busy) run->mail_wanted = true, engine_ready(run);
-    }
-}
-
-Err engine_serve(Engine *engine, Error *error) {
-    bool more;
-    int64_t renew_us = 0, poll_us = 0;
-    engine->stopping = false;
-    while (!engine->stopping) {
-        int64_t now = engine_now(engine);
-        Err err = work_round(engine, (Str){ "", 0 }, (Str){ "", 0 }, &more, error);
-        if (err) return err;
-        renew_leases(engine, &renew_us);
-        if (now >= poll_us) {
-            poll_us = now + 5 * ENGINE_POLL;
-            engine->outbox_dirty = true;
-            poll_mail(engine);
-        }
-        if (!more) wait_for_loop(engine, ENGINE_POLL);
-    }
-    return ERR_OK;
-}
-
-void engine_stop(Engine *engine) { engine->stopping = true; }      /* may come from a signal: the loop looks at it at every poll */
 
 /* ---- virtual time ------------------------------------------------------------------------------------------------------ */
 

@@ -26,6 +26,9 @@ typedef struct EngineOptions {
     bool auto_advance;                           /* virtual time: engine_work jumps to the next timer when a run waits only for sleeps, scripted delays and deadlines, never past a question or await */
     EngineScript *script;                        /* NULL outside tests */
     int64_t lease_us;                            /* 0: 30 s */
+    uint32_t concurrency;                        /* runs in memory at once; 0: ENGINE_LIVE_MAX */
+    bool stop_on_signals;                        /* engine_serve: SIGTERM and SIGINT end it, the second one at once */
+    void (*on_log)(Str line, void *arg);         /* one JSON object of a worker's life; without personal data. May be NULL */
     uint32_t snapshot_every;                     /* effects between snapshots, 0: 64 */
     VmLimits limits;
     /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
@@ -59,7 +62,8 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str input_json, 
 Err engine_load_fixture(Engine *engine, Image *image, Str fixture, const EnginePrincipal *who, Error *error);      /* rows that exist already (same id) stay */
 /* Works until: the run ended or parked (run_id given), or nothing is left to do now (run_id empty: all runs, handlers, events). */
 Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error);
-/* Works forever (worker), until engine_stop from a signal. */
+/* A worker: claims what wants one, sleeps in the loop while nothing does, until engine_stop (from the loop) or a signal. Then it claims no more, gives back what
+   it can, and waits ENGINE_STOP_WAIT for calls that are under way. A store with a server may be gone for a while: that is logged, and the work goes on when it is back. */
 Err engine_serve(Engine *engine, Error *error);
 void engine_stop(Engine *engine);
 /* Virtual time only. */

@@ -4,6 +4,7 @@
  *   start.c    deploy, start, fixtures, keys and rates       perform.c  requests by effect class
  *   record.c   journal rows: made, buffered, for people      commit.c   what becomes durable together; park, end
  *   mail.c     answers, signals, cancellation, fork          events.c   outbox to handlers and waiting runs
+ *   serve.c    the worker: claims, leases, wake-ups, its end
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
  * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.
@@ -21,14 +22,17 @@ struct event_base;
 struct event;
 
 enum {
-    ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 64, ENGINE_LIVE_MAX = 1000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
+    ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 256, ENGINE_LIVE_MAX = 4000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
     ENGINE_ROWS_MAX = 256,                               /* journal rows that wait for a commit to ride in */
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
     INPUT_JSON_MAX = 1 << 20, RATE_SCAN_MAX = 10000
 };
 #define ENGINE_LEASE        (30 * INT64_C(1000000))
 #define ENGINE_SHORT_SLEEP  INT64_C(50000)               /* a run that sleeps no longer stays in memory */
-#define ENGINE_POLL         INT64_C(100000)              /* how often a worker looks for runs and mail of other processes */
+#define ENGINE_POLL         INT64_C(500000)              /* how often a worker looks at a store that cannot call it */
+#define ENGINE_WAIT_MAX     (60 * INT64_C(1000000))      /* one sleep of the loop; time may have been set meanwhile */
+#define ENGINE_RETRY        INT64_C(50000)               /* something is due, and another worker holds it just now */
+#define ENGINE_STOP_WAIT    (10 * INT64_C(1000000))      /* a worker that is to stop gives calls that are under way so long */
 #define HANDLER_BACKOFF     INT64_C(1000000)             /* doubled each time */
 #define TIME_NEVER          INT64_MAX
 
@@ -109,14 +113,28 @@ struct Engine {
     Map images;                                          /* hash hex -> Image */
     ParkNote *parks; Arena *park_arena;
     bool outbox_dirty, dispatching, stopping;
+    int64_t wake_us;                                     /* no live run wants to be woken before */
+    bool claim_wanted, claiming;                         /* something in the store may want a worker; a claim is under way */
+    bool called, calls_read;                             /* mail may have come for live runs; the question which is under way */
+    bool orphans;                                        /* the store may name this worker as owner of runs that do not live here */
+    int64_t due_us, look_us, renew_us, stop_us;          /* next known thing in the store; a look without reason; the leases; the end of patience at the end */
     Err broken; Error broken_error;                      /* the store is gone: nothing more is done */
     uint64_t progress;                                   /* counts deliveries, ends, parks, dispatches */
 };
 
 /* engine.c */
+Err  engine_broken(const Engine *engine, Error *error);
 void engine_break(Engine *engine, Err err, const Error *error);
 void engine_ready(LiveRun *run);
+bool engine_step(Engine *engine);                        /* every ready run once, and what they submitted is begun; false: nothing moved */
 void engine_pump(Engine *engine);                        /* everything that can be done without waiting */
+void engine_settle(Engine *engine);                      /* the same, and the store owes no answer any more */
+void engine_wait(Engine *engine, int64_t until_us);
+void engine_wake_at(Engine *engine, int64_t at_us);
+void engine_wake_due(Engine *engine);
+int64_t engine_lease(const Engine *engine);
+uint32_t engine_live_max(const Engine *engine);
+bool engine_has_server(const Engine *engine);            /* the store is a server: what is submitted is answered later, and it may be gone for a while */
 Err  engine_sync(Engine *engine, StoreBatch *batch, Error *error);          /* one batch now, outside of all steps; the caller frees it */
 int64_t engine_lease_until(const Engine *engine);
 Image *engine_image_cached(Engine *engine, Str hash_hex);
@@ -124,13 +142,20 @@ Err  engine_image_keep(Engine *engine, Str hash_hex, Str bytes, Image **out, Err
 LiveRun *engine_live_find(Engine *engine, Str tenant, Str run_id);
 void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jump_us);
 
+/* serve.c */
+int64_t serve_renew(Engine *engine);                     /* prolongs the leases when it is time; when it will be again */
+void serve_timer(Engine *engine, int64_t due_us);        /* a timer goes into the store */
+void serve_give_back(LiveRun *run);                      /* unless it is in the middle of something */
+Err  serve_reclaim(Engine *engine, Error *error);        /* after an outage: what the store says this worker holds lives here again */
+void serve_log(Engine *engine, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));       /* format: more members, each with its comma */
+
 /* live.c */
 void live_open(Engine *engine, const RunRow *row);       /* claimed just now */
 LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image);  /* ours from its first commit, which is under way; image: borrowed */
 void live_begun(LiveRun *run, const StoreResult *result);              /* that commit is done */
 void live_step(LiveRun *run);
 void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */
-void live_renew(LiveRun *run, int64_t until_us);
+void live_renew(LiveRun *run, int64_t until_us);         /* also while it is busy */
 bool live_failed(LiveRun *run, Err err, const Error *error);           /* a store operation failed: drop, fail the run, or stop the engine; false when err is ERR_OK */
 Act *live_act(LiveRun *run, uint64_t id);
 bool live_request(LiveRun *run, uint64_t id, VmRequest *out);          /* arguments of a pending request; borrowed until the next vm_* call */

@@ -26,6 +26,7 @@ static void round_end(Round *round) {
     engine->dispatching = false;
     if (round->more) engine->outbox_dirty = true;
     engine->progress += round->count;
+    engine->claim_wanted |= round->count > 0;            /* handlers and runs that awaited */
     arena_free(round->arena);
     free(round);
 }
@@ -227,6 +228,7 @@ void events_retry_handler(LiveRun *run, StoreBatch *batch, Str error_json) {
     next.created_us = next.updated_us = engine_now(engine);
     int64_t due = engine_now(engine) + (HANDLER_BACKOFF << (attempt - 1));
     store_put_run_or_ignore(batch, &next);
+    serve_timer(engine, due);
     store_set_timer(batch, &(TimerRow){ .tenant = next.tenant, .run_id = next.run_id, .request = 0, .due_us = due });
     LiveRun shown = { .row = next };
     engine_note_park(engine, &shown, false, due);

@@ -440,15 +440,18 @@ bool live_failed(LiveRun *run, Err err, const Error *error) {
     return true;
 }
 
-static void renewed(LiveRun *run, const StoreResult *result) {
-    if (!live_failed(run, result->err, &result->error)) engine_ready(run);
+static void renewed(const StoreResult *result, void *arg) {
+    LiveRun *run = arg;
+    if (!run->dead && (result->err == ERR_FENCED || result->err == ERR_IO || result->err == ERR_CRASH)) live_failed(run, result->err, &result->error);
+    live_callback_done(run);
 }
 
 void live_renew(LiveRun *run, int64_t until_us) {
     StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
     run->row.lease_until_us = until_us;
     store_renew(batch, until_us);
-    commit_read(run, batch, renewed);
+    run->callbacks++;
+    store_submit(batch, renewed, run);
 }
 
 /* ---- a step --------------------------------------------------------------------------------------------- */
@@ -532,6 +535,7 @@ static int64_t next_wake(LiveRun *run) {
 
 static void step_idle(LiveRun *run, int64_t now) {
     run->wake_us = next_wake(run);
+    engine_wake_at(run->engine, run->wake_us);
     bool short_sleep = !run->engine->options.virtual_time && run->wake_us < now + ENGINE_SHORT_SLEEP;
     if (!first_in(run, ACT_STARTED) && !short_sleep) { commit_park(run); return; }
     if (run->row_count || commit_waits_changed(run)) commit_flush(run);      /* what waits is durable: a crash while it waits changes nothing */

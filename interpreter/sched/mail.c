@@ -176,6 +176,7 @@ static Err put_mail(Engine *engine, const MailRow *mail, Error *error) {
     store_batch_free(batch);
     LiveRun *live = err ? NULL : engine_live_find(engine, mail->tenant, mail->run_id);
     if (live) live->mail_wanted = true, engine_ready(live);
+    else engine->claim_wanted = true;
     return err;
 }
 

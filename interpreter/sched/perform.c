@@ -258,6 +258,7 @@ static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     else {
         StoreBatch *batch = commit_result(run, act->id, true, value_string(str_of(id)));
         store_put_run_or_ignore(batch, &row);
+        engine->claim_wanted = true;
         commit_result_submit(run, batch, true);
     }
     arena_free(arena);
@@ -274,6 +275,7 @@ static void send_signal(LiveRun *run, Act *act, const VmRequest *request) {
     store_put_mail(batch, &(MailRow){ .tenant = run->row.tenant, .run_id = target, .mail_id = key, .kind = MAIL_SIGNAL, .name = signal->name, .payload = buf_str(&payload), .created_us = engine_now(run->engine) });
     LiveRun *there = engine_live_find(run->engine, run->row.tenant, target);
     if (there) there->mail_wanted = true;
+    else run->engine->claim_wanted = true;
     commit_result_submit(run, batch, true);
     buf_free(&payload);
     arena_free(arena);

@@ -265,6 +265,7 @@ Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, co
     if (!err) {
         StoreBatch *batch = store_batch(engine->store, who->tenant, start.row.run_id, 0);
         store_put_run(batch, &start.row);
+        engine->claim_wanted = true;
         err = engine_sync(engine, batch, error);
         store_batch_free(batch);
     }
@@ -291,7 +292,7 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
         Launch *launch = mem_alloc(sizeof *launch);
         *launch = (Launch){ .done = done, .arg = arg };
         snprintf(launch->run_id, sizeof launch->run_id, "%s", out_run_id);
-        bool ours = !row->concurrency_key.len && !row->limit_key.len && !engine_live_find(engine, row->tenant, row->run_id) && engine->live.count < ENGINE_LIVE_MAX;
+        bool ours = !row->concurrency_key.len && !row->limit_key.len && !engine_live_find(engine, row->tenant, row->run_id) && engine->live.count < engine_live_max(engine);
         if (ours) {                                      /* its first commit is its claim too */
             row->status = RUN_RUNNING;
             row->epoch = 1;
@@ -299,7 +300,7 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
             row->started_us = row->created_us;
             row->lease_until_us = engine_lease_until(engine);
             launch->run = live_begin(engine, row, start.image);
-        }
+        } else engine->claim_wanted = true;
         StoreBatch *batch = store_batch(engine->store, row->tenant, row->run_id, 0);
         store_put_run(batch, row);
         store_submit(batch, on_launched, launch);

@@ -50,9 +50,12 @@ bool store_batch_wakes(const StoreBatch *batch)
     for (const StoreOp *op = batch->first; op; op = op->next) {
         switch (op->kind) {
         case DO_CLAIM:      return false;
-        case DO_PUT_RUN: case DO_UPDATE_RUN:
-            wakes |= ((const RunRow *)op->row)->status == RUN_READY;
+        case DO_PUT_RUN: case DO_UPDATE_RUN: {
+            const RunRow *row = op->row;
+            wakes |= row->status == RUN_READY || (run_status_ended(row->status) && (row->concurrency_key.len || row->limit_key.len));       /* somebody may wait for its key */
             break;
+        }
+        case DO_SET_TIMER:  wakes = true; break;            /* whoever set it may be gone when it is due */
         case DO_RELEASE:    wakes |= op->number == RUN_READY; break;
         case DO_PUT_EVENT: case DO_EVENT_REDELIVER: case DO_PUT_MAIL: case DO_FORK: wakes = true; break;
         default:            break;
@@ -335,6 +338,13 @@ int store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us,
     return op->result;
 }
 
+int store_claim_again(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, Str run_id)
+{
+    int result = store_claim(batch, worker, now_us, lease_us, 1, run_id);
+    batch->last->number = 1;
+    return result;
+}
+
 int store_query(StoreBatch *batch, const Image *image, uint16_t query, Str owner, const Cell *params, uint32_t param_count)
 {
     bool reads = query < image->query_count && image->queries[query].kind <= QUERY_EXISTS, writes = batch->writes;
@@ -384,6 +394,7 @@ int store_list_runs(StoreBatch *batch, const RunFilter *filter)
     *f = *filter;
     f->correlation = copy(batch, filter->correlation);
     f->func_name = copy(batch, filter->func_name);
+    f->worker = copy(batch, filter->worker);
     StoreOp *op = store_add_op(batch, DO_LIST_RUNS, true);
     op->row = f;
     op->limit = filter->limit;
@@ -433,6 +444,11 @@ int store_list_dead(StoreBatch *batch, uint32_t limit)
 int store_next_due(StoreBatch *batch)
 {
     return read_op(batch, DO_NEXT_DUE, (Str){ 0 }, (Str){ 0 }, 0, 0);
+}
+
+int store_next_claim(StoreBatch *batch, Str worker)
+{
+    return read_op(batch, DO_NEXT_CLAIM, worker, (Str){ 0 }, 0, 0);
 }
 
 /* ---- results ----------------------------------------------------------------------------------------- */
@@ -506,6 +522,12 @@ const RowSet *store_rows(const StoreBatch *batch, int index)
 
 int64_t store_time(const StoreBatch *batch, int index)
 {
-    assert(slot_is(batch, index, DO_NEXT_DUE, DO_NEXT_DUE, DO_NEXT_DUE));
+    assert(slot_is(batch, index, DO_NEXT_DUE, DO_NEXT_CLAIM, DO_NEXT_CLAIM));
     return slot_at(batch, index)->time;
+}
+
+uint32_t store_taken_over(const StoreBatch *batch, int index)
+{
+    assert(slot_is(batch, index, DO_CLAIM, DO_CLAIM, DO_CLAIM));
+    return (uint32_t)slot_at(batch, index)->seq;
 }

@@ -57,7 +57,7 @@ static inline Cell cell_null(void)       { return (Cell){ .kind = CELL_NULL }; }
 /* ---- operations ---------------------------------------------------------------------------------------- */
 Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                       /* fence and all operations; the caller has the savepoint */
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
-Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM FORK GET_RUN LIST_RUNS */
+Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM NEXT_CLAIM FORK GET_RUN LIST_RUNS */
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_apply_hot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_hot.c: HOT_WRITE HOT_READ */
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);

@@ -386,7 +386,7 @@ static const Apply APPLY[DO_COUNT] = {
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
     [DO_GET_OUTBOX] = get_outbox, [DO_LIST_EVENTS] = list_events, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = list_dead,
-    [DO_NEXT_DUE] = next_due, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
+    [DO_NEXT_DUE] = next_due, [DO_NEXT_CLAIM] = sql_apply_run_op, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
 };
 
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error)

@@ -153,10 +153,14 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         buf_put_text(&sql, " AND status = ?4");
     if (f->unended)
         buf_put_text(&sql, " AND status < 3");
+    if (f->worker.len)
+        buf_put_text(&sql, " AND status = 1 AND worker = ?6");
+    if (f->called)
+        buf_put_text(&sql, " AND (tenant, run_id) IN (SELECT m.tenant, m.run_id FROM flow_mail m WHERE m.fresh = 1)");
     buf_put_text(&sql, " ORDER BY created_us DESC, row_no DESC LIMIT ?5");
-    const Cell args[] = { cell_text(batch->tenant), cell_text(f->correlation), cell_text(f->func_name), cell_int(f->status), cell_int(f->limit ? f->limit : INT64_MAX) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(f->correlation), cell_text(f->func_name), cell_int(f->status), cell_int(f->limit ? f->limit : INT64_MAX), cell_text(f->worker) };
     SqlRows rows;
-    Err err = db->run(db, buf_str(&sql), args, 5, batch->arena, &rows, error);
+    Err err = db->run(db, buf_str(&sql), args, 6, batch->arena, &rows, error);
     if (!err)
         take_runs(batch, store_slot(batch, op), &rows);
     buf_free(&sql);
@@ -178,9 +182,9 @@ static const Str CANDIDATES[] = {
 static Err claim_one(SqlDb *db, StoreBatch *batch, StoreOp *op, Str tenant, Str run_id, bool *claimed, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_text(tenant), cell_text(run_id), cell_text(op->text), cell_int(op->now_us), cell_int(op->now_us + op->lease_us) };
+    const Cell args[] = { cell_text(tenant), cell_text(run_id), cell_text(op->text), cell_int(op->now_us), cell_int(op->now_us + op->lease_us), cell_u64(op->number) };
     Err err = SQL_RUN(db, "UPDATE flow_runs AS r SET status = 1, epoch = epoch + 1, worker = ?3, lease_until_us = ?5, updated_us = ?4 WHERE r.tenant = ?1 AND r.run_id = ?2 AND "
-                          "(r.status = 0 OR (r.status = 1 AND r.lease_until_us <= ?4) OR (r.status = 2 AND ("
+                          "(r.status = 0 OR (r.status = 1 AND (r.lease_until_us <= ?4 OR (?6 = 1 AND r.worker = ?3))) OR (r.status = 2 AND ("
                           "EXISTS (SELECT 1 FROM flow_timers t WHERE t.tenant = ?1 AND t.run_id = ?2 AND t.due_us <= ?4) OR "
                           "EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = ?1 AND m.run_id = ?2 AND m.fresh = 1)))) AND " FREE_TO_START " RETURNING " RUN_COLUMNS,
                       args, batch->arena, &rows, error);
@@ -220,9 +224,28 @@ static Err claim(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         return claim_one(db, batch, op, batch->tenant, op->more, &claimed, error);
     }
     Err err = ERR_OK;
-    for (size_t i = 0; i < sizeof CANDIDATES / sizeof *CANDIDATES && !err; i++)
+    for (size_t i = 0; i < sizeof CANDIDATES / sizeof *CANDIDATES && !err; i++) {
         err = claim_from(db, batch, op, CANDIDATES[i], error);
+        if (i == 0)
+            store_slot(batch, op)->seq = store_slot(batch, op)->count;       /* those of ended leases come first */
+    }
     return err;
+}
+
+/* Timers of runs that work are over or will be set again when they park. The leases of the worker that asks are its own concern. */
+static Err next_claim(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    SqlRows timers, leases;
+    const Cell args[] = { cell_text(op->text) };
+    Err err = db->run(db, STR("SELECT t.due_us FROM flow_timers t JOIN flow_runs r ON r.tenant = t.tenant AND r.run_id = t.run_id WHERE r.status = 2 ORDER BY t.due_us LIMIT 1"),
+                      NULL, 0, batch->arena, &timers, error);
+    if (!err)
+        err = SQL_RUN(db, "SELECT lease_until_us FROM flow_runs WHERE status = 1 AND worker <> ?1 ORDER BY lease_until_us LIMIT 1", args, batch->arena, &leases, error);
+    if (err)
+        return err;
+    int64_t timer = timers.set.rows ? timers.set.cells[0].i : INT64_MAX, lease = leases.set.rows ? leases.set.cells[0].i : INT64_MAX;
+    store_slot(batch, op)->time = timer < lease ? timer : lease;
+    return ERR_OK;
 }
 
 /* ---- a copy --------------------------------------------------------------------------------------------- */
@@ -269,6 +292,7 @@ Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     case DO_RELEASE:    return release(db, batch, op, error);
     case DO_RENEW:      return renew(db, batch, op, error);
     case DO_CLAIM:      return claim(db, batch, op, error);
+    case DO_NEXT_CLAIM: return next_claim(db, batch, op, error);
     case DO_FORK:       return fork_run(db, batch, op, error);
     case DO_GET_RUN:    return get_run(db, batch, op, error);
     default:            return list_runs(db, batch, op, error);

@@ -149,7 +149,8 @@ void store_ensure_tables(StoreBatch *batch, const Image *image);    /* creates t
 /* Reads: result index for the getters below. */
 int  store_get_module(StoreBatch *batch, Str hash_hex);
 int  store_get_run(StoreBatch *batch, Str run_id);                  /* an unambiguous prefix is enough: ERR_NOT_FOUND, ERR_CONFLICT */
-typedef struct RunFilter { bool any_tenant; Str correlation; Str func_name; int status /* -1 any */; bool unended; uint32_t limit; } RunFilter;
+typedef struct RunFilter { bool any_tenant; Str correlation; Str func_name; int status /* -1 any */; bool unended; uint32_t limit;
+                           Str worker /* who is said to hold it */; bool called /* mail came since its claim */; } RunFilter;
 int  store_list_runs(StoreBatch *batch, const RunFilter *filter);   /* newest first; limit 0 here and below: all */
 int  store_get_snapshot(StoreBatch *batch);                         /* newest of the run: blob + seq */
 int  store_get_journal(StoreBatch *batch, Str run_id, uint64_t after_seq, uint32_t limit);
@@ -165,6 +166,10 @@ int  store_next_due(StoreBatch *batch);                             /* earliest 
    A batch without a tenant claims for all tenants. A run holds its key and its place under the limit from its first claim until it ends, also while parked.
    Mail wakes a parked run once: a claim marks what is there as seen. */
 int  store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, uint32_t max, Str only_run);
+/* Takes that run also when this very worker is said to hold it: after an outage nobody knows what of the last commits stands. */
+int  store_claim_again(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, Str run_id);
+uint32_t store_taken_over(const StoreBatch *batch, int index);        /* so many of a claim's first runs came from workers whose lease had ended */
+int  store_next_claim(StoreBatch *batch, Str worker);                 /* when a run wants a worker next: the first timer of a parked run, the first end of a lease of another worker; store_time() */
 void store_renew(StoreBatch *batch, int64_t lease_until_us);          /* nothing happens when the run does not run any more */
 
 typedef struct StoreResult {

@@ -629,19 +629,16 @@ static void a_revived_worker_is_fenced(void **state)
     world_free(w);
 }
 
-static Engine *worker_engine;
-static void stop_worker(int number) { engine_stop(worker_engine); }
-
 static pid_t serve_in_child(const World *w)
 {
     pid_t child = fork();
     if (child) return child;
-    EngineOptions options = { .store_url = w->url };
+    EngineOptions options = { .store_url = w->url, .stop_on_signals = true };
+    Engine *engine;
     Error error = { 0 };
-    if (engine_open(&options, &worker_engine, &error)) _exit(3);
-    signal(SIGTERM, stop_worker);
-    Err err = engine_serve(worker_engine, &error);
-    engine_close(worker_engine);
+    if (engine_open(&options, &engine, &error)) _exit(3);
+    Err err = engine_serve(engine, &error);
+    engine_close(engine);
     _exit(err ? 4 : 0);
 }
 
