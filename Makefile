@@ -89,9 +89,11 @@ test:
 	@sh scripts/deps.sh test
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
 	@BUILD=$(BUILD) sh scripts/test.sh
-# The same tests with AddressSanitizer and UndefinedBehaviorSanitizer.
+# The tests with AddressSanitizer and UndefinedBehaviorSanitizer. By clang, and with what the fuzzers want, so that they take the same objects.
+SAN_CC  ?= clang
+SANITIZE := CC='$(SAN_CC)' OPT=-O1 SAN='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
 asan:
-	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/asan OPT=-O1 SAN='-fsanitize=address,undefined -fno-sanitize-recover=all -Wno-format-truncation' all tests
+	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/asan $(SANITIZE) all tests
 	@BUILD=build/asan FLOW_TEST_QUICK=1 sh scripts/test.sh
 clang:
 	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/clang CC=clang all tests
@@ -102,7 +104,8 @@ layers:
 	@sh scripts/layers.sh
 fuzz:
 	@sh scripts/deps.sh test
-	@BUILD=build/fuzz sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),120)
+	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/asan $(SANITIZE) build/asan/libflow.a
+	@BUILD=build/asan sh scripts/fuzz.sh $(or $(FUZZ_SECONDS),120)
 bench:
 	@sh scripts/deps.sh bench
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(BENCHES)

@@ -1,19 +1,17 @@
 #!/bin/sh
-# fuzz.sh SECONDS - builds every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan and runs each for SECONDS, two at a time.
+# fuzz.sh SECONDS - builds every tests/fuzz/fuzz_*.c with libFuzzer, ASan and UBSan and runs each for SECONDS, two at a time. `make fuzz` has built the library.
 # A finding is kept in $BUILD/findings and the exit code says so. FUZZ_SEED (1) makes another walk; the same seed makes the same one.
 set -eu
 seconds=${1:-120}
-build=${BUILD:-build/fuzz}
+build=${BUILD:-build/asan}
 seed=${FUZZ_SEED:-1}
-san='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all'
-make --no-print-directory -j2 BUILD="$build" CC=clang OPT=-O1 SAN="$san" "$build/libflow.a"
 mkdir -p "$build/findings" "$build/seeds"
 names=
 for target in tests/fuzz/fuzz_*.c; do
     name=$(basename "$target" .c)
     names="$names $name"
-    clang -std=gnu11 -g -O1 -I. -I"$build" -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "$build/$name" "$target" "$build/libflow.a" \
-        -levent -lsqlite3 -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+    clang -std=gnu11 -g -O1 -I. -I"$build" -D_GNU_SOURCE -isystem /usr/include/postgresql -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "$build/$name" "$target" "$build/libflow.a" \
+        -levent -lsqlite3 -lpq -lhiredis -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
 done
 mkdir -p "$build/seeds/fuzz_parse"
 cp flows/*.flow stdlib/*.flow stdlib/agents/*.flow tests/syntax/*.flow "$build/seeds/fuzz_parse/" 2>/dev/null || true

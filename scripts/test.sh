@@ -61,20 +61,23 @@ unit() {
     report unit "$passed passed, $failed failed"
 }
 
-# In two halves, side by side: every second file to each.
+# flows NAME OPTIONS-1 OPTIONS-2: every flow, in two halves side by side: every second file to each, with options of its own.
 flows() {
-    find flows tests/flows -name '*.flow' | sort >"$log.files"
-    "$build/flowc" test $(awk 'NR % 2' "$log.files") >"$log.half" 2>&1 &
+    find flows tests/flows -name '*.flow' | sort >"$work/files"
+    # shellcheck disable=SC2046,SC2086 # lists of words
+    "$build/flowc" test $2 $(awk 'NR % 2' "$work/files") >"$work/half" 2>&1 &
     half=$!
-    "$build/flowc" test $(awk 'NR % 2 == 0' "$log.files") >"$log" 2>&1
-    add "flows 1/2"
+    # shellcheck disable=SC2046,SC2086
+    "$build/flowc" test $3 $(awk 'NR % 2 == 0' "$work/files") >"$log" 2>&1
+    add "$1 1/2"
     wait "$half"
-    cp "$log.half" "$log"
-    add "flows 2/2"
+    cp "$work/half" "$log"
+    add "$1 2/2"
 }
 
 unit
-flows
+# Every crash point on the embedded store; under the sanitizers, and where each life costs a server more, every Nth.
+flows flows "${FLOW_TEST_QUICK:+--crash-every 5}" "${FLOW_TEST_QUICK:+--crash-every 5}"
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     python3 tests/trace/check.py "$build" >"$log" 2>&1
     add traces
@@ -90,6 +93,10 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add terminal
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
+    LEASE_STORE=sqlite python3 tests/durable/lease.py "$build" >"$log" 2>&1
+    add lease
+    CHAOS_STORE=sqlite CHAOS_SECONDS=5 python3 tests/durable/chaos.py "$build" >"$log" 2>&1
+    add chaos
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -134,7 +134,9 @@ static void put_times(Command *command, const HotCall *call, char text[3][24])
     bool ends = call->ends_us != INT64_MAX;
     __builtin_sub_overflow(call->ends_us, call->now_us, &span);
     snprintf(text[0], 24, "%lld", (long long)call->now_us);
-    snprintf(text[1], 24, ends ? "%lld" : "", (long long)call->ends_us);
+    text[1][0] = '\0';
+    if (ends)
+        snprintf(text[1], 24, "%lld", (long long)call->ends_us);
     snprintf(text[2], 24, "%lld", (long long)(span / 1000 + 1));
     for (int i = 0; i < 3; i++)
         put_arg(command, str_of(text[i]));

@@ -61,6 +61,14 @@ def make_schedule(seed, seconds, store):
     return sorted(entries, key=lambda e: e[0])
 
 
+def until(what, condition):
+    end = time.monotonic() + SETTLE_SECONDS
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError("waited %d s in vain until %s" % (SETTLE_SECONDS, what))
+        time.sleep(0.05)
+
+
 class Load:
     """What was asked for, what was acknowledged, and what must have come of it."""
 
@@ -94,15 +102,20 @@ class World:
         self.program = os.path.join(self.folder, "chaos.flowb")
         subprocess.run([FLOWC, "build", os.path.join(HERE, "chaos.flow"), "-o", self.program], check=True, timeout=60, stdout=subprocess.DEVNULL)
         self.workers = [None] * WORKERS
+        self.starts = [0] * WORKERS
         self.problems = []
         self.killed = 0
 
     def flowd(self, *args):
         return subprocess.run([FLOWD, *args], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60, start_new_session=True)
 
-    def start_worker(self, which):
-        log = open(os.path.join(self.folder, "worker%d.log" % which), "ab")
-        self.workers[which] = subprocess.Popen([FLOWD, "worker"], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    def log_path(self, which):
+        return os.path.join(self.folder, "worker%d.%d.log" % (which, self.starts[which]))
+
+    def start_worker(self, which, *options):
+        self.starts[which] += 1
+        log = open(self.log_path(which), "ab")
+        self.workers[which] = subprocess.Popen([FLOWD, "worker", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         log.close()
 
     def kill_worker(self, which):
@@ -114,9 +127,12 @@ class World:
         worker.wait(timeout=10)
         self.killed += 1
 
+    def log_of(self, which):
+        with open(self.log_path(which), "rb") as log:
+            return log.read().decode(errors="replace")
+
     def tail(self, which):
-        with open(os.path.join(self.folder, "worker%d.log" % which), "rb") as log:
-            return log.read()[-600:].decode(errors="replace")
+        return self.log_of(which)[-600:]
 
     def act(self, action, argument):
         if action == "kill-worker":
@@ -128,10 +144,13 @@ class World:
 
     def stop_workers(self):
         """An orderly end: each finishes what it is at, or gives it back, and exits with 0."""
-        for worker in self.workers:
+        for which, worker in enumerate(self.workers):
             if worker and worker.poll() is None:
+                until("worker %d is up" % which, lambda: '"event":"start"' in self.log_of(which) or worker.poll() is not None)
                 worker.send_signal(signal.SIGTERM)
         for which, worker in enumerate(self.workers):
+            if not worker:
+                continue
             try:
                 code = worker.wait(timeout=20)
                 if code != 0:

@@ -35,6 +35,7 @@ class Outside:
         self.sealed = {}                                           # op -> steps up to it are durable for sure
         self.lanes = {}                                            # lane -> op inside
         self.undone = {}                                           # op -> steps, in the order of their first undo
+        self.holds = {}                                            # (op, step) -> (arrived, released): the first such call waits for its answer
         self.requests = 0
         self.violations = []
         outside = self
@@ -50,6 +51,7 @@ class Outside:
                     self.close_connection = True
                     return
                 pause, answer = noted
+                outside.wait_if_held(body["op"], body["step"])
                 time.sleep(pause)
                 data = json.dumps(answer).encode()
                 self.send_response(200)
@@ -118,6 +120,20 @@ class Outside:
             self.violations.append("undo of step %d of %s came again after its result was durable" % (step, op))
         if steps != sorted(steps, reverse=True):
             self.violations.append("%s was undone in the order %s" % (op, steps))
+
+    def hold(self, op, step):
+        """The first call of this step gets no answer until `released` is set; `arrived` says that it came."""
+        arrived, released = threading.Event(), threading.Event()
+        with self.lock:
+            self.holds[op, step] = arrived, released
+        return arrived, released
+
+    def wait_if_held(self, op, step):
+        with self.lock:
+            arrived, released = self.holds.pop((op, step), (None, None))
+        if arrived:
+            arrived.set()
+            released.wait(60)
 
     def seal(self, op, step):
         with self.lock:
