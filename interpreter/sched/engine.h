@@ -77,6 +77,9 @@ Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char ou
 
 /* The newest event of that name is delivered once more: starts nothing that its first delivery started. */
 Err engine_redeliver(Engine *engine, Str tenant, Str event_name, Error *error);
+/* Dead letters of the tenant (of one event, of one subscriber; empty: all) become a fresh attempt each, once: the letter goes in the commit that makes the attempt.
+   ERR_NOT_FOUND when the event has none. *refused: letters that nobody can take now; *error says why for the first. */
+Err engine_replay_dead(Engine *engine, Str tenant, Str event_id, Str subscriber, uint32_t *replayed, uint32_t *refused, Error *error);
 /* The run's row, texts in the arena; an unambiguous prefix of the id is enough. */
 Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error);
 

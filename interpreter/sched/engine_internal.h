@@ -3,7 +3,7 @@
  *   engine.c   open, close, the loops, virtual time          live.c     one live run: load, replay, turn by turn
  *   start.c    deploy, start, fixtures, keys and rates       perform.c  requests by effect class
  *   record.c   journal rows: made, buffered, for people      commit.c   what becomes durable together; park, end
- *   mail.c     answers, signals, cancellation, fork          events.c   outbox to handlers and waiting runs
+ *   mail.c     answers, signals, cancellation, fork          events*.c  outbox to handlers and waiting runs
  *   serve.c    the worker: claims, leases, wake-ups, its end
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
@@ -33,6 +33,7 @@ enum {
 #define ENGINE_WAIT_MAX     (60 * INT64_C(1000000))      /* one sleep of the loop; time may have been set meanwhile */
 #define ENGINE_RETRY        INT64_C(50000)               /* something is due, and another worker holds it just now */
 #define ENGINE_STOP_WAIT    (10 * INT64_C(1000000))      /* a worker that is to stop gives calls that are under way so long */
+#define EVENT_REPUBLISH     (10 * INT64_C(1000000))      /* a claim on events of the outbox holds so long: then somebody else may take them */
 #define HANDLER_BACKOFF     INT64_C(1000000)             /* doubled each time */
 #define TIME_NEVER          INT64_MAX
 
@@ -223,5 +224,6 @@ Err  mail_value(const Image *image, uint16_t type, Str json, Value *out, Error *
 
 /* events.c */
 void events_dispatch(Engine *engine);                    /* starts one round unless one is under way */
+void events_subscribe(StoreBatch *batch, const Image *image);          /* what the handlers of a deployed module hear from now on */
 void events_retry_handler(LiveRun *run, StoreBatch *batch, Str error_json);
 #endif

@@ -1,91 +1,50 @@
 /* events.c - from the outbox to those who want to know.
  *
- * An event is in the outbox because the change it tells of committed. The dispatcher makes one run per subscribed handler, whose id follows
- * from event and subscriber, so that delivering twice starts nothing twice, and a mail for each run that awaits the event; in the commit that
- * makes the handler runs, the event is marked as dispatched. A crash before it means that it is dispatched again.
+ * An event is in the outbox because the change it tells of committed. A round takes some of them and sees to it that each run that awaits one
+ * has it as mail, and each subscriber as a run of its own (see events_handler.c). Without streams, or while they do not answer, one commit makes
+ * the runs and marks the event as dispatched; with streams the event is published, and each subscriber's run is made when it is read there (see
+ * events_stream.c). A crash before the mark means that it all is done again; nothing of it happens twice.
  *
- * A handler run that fails is followed by another attempt: a new run whose id ends in the attempt's number, made in the very commit in which
- * the failed one ends, due after a growing while. After HANDLER_ATTEMPTS_MAX of them the event is dead for that subscriber. */
-#include <inttypes.h>
-#include <stdio.h>
+ * Who subscribes is what was deployed last: a module that is deployed says what its agents and its own file hear from now on, also from
+ * programs that do not know of it. A handler of the emitter's own module that is not deployed (any more) hears the event, too; and when the
+ * deployed one cannot read it, because the event has another shape there, the emitter's own does. */
+#include "interpreter/sched/events_internal.h"
 #include <stdlib.h>
-#include "interpreter/effect/ids.h"
-#include "interpreter/sched/engine_internal.h"
 
-typedef struct Round {
-    Engine *engine;
-    Arena *arena;
-    EventRow *events; uint32_t count;
-    int *waits, *modules;                                /* result indexes of the second read; -1: none */
-    uint32_t outstanding;
-    bool more;
-} Round;
-
-static void round_end(Round *round) {
+static void let_go(Round *round) {
     Engine *engine = round->engine;
-    engine->dispatching = false;
+    if (!round->detached) engine->dispatching = false;
     if (round->more) engine->outbox_dirty = true;
     engine->progress += round->count;
     engine->claim_wanted |= round->count > 0;            /* handlers and runs that awaited */
+    round->more = false;
+    round->detached = true;
+}
+
+static void round_end(Round *round) {
+    let_go(round);
     arena_free(round->arena);
     free(round);
+}
+
+static void round_done(Round *round) {
+    if (--round->outstanding == 0) round_end(round);
 }
 
 static void written(const StoreResult *result, void *arg) {
     Round *round = arg;
     if (result->err) engine_break(round->engine, result->err, &result->error);
-    if (--round->outstanding == 0) round_end(round);
+    round_done(round);
 }
 
 /* Of one waiting run: it may be gone, or have this mail already; neither holds up the others. */
 static void mailed(const StoreResult *result, void *arg) {
     Round *round = arg;
     if (result->err && result->err != ERR_CONFLICT && result->err != ERR_NOT_FOUND) engine_break(round->engine, result->err, &result->error);
-    if (--round->outstanding == 0) round_end(round);
+    round_done(round);
 }
 
-static void put_dead(StoreBatch *batch, Engine *engine, const EventRow *event, Str subscriber, uint32_t attempts, Str why) {
-    store_put_dead(batch, &(DeadRow){ .tenant = event->tenant, .event_id = event->event_id, .subscriber = subscriber, .error = why, .attempts = attempts, .created_us = engine_now(engine) });
-}
-
-static Err handler_row(Engine *engine, Image *image, const EventRow *event, const ImageHandler *handler, Arena *arena, RunRow *row, bool *wanted, Error *error) {
-    uint16_t type = image->events[handler->event].type;
-    Value record, answer;
-    char id[IDS_TEXT_MAX];
-    Buf input = { 0 };
-    ids_derived("H", event->event_id, handler->name, id);
-    *row = (RunRow){ .tenant = event->tenant, .run_id = arena_str(arena, str_of(id)), .module_hash = event->module_hash, .func_name = handler->name, .func = handler->func, .status = RUN_READY,
-                     .user = event->user, .correlation = event->correlation, .causation = event->event_id, .hops = event->hops + 1, .created_us = engine_now(engine), .updated_us = engine_now(engine) };
-    Err err = mail_value(image, type, event->payload, &record, error);
-    if (err) return err;
-    *wanted = true;
-    if (handler->where_func != NO_INDEX) {
-        err = start_call(engine, image, handler->where_func, &record, row, &answer, error);
-        if (!err) *wanted = answer.i != 0;
-    }
-    start_encode_input(image, handler->func, &record, &input);
-    row->input = arena_str(arena, buf_str(&input));
-    row->input_json = event->payload;
-    buf_clear(&input);
-    value_to_json_redacted(image, type, record, &input);
-    row->input_json = record_bounded(arena, &input);
-    buf_free(&input);
-    value_release(record);
-    return err;
-}
-
-static void put_handlers(Round *round, Image *image, const EventRow *event, StoreBatch *batch) {
-    for (uint16_t i = 0; i < image->handler_count; i++) {
-        const ImageHandler *handler = &image->handlers[i];
-        RunRow row;
-        Error error;
-        bool wanted = false;
-        if (!str_eq(image->events[handler->event].name, event->name)) continue;
-        Err err = handler_row(round->engine, image, event, handler, round->arena, &row, &wanted, &error);
-        if (err) put_dead(batch, round->engine, event, handler->name, 0, str_of(error.text));
-        else if (wanted) store_put_run_or_ignore(batch, &row);
-    }
-}
+/* ---- one event ----------------------------------------------------------------------------------------------------- */
 
 static void put_mails(Round *round, const EventRow *event, const WaitRow *waits, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
@@ -100,46 +59,130 @@ static void put_mails(Round *round, const EventRow *event, const WaitRow *waits,
     }
 }
 
-static void dispatch_one(Round *round, uint32_t i, const StoreBatch *read) {
+static void put_handler(Round *round, Image *image, const EventRow *event, const ImageHandler *handler, Str subscriber, Image *own, StoreBatch *batch) {
+    RunRow row;
+    Error error;
+    bool wanted = false;
+    Err err = events_handler_row(round->engine, image, event, handler, round->arena, &row, &wanted, &error);
+    const ImageHandler *other = err && own && own != image ? events_find_handler(own, subscriber) : NULL;
+    if (other && str_eq(own->events[other->event].name, event->name)) err = events_handler_row(round->engine, own, event, other, round->arena, &row, &wanted, &error);
+    if (err) events_put_dead(batch, round->engine, event, subscriber, 0, str_of(error.text));
+    else if (wanted) store_put_run_or_ignore(batch, &row);
+}
+
+static bool is_subscribed(const Round *round, uint32_t i, Str subscriber) {
+    for (uint32_t k = 0; k < round->sub_counts[i]; k++)
+        if (str_eq(round->subs[i][k].subscriber, subscriber)) return true;
+    return false;
+}
+
+/* The emitter's own handlers that are not deployed. */
+static void put_own_handlers(Round *round, uint32_t i, Image *own, StoreBatch *batch) {
+    const EventRow *event = &round->events[i];
+    for (uint16_t h = 0; h < own->handler_count; h++) {
+        const ImageHandler *handler = &own->handlers[h];
+        if (!str_eq(own->events[handler->event].name, event->name)) continue;
+        Str subscriber = events_subscriber(own, handler, round->arena);
+        if (!is_subscribed(round, i, subscriber)) put_handler(round, own, event, handler, subscriber, NULL, batch);
+    }
+}
+
+static void put_subscribers(Round *round, uint32_t i, Image *own, StoreBatch *batch) {
+    const EventRow *event = &round->events[i];
+    for (uint32_t k = 0; k < round->sub_counts[i]; k++) {
+        const SubscriptionRow *sub = &round->subs[i][k];
+        Image *image = engine_image_cached(round->engine, sub->module_hash);
+        const ImageHandler *handler = image ? events_find_handler(image, sub->subscriber) : NULL;
+        if (handler) put_handler(round, image, event, handler, sub->subscriber, own, batch);
+        else events_put_dead(batch, round->engine, event, sub->subscriber, 0, str_of(arena_printf(round->arena, "module %.*s, which subscribed, is missing or damaged", STR_ARG(sub->module_hash))));
+    }
+}
+
+static bool is_too_far(const EventRow *event) { return event->hops >= EVENT_HOPS_MAX; }
+
+static void dispatch_one(Round *round, uint32_t i) {
     Engine *engine = round->engine;
     const EventRow *event = &round->events[i];
-    Image *image = engine_image_cached(engine, event->module_hash);
-    Error error = { 0 };
-    Err err = ERR_OK;
-    if (!image && round->modules[i] >= 0) {
-        bool found;
-        Str bytes = store_bytes(read, round->modules[i], NULL, &found);
-        err = found ? engine_image_keep(engine, event->module_hash, bytes, &image, &error) : err_set(&error, ERR_CORRUPT, "module %.*s is missing", STR_ARG(event->module_hash));
-    }
-    uint32_t wait_count;
-    const WaitRow *waits = store_waits(read, round->waits[i], &wait_count);
-    put_mails(round, event, waits, wait_count);
+    Image *own = engine_image_cached(engine, event->module_hash);
     StoreBatch *batch = store_batch(engine->store, event->tenant, (Str){ "", 0 }, 0);
-    if (err) put_dead(batch, engine, event, STR("*"), 0, str_of(error.text));
-    else if (event->hops >= EVENT_HOPS_MAX) put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "a chain of events is longer than EVENT_HOPS_MAX (%d)", EVENT_HOPS_MAX)));
-    else put_handlers(round, image, event, batch);
-    store_event_dispatched(batch, event->position);
+    bool dead = !own || is_too_far(event);
+    if (!own) events_put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "module %.*s is missing", STR_ARG(event->module_hash))));
+    else if (is_too_far(event)) events_put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "a chain of events is longer than EVENT_HOPS_MAX (%d)", EVENT_HOPS_MAX)));
+    else {
+        put_own_handlers(round, i, own, batch);
+        if (!round->publish) put_subscribers(round, i, own, batch);
+    }
+    if (dead) round->sub_counts[i] = 0;                  /* nothing to publish either */
+    if (dead || !round->publish || round->sub_counts[i] == 0) store_event_dispatched(batch, event->position);
     round->outstanding++;
     store_submit(batch, written, round);
 }
 
-static void read_more(const StoreResult *result, void *arg) {
-    Round *round = arg;
-    if (result->err) { engine_break(round->engine, result->err, &result->error); round_end(round); return; }
-    round->outstanding = 1;
-    for (uint32_t i = 0; i < round->count; i++) dispatch_one(round, i, result->batch);
-    if (--round->outstanding == 0) round_end(round);
+static void dispatch_all(Round *round) {
+    for (uint32_t i = 0; i < round->count; i++) dispatch_one(round, i);
+    round_done(round);
 }
 
-static void copy_events(Round *round, const EventRow *rows, uint32_t count) {
-    round->events = ARENA_ARRAY(round->arena, EventRow, count);
-    for (uint32_t i = 0; i < count; i++) {
-        EventRow *e = &round->events[i];
-        *e = rows[i];
-        Str *texts[] = { &e->tenant, &e->event_id, &e->name, &e->payload, &e->module_hash, &e->user, &e->correlation, &e->causation, &e->run_id };
-        for (size_t t = 0; t < sizeof texts / sizeof *texts; t++) *texts[t] = arena_str(round->arena, *texts[t]);
+/* ---- what a round has to know --------------------------------------------------------------------------------------- */
+
+static void keep_module(Engine *engine, Str hash, const StoreBatch *read, int index) {
+    bool found;
+    Image *image;
+    Str bytes = store_bytes(read, index, NULL, &found);
+    if (found && !engine_image_cached(engine, hash)) engine_image_keep(engine, hash, bytes, &image, NULL);       /* a damaged one is as good as missing: the event says so */
+}
+
+static void modules_read(const StoreResult *result, void *arg) {
+    Round *round = arg;
+    if (result->err) { engine_break(round->engine, result->err, &result->error); round_done(round); return; }
+    for (uint32_t i = 0; i < round->hash_count; i++) keep_module(round->engine, round->hashes[i], result->batch, round->hash_reads[i]);
+    dispatch_all(round);
+}
+
+static void want_module(Round *round, Str hash) {
+    if (engine_image_cached(round->engine, hash)) return;
+    for (uint32_t i = 0; i < round->hash_count; i++)
+        if (str_eq(round->hashes[i], hash)) return;
+    round->hashes[round->hash_count++] = hash;
+}
+
+/* The subscribers' modules, those that are not loaded; then everything can be written. */
+static void load_and_dispatch(Round *round) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < round->count; i++) most += round->sub_counts[i];
+    round->hashes = ARENA_ARRAY(round->arena, Str, most);
+    round->hash_reads = ARENA_ARRAY(round->arena, int, most);
+    round->hash_count = 0;
+    for (uint32_t i = 0; i < round->count; i++)
+        for (uint32_t k = 0; k < round->sub_counts[i]; k++) want_module(round, round->subs[i][k].module_hash);
+    if (round->hash_count == 0) { dispatch_all(round); return; }
+    StoreBatch *batch = store_batch(round->engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    for (uint32_t i = 0; i < round->hash_count; i++) round->hash_reads[i] = store_get_module(batch, round->hashes[i]);
+    store_submit(batch, modules_read, round);
+}
+
+static void copy_subscriptions(Round *round, uint32_t i, const StoreBatch *read) {
+    uint32_t count;
+    const SubscriptionRow *rows = store_subscriptions(read, round->subscriptions[i], &count);
+    round->subs[i] = ARENA_ARRAY(round->arena, SubscriptionRow, count);
+    round->sub_counts[i] = count;
+    for (uint32_t k = 0; k < count; k++)
+        round->subs[i][k] = (SubscriptionRow){ .subscriber = arena_str(round->arena, rows[k].subscriber), .module_hash = arena_str(round->arena, rows[k].module_hash) };
+}
+
+static void read_more(const StoreResult *result, void *arg) {
+    Round *round = arg;
+    Engine *engine = round->engine;
+    if (result->err) { engine_break(engine, result->err, &result->error); round_done(round); return; }
+    for (uint32_t i = 0; i < round->count; i++) {
+        uint32_t wait_count;
+        const WaitRow *waits = store_waits(result->batch, round->waits[i], &wait_count);
+        copy_subscriptions(round, i, result->batch);
+        if (round->modules[i] >= 0) keep_module(engine, round->events[i].module_hash, result->batch, round->modules[i]);
+        put_mails(round, &round->events[i], waits, wait_count);
     }
-    round->count = count;
+    if (round->publish) dispatch_all(round);             /* subscribers' modules are loaded where their events are read */
+    else load_and_dispatch(round);
 }
 
 static void submit_second_read(Round *round) {
@@ -147,12 +190,37 @@ static void submit_second_read(Round *round) {
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     round->waits = ARENA_ARRAY(round->arena, int, round->count);
     round->modules = ARENA_ARRAY(round->arena, int, round->count);
+    round->subscriptions = ARENA_ARRAY(round->arena, int, round->count);
+    round->subs = ARENA_ARRAY(round->arena, SubscriptionRow *, round->count);
+    round->sub_counts = ARENA_ARRAY(round->arena, uint32_t, round->count);
     for (uint32_t i = 0; i < round->count; i++) {
         const EventRow *event = &round->events[i];
         round->waits[i] = store_get_waits(batch, event->tenant, event->name);
+        round->subscriptions[i] = store_get_subscriptions(batch, event->name);
         round->modules[i] = engine_image_cached(engine, event->module_hash) ? -1 : store_get_module(batch, event->module_hash);
     }
     store_submit(batch, read_more, round);
+}
+
+void events_direct(Round *round) {
+    round->publish = false;
+    round->outstanding = 1;
+    load_and_dispatch(round);
+}
+
+/* ---- rounds --------------------------------------------------------------------------------------------------------- */
+
+static Round *round_new(Engine *engine) {
+    Round *round = mem_alloc(sizeof *round);
+    *round = (Round){ .engine = engine, .arena = arena_new(), .outstanding = 1 };
+    engine->dispatching = true;
+    return round;
+}
+
+static void copy_events(Round *round, const EventRow *rows, uint32_t count) {
+    round->events = ARENA_ARRAY(round->arena, EventRow, count);
+    for (uint32_t i = 0; i < count; i++) round->events[i] = events_copy(round->arena, &rows[i]);
+    round->count = count;
 }
 
 static void outbox_read(const StoreResult *result, void *arg) {
@@ -161,20 +229,24 @@ static void outbox_read(const StoreResult *result, void *arg) {
     const EventRow *rows = NULL;
     if (result->err) engine_break(round->engine, result->err, &result->error);
     else rows = store_events(result->batch, 0, &count);
-    if (count == 0) { round_end(round); return; }
+    if (count == 0) { round->publish = false; round_done(round); return; }
     round->more = count == EVENT_BATCH;
     copy_events(round, rows, count);
     submit_second_read(round);
 }
 
+/* In a store that has no server, whoever dispatches has all its events; with virtual time nobody else works on it either. Elsewhere a lease
+   keeps others from doing the same at the same time; when its holder dies, the next one goes on with what it left. */
+static bool is_alone(const Engine *engine) { return engine->options.virtual_time || strcmp(store_kind(engine->store), "sqlite") == 0; }
+
 void events_dispatch(Engine *engine) {
     if (!engine->outbox_dirty || engine->dispatching || engine->broken) return;
     engine->outbox_dirty = false;
-    engine->dispatching = true;
-    Round *round = mem_alloc(sizeof *round);
-    *round = (Round){ .engine = engine, .arena = arena_new() };
+    Round *round = round_new(engine);
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
-    store_get_outbox(batch, EVENT_BATCH);
+    int64_t now = engine_now(engine);
+    if (round->publish || !is_alone(engine)) store_claim_outbox(batch, now, now + EVENT_REPUBLISH, EVENT_BATCH);
+    else store_get_outbox(batch, EVENT_BATCH);
     store_submit(batch, outbox_read, round);
 }
 
@@ -186,10 +258,8 @@ Err engine_redeliver(Engine *engine, Str tenant, Str event_name, Error *error) {
     const EventRow *rows = err ? NULL : store_events(batch, index, &count);
     if (!err && count == 0) err = err_set(error, ERR_NOT_FOUND, "no event `%.*s` was emitted", STR_ARG(event_name));
     if (!err) {
-        Round *round = mem_alloc(sizeof *round);
-        *round = (Round){ .engine = engine, .arena = arena_new() };
+        Round *round = round_new(engine);
         copy_events(round, rows, 1);
-        engine->dispatching = true;
         submit_second_read(round);
         engine_pump(engine);
         if (engine->broken) { err = engine->broken; if (error) *error = engine->broken_error; }
@@ -198,38 +268,18 @@ Err engine_redeliver(Engine *engine, Str tenant, Str event_name, Error *error) {
     return err;
 }
 
-/* ---- attempts ----------------------------------------------------------------------------------------------------- */
+/* ---- subscriptions ---------------------------------------------------------------------------------------------------- */
 
-/* "H-…" is the first, "H-….2" the second. */
-static uint32_t attempt_of(Str run_id, size_t *base_len) {
-    const char *dot = memrchr(run_id.ptr, '.', run_id.len);
-    *base_len = dot ? (size_t)(dot - run_id.ptr) : run_id.len;
-    uint32_t attempt = dot ? (uint32_t)strtoul(dot + 1, NULL, 10) : 1;
-    return attempt ? attempt : 1;
-}
-
-void events_retry_handler(LiveRun *run, StoreBatch *batch, Str error_json) {
-    if (!run->image || run->row.func >= run->image->func_count || run->image->funcs[run->row.func].kind != FUNC_HANDLER) return;
-    size_t base_len;
-    Engine *engine = run->engine;
-    uint32_t attempt = attempt_of(run->row.run_id, &base_len);
-    if (attempt >= HANDLER_ATTEMPTS_MAX) {
-        EventRow event = { .tenant = run->row.tenant, .event_id = run->row.causation };
-        put_dead(batch, engine, &event, run->row.func_name, attempt, error_json);
-        return;
+void events_subscribe(StoreBatch *batch, const Image *image) {
+    char hash[SHA256_HEX + 1];
+    hex_encode(image->hash.bytes, SHA256_BYTES, hash);
+    Arena *arena = store_batch_arena(batch);
+    const ImageHandler nobodys = { .agent = NO_INDEX };
+    for (uint16_t i = 0; i < image->agent_count; i++) store_drop_subscriptions(batch, image->agents[i].name, str_of(hash));
+    store_drop_subscriptions(batch, events_owner(image, &nobodys, arena), str_of(hash));
+    for (uint16_t i = 0; i < image->handler_count; i++) {
+        const ImageHandler *handler = &image->handlers[i];
+        store_put_subscription(batch, &(SubscriptionRow){ .subscriber = events_subscriber(image, handler, arena), .owner = events_owner(image, handler, arena),
+                                                          .event = image->events[handler->event].name, .module_hash = str_of(hash) });
     }
-    RunRow next = run->row;
-    next.run_id = str_of(arena_printf(run->arena, "%.*s.%u", (int)base_len, run->row.run_id.ptr, attempt + 1));
-    next.status = RUN_PARKED;
-    next.result_json = next.worker = (Str){ "", 0 };
-    next.waits_json = STR("[]");
-    next.epoch = next.last_seq = next.snapshot_seq = 0;
-    next.lease_until_us = next.started_us = next.ended_us = 0;
-    next.created_us = next.updated_us = engine_now(engine);
-    int64_t due = engine_now(engine) + (HANDLER_BACKOFF << (attempt - 1));
-    store_put_run_or_ignore(batch, &next);
-    serve_timer(engine, due);
-    store_set_timer(batch, &(TimerRow){ .tenant = next.tenant, .run_id = next.run_id, .request = 0, .due_us = due });
-    LiveRun shown = { .row = next };
-    engine_note_park(engine, &shown, false, due);
 }

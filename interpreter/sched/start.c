@@ -222,6 +222,7 @@ Err engine_deploy(Engine *engine, Image *image, Error *error) {
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     store_put_module(batch, str_of(hash), buf_str(&bytes));
     store_ensure_tables(batch, image);
+    events_subscribe(batch, image);
     Err err = engine_sync(engine, batch, error);
     store_batch_free(batch);
     Image *kept;

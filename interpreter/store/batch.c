@@ -277,7 +277,50 @@ void store_event_redeliver(StoreBatch *batch, uint64_t position)
     store_add_op(batch, DO_EVENT_REDELIVER, false)->number = position;
 }
 
-void store_put_dead(StoreBatch *batch, const DeadRow *row)
+int store_claim_outbox(StoreBatch *batch, int64_t now_us, int64_t until_us, uint32_t limit)
+{
+    StoreOp *op = store_add_op(batch, DO_CLAIM_OUTBOX, true);
+    op->now_us = now_us;
+    op->lease_us = until_us;
+    op->limit = limit;
+    return op->result;
+}
+
+void store_republish(StoreBatch *batch)
+{
+    store_add_op(batch, DO_REPUBLISH, false);
+}
+
+void store_deliver(StoreBatch *batch, Str tenant, Str event_id, Str subscriber, const RunRow *run)
+{
+    StoreOp *op = store_add_op(batch, DO_DELIVER, false);
+    op->text = copy(batch, event_id);
+    op->more = copy(batch, subscriber);
+    op->bytes = copy(batch, tenant);
+    op->row = run ? copy_run(batch, run) : NULL;
+    op->or_ignore = true;
+}
+
+void store_settle_event(StoreBatch *batch, uint64_t position)
+{
+    store_add_op(batch, DO_SETTLE_EVENT, false)->number = position;
+}
+
+void store_put_subscription(StoreBatch *batch, const SubscriptionRow *row)
+{
+    SubscriptionRow *r = ARENA_NEW(batch->arena, SubscriptionRow);
+    *r = (SubscriptionRow){ copy(batch, row->subscriber), copy(batch, row->owner), copy(batch, row->event), copy(batch, row->module_hash) };
+    store_add_op(batch, DO_PUT_SUBSCRIPTION, false)->row = r;
+}
+
+void store_drop_subscriptions(StoreBatch *batch, Str owner, Str module_hash)
+{
+    StoreOp *op = store_add_op(batch, DO_DROP_SUBSCRIPTIONS, false);
+    op->text = copy(batch, owner);
+    op->more = copy(batch, module_hash);
+}
+
+static void put_dead(StoreBatch *batch, StoreDo kind, const DeadRow *row)
 {
     DeadRow *r = ARENA_NEW(batch->arena, DeadRow);
     *r = *row;
@@ -285,7 +328,24 @@ void store_put_dead(StoreBatch *batch, const DeadRow *row)
     r->event_id = copy(batch, row->event_id);
     r->subscriber = copy(batch, row->subscriber);
     r->error = copy(batch, row->error);
-    store_add_op(batch, DO_PUT_DEAD, false)->row = r;
+    store_add_op(batch, kind, false)->row = r;
+}
+
+void store_put_dead(StoreBatch *batch, const DeadRow *row)
+{
+    put_dead(batch, DO_PUT_DEAD, row);
+}
+
+void store_dead_published(StoreBatch *batch, const DeadRow *row)
+{
+    put_dead(batch, DO_DEAD_PUBLISHED, row);
+}
+
+void store_take_dead(StoreBatch *batch, Str event_id, Str subscriber)
+{
+    StoreOp *op = store_add_op(batch, DO_TAKE_DEAD, false);
+    op->text = copy(batch, event_id);
+    op->more = copy(batch, subscriber);
 }
 
 void store_put_mail(StoreBatch *batch, const MailRow *row)
@@ -441,6 +501,21 @@ int store_list_dead(StoreBatch *batch, uint32_t limit)
     return read_op(batch, DO_LIST_DEAD, (Str){ 0 }, (Str){ 0 }, 0, limit);
 }
 
+int store_get_unpublished_dead(StoreBatch *batch, uint32_t limit)
+{
+    return read_op(batch, DO_GET_UNPUBLISHED_DEAD, (Str){ 0 }, (Str){ 0 }, 0, limit);
+}
+
+int store_get_event(StoreBatch *batch, Str tenant, Str event_id)
+{
+    return read_op(batch, DO_GET_EVENT, event_id, tenant.len ? tenant : batch->tenant, 0, 0);
+}
+
+int store_get_subscriptions(StoreBatch *batch, Str event)
+{
+    return read_op(batch, DO_GET_SUBSCRIPTIONS, event, (Str){ 0 }, 0, 0);
+}
+
 int store_next_due(StoreBatch *batch)
 {
     return read_op(batch, DO_NEXT_DUE, (Str){ 0 }, (Str){ 0 }, 0, 0);
@@ -490,7 +565,8 @@ const MailRow *store_mail(const StoreBatch *batch, int index, uint32_t *count)
 
 const EventRow *store_events(const StoreBatch *batch, int index, uint32_t *count)
 {
-    return rows_at(batch, index, count, slot_is(batch, index, DO_GET_OUTBOX, DO_LIST_EVENTS, DO_LIST_EVENTS));
+    bool outbox = slot_is(batch, index, DO_GET_OUTBOX, DO_CLAIM_OUTBOX, DO_CLAIM_OUTBOX);
+    return rows_at(batch, index, count, outbox || slot_is(batch, index, DO_LIST_EVENTS, DO_GET_EVENT, DO_GET_EVENT));
 }
 
 const WaitRow *store_waits(const StoreBatch *batch, int index, uint32_t *count)
@@ -498,9 +574,14 @@ const WaitRow *store_waits(const StoreBatch *batch, int index, uint32_t *count)
     return rows_at(batch, index, count, slot_is(batch, index, DO_GET_WAITS, DO_GET_WAITS, DO_GET_WAITS));
 }
 
+const SubscriptionRow *store_subscriptions(const StoreBatch *batch, int index, uint32_t *count)
+{
+    return rows_at(batch, index, count, slot_is(batch, index, DO_GET_SUBSCRIPTIONS, DO_GET_SUBSCRIPTIONS, DO_GET_SUBSCRIPTIONS));
+}
+
 const DeadRow *store_dead(const StoreBatch *batch, int index, uint32_t *count)
 {
-    return rows_at(batch, index, count, slot_is(batch, index, DO_LIST_DEAD, DO_LIST_DEAD, DO_LIST_DEAD));
+    return rows_at(batch, index, count, slot_is(batch, index, DO_LIST_DEAD, DO_GET_UNPUBLISHED_DEAD, DO_GET_UNPUBLISHED_DEAD));
 }
 
 Str store_bytes(const StoreBatch *batch, int index, uint64_t *seq, bool *found)

@@ -27,6 +27,7 @@ typedef struct SqlDialect {
     const char *in_list, *in_blob_list;  /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex) */
     const char *quote;                   /* statement: ?1 as a literal for DDL */
     const char *lock_rows;               /* behind a select whose rows are about to change, or "" */
+    const char *skip_locked;             /* behind a select of rows to claim: those that somebody else claims right now are left out. NULL: there is nobody else */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
 } SqlDialect;
 
@@ -58,11 +59,15 @@ static inline Cell cell_null(void)       { return (Cell){ .kind = CELL_NULL }; }
 Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                       /* fence and all operations; the caller has the savepoint */
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
 Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM NEXT_CLAIM FORK GET_RUN LIST_RUNS */
+Err sql_apply_event_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);     /* sql_events.c: the outbox, subscriptions, deliveries, the dead */
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_apply_hot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_hot.c: HOT_WRITE HOT_READ */
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error);
 void sql_db_deinit(SqlDb *db);
+int64_t sql_limit_of(const StoreOp *op);                                               /* 0 is all */
+Err sql_check_tenant(const StoreBatch *batch, Str tenant, Error *error);               /* may this batch write a row of that tenant? */
+Err sql_conflict(Err err, Error *error, const char *what, Str name);                   /* gives a conflict its sentence */
 
 /* ---- rendering ----------------------------------------------------------------------------------------- */
 typedef enum { BIND_TENANT, BIND_OWNER, BIND_PARAM, BIND_LIST, BIND_CONST } SqlBindKind;

@@ -1,15 +1,15 @@
-/* sql_ops.c - the operations of a batch as statements on the engine's own tables (flow_*); runs and claims are in sql_runs.c. */
+/* sql_ops.c - the operations of a batch as statements on the engine's own tables (flow_*); runs and claims are in sql_runs.c, events in sql_events.c. */
 #include "interpreter/store/sql.h"
 
 typedef Err (*Apply)(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 
-static int64_t limit_of(const StoreOp *op)
+int64_t sql_limit_of(const StoreOp *op)
 {
     return op->limit ? op->limit : INT64_MAX;
 }
 
 /* A batch of one tenant writes rows of that tenant only. One without a tenant is the engine's own. */
-static Err check_tenant(const StoreBatch *batch, Str tenant, Error *error)
+Err sql_check_tenant(const StoreBatch *batch, Str tenant, Error *error)
 {
     if (batch->tenant.len && !str_eq(batch->tenant, tenant))
         return err_set(error, ERR_INVALID, "cannot write a row of tenant `%.*s` in a batch of `%.*s`", STR_ARG(tenant), STR_ARG(batch->tenant));
@@ -17,7 +17,7 @@ static Err check_tenant(const StoreBatch *batch, Str tenant, Error *error)
 }
 
 /* Gives a conflict its sentence. */
-static Err conflict(Err err, Error *error, const char *what, Str name)
+Err sql_conflict(Err err, Error *error, const char *what, Str name)
 {
     return err == ERR_CONFLICT ? err_set(error, err, "%s `%.*s` exists already", what, STR_ARG(name)) : err;
 }
@@ -112,7 +112,7 @@ static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *erro
 static Err get_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_u64(op->number), cell_int(limit_of(op)) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_u64(op->number), cell_int(sql_limit_of(op)) };
     Err err = SQL_RUN(db, "SELECT " JOURNAL_COLUMNS " FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4", args, batch->arena, &rows, error);
     if (err)
         return err;
@@ -137,7 +137,7 @@ static Err set_timer(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const TimerRow *r = op->row;
     const Cell args[] = { cell_text(r->tenant), cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) };
-    Err err = check_tenant(batch, r->tenant, error);
+    Err err = sql_check_tenant(batch, r->tenant, error);
     return err ? err : SQL_RUN(db, "INSERT INTO flow_timers (tenant, run_id, request, due_us) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us",
                                args, batch->arena, NULL, error);
 }
@@ -171,7 +171,7 @@ static Err put_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     const WaitRow *r = op->row;
     const Cell args[] = { cell_text(r->tenant), cell_text(r->event), cell_text(r->run_id), cell_u64(r->request) };
     SqlRows rows;
-    Err err = check_tenant(batch, r->tenant, error);
+    Err err = sql_check_tenant(batch, r->tenant, error);
     if (!err)
         err = SQL_RUN(db, "INSERT INTO flow_waits (tenant, event, run_id, request) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", args, batch->arena, &rows, error);
     return err || rows.changes == 0 ? err : SQL_RUN(db, BACKLOG, args, batch->arena, NULL, error);
@@ -201,115 +201,6 @@ static Err get_waits(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return ERR_OK;
 }
 
-/* ---- events --------------------------------------------------------------------------------------------- */
-
-#define EVENT_COLUMNS "position, tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched"
-
-static Err put_event(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    const EventRow *r = op->row;
-    const Cell args[] = {
-        cell_text(r->tenant), cell_text(r->event_id), cell_text(r->name), cell_text(r->payload), cell_text(r->module_hash), cell_text(r->user),
-        cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_text(r->run_id), cell_u64(r->seq), cell_int(r->created_us), cell_int(r->dispatched),
-    };
-    Err err = check_tenant(batch, r->tenant, error);
-    if (err)
-        return err;
-    err = SQL_RUN(db, "INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
-                      "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)", args, batch->arena, NULL, error);
-    return conflict(err, error, "event", r->event_id);
-}
-
-static Err event_dispatched(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 1 WHERE position = ?1", args, batch->arena, &rows, error);
-    if (!err && rows.changes == 0)
-        err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
-    return err;
-}
-
-static Err event_redeliver(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 0 WHERE position = ?1", args, batch->arena, &rows, error);
-    if (!err && rows.changes == 0)
-        err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
-    return err;
-}
-
-static void take_events(StoreBatch *batch, const StoreOp *op, const SqlRows *rows, bool backwards)
-{
-    EventRow *out = ARENA_ARRAY(batch->arena, EventRow, rows->set.rows);
-    for (uint32_t i = 0; i < rows->set.rows; i++) {
-        const Cell *c = &rows->set.cells[i * rows->set.columns];
-        out[backwards ? rows->set.rows - 1 - i : i] = (EventRow){
-            .position = (uint64_t)c[0].i, .tenant = c[1].text, .event_id = c[2].text, .name = c[3].text, .payload = c[4].text, .module_hash = c[5].text,
-            .user = c[6].text, .correlation = c[7].text, .causation = c[8].text, .hops = (uint32_t)c[9].i, .run_id = c[10].text, .seq = (uint64_t)c[11].i,
-            .created_us = c[12].i, .dispatched = c[13].i != 0,
-        };
-    }
-    StoreSlot *slot = store_slot(batch, op);
-    slot->rows = out;
-    slot->count = rows->set.rows;
-}
-
-static Err get_outbox(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_int(limit_of(op)) };
-    Err err = SQL_RUN(db, "SELECT " EVENT_COLUMNS " FROM flow_events WHERE dispatched = 0 ORDER BY position LIMIT ?1", args, batch->arena, &rows, error);
-    if (!err)
-        take_events(batch, op, &rows, false);
-    return err;
-}
-
-/* The newest `limit`, oldest of them first. */
-static Err list_events(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    static const Str SQL[] = {
-        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND ?2 = '' AND ?3 = '' ORDER BY position DESC LIMIT ?4"),
-        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND name = ?2 AND ?3 = '' ORDER BY position DESC LIMIT ?4"),
-        STR("SELECT " EVENT_COLUMNS " FROM flow_events WHERE tenant = ?1 AND correlation = ?3 AND (?2 = '' OR name = ?2) ORDER BY position DESC LIMIT ?4"),
-    };
-    SqlRows rows;
-    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_text(op->more), cell_int(limit_of(op)) };
-    Err err = db->run(db, SQL[op->more.len ? 2 : op->text.len ? 1 : 0], args, 4, batch->arena, &rows, error);
-    if (!err)
-        take_events(batch, op, &rows, true);
-    return err;
-}
-
-static Err put_dead(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    const DeadRow *r = op->row;
-    const Cell args[] = { cell_text(r->tenant), cell_text(r->event_id), cell_text(r->subscriber), cell_text(r->error), cell_int(r->attempts), cell_int(r->created_us) };
-    Err err = check_tenant(batch, r->tenant, error);
-    return err ? err : SQL_RUN(db, "INSERT INTO flow_dead (tenant, event_id, subscriber, error, attempts, created_us) VALUES (?1, ?2, ?3, ?4, ?5, ?6) "
-                                   "ON CONFLICT (tenant, event_id, subscriber) DO UPDATE SET error = excluded.error, attempts = excluded.attempts", args, batch->arena, NULL, error);
-}
-
-static Err list_dead(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_text(batch->tenant), cell_int(limit_of(op)) };
-    Err err = SQL_RUN(db, "SELECT tenant, event_id, subscriber, error, attempts, created_us FROM flow_dead WHERE ?1 = '' OR tenant = ?1 ORDER BY created_us, event_id, subscriber LIMIT ?2",
-                      args, batch->arena, &rows, error);
-    if (err)
-        return err;
-    DeadRow *out = ARENA_ARRAY(batch->arena, DeadRow, rows.set.rows);
-    for (uint32_t i = 0; i < rows.set.rows; i++) {
-        const Cell *c = &rows.set.cells[i * rows.set.columns];
-        out[i] = (DeadRow){ .tenant = c[0].text, .event_id = c[1].text, .subscriber = c[2].text, .error = c[3].text, .attempts = (uint32_t)c[4].i, .created_us = c[5].i };
-    }
-    StoreSlot *slot = store_slot(batch, op);
-    slot->rows = out;
-    slot->count = rows.set.rows;
-    return ERR_OK;
-}
-
 /* ---- mail ----------------------------------------------------------------------------------------------- */
 
 /* `fresh` mail makes a parked run claimable; a claim clears the mark, so mail that the program does not want yet wakes nobody twice.
@@ -318,7 +209,7 @@ static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const MailRow *r = op->row;
     SqlRows rows;
-    Err err = check_tenant(batch, r->tenant, error);
+    Err err = sql_check_tenant(batch, r->tenant, error);
     if (err)
         return err;
     const Cell run[] = { cell_text(r->tenant), cell_text(r->run_id), cell_int(r->kind == MAIL_CANCEL), cell_int(r->created_us) };
@@ -338,7 +229,7 @@ static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     };
     err = SQL_RUN(db, "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 1)",
                   args, batch->arena, NULL, error);
-    return conflict(err, error, "mail", r->mail_id);
+    return sql_conflict(err, error, "mail", r->mail_id);
 }
 
 static Err take_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
@@ -360,7 +251,7 @@ static Err drop_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_int(limit_of(op)) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_int(sql_limit_of(op)) };
     Err err = SQL_RUN(db, "SELECT mail_id, kind, request, name, payload, created_us FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND taken = 0 ORDER BY position LIMIT ?3",
                       args, batch->arena, &rows, error);
     if (err)
@@ -381,12 +272,16 @@ static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
     [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_CLEAR_WAIT] = clear_wait,
-    [DO_PUT_EVENT] = put_event, [DO_EVENT_DISPATCHED] = event_dispatched, [DO_EVENT_REDELIVER] = event_redeliver, [DO_PUT_DEAD] = put_dead, [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
+    [DO_PUT_EVENT] = sql_apply_event_op, [DO_EVENT_DISPATCHED] = sql_apply_event_op, [DO_EVENT_REDELIVER] = sql_apply_event_op, [DO_PUT_DEAD] = sql_apply_event_op,
+    [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
     [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
-    [DO_GET_OUTBOX] = get_outbox, [DO_LIST_EVENTS] = list_events, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = list_dead,
+    [DO_GET_OUTBOX] = sql_apply_event_op, [DO_LIST_EVENTS] = sql_apply_event_op, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = sql_apply_event_op,
     [DO_NEXT_DUE] = next_due, [DO_NEXT_CLAIM] = sql_apply_run_op, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
+    [DO_CLAIM_OUTBOX] = sql_apply_event_op, [DO_REPUBLISH] = sql_apply_event_op, [DO_DELIVER] = sql_apply_event_op, [DO_SETTLE_EVENT] = sql_apply_event_op,
+    [DO_PUT_SUBSCRIPTION] = sql_apply_event_op, [DO_DROP_SUBSCRIPTIONS] = sql_apply_event_op, [DO_TAKE_DEAD] = sql_apply_event_op, [DO_DEAD_PUBLISHED] = sql_apply_event_op,
+    [DO_GET_EVENT] = sql_apply_event_op, [DO_GET_SUBSCRIPTIONS] = sql_apply_event_op, [DO_GET_UNPUBLISHED_DEAD] = sql_apply_event_op,
 };
 
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error)

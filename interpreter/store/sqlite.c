@@ -75,6 +75,15 @@ static const char *const MIGRATIONS[] = {
     /* 2 */
     "CREATE TABLE flow_hot (tenant TEXT NOT NULL, hot_key TEXT NOT NULL, ends_us INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (tenant, hot_key));"
     "CREATE INDEX flow_hot_ends ON flow_hot (ends_us);",
+    /* 3: events over streams: leases on the outbox, who subscribes, who has had what */
+    "ALTER TABLE flow_events ADD COLUMN leased_until_us INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE flow_dead ADD COLUMN published INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX flow_dead_unpublished ON flow_dead (created_us) WHERE published = 0;"
+    "CREATE INDEX flow_events_since ON flow_events (tenant, name, created_us);"
+    "CREATE TABLE flow_deliveries (tenant TEXT NOT NULL, event_id TEXT NOT NULL, subscriber TEXT NOT NULL, PRIMARY KEY (tenant, event_id, subscriber)) WITHOUT ROWID;"
+    "CREATE TABLE flow_subscriptions (subscriber TEXT PRIMARY KEY, owner TEXT NOT NULL, event TEXT NOT NULL, module_hash TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX flow_subscriptions_event ON flow_subscriptions (event);"
+    "CREATE INDEX flow_subscriptions_owner ON flow_subscriptions (owner);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -89,6 +89,8 @@ typedef struct EventRow {
     bool dispatched;
 } EventRow;
 typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; } WaitRow;               /* a run that awaits an event by name */
+/* Who hears an event. An owner (an agent, or a file for handlers that no agent has) is deployed as a whole: what its newest module does not subscribe any more is dropped. */
+typedef struct SubscriptionRow { Str subscriber, owner, event, module_hash; } SubscriptionRow;
 typedef struct DeadRow { Str tenant, event_id, subscriber, error; uint32_t attempts; int64_t created_us; } DeadRow;
 
 /* In and out: bool, int, date (days), timestamp and duration (microseconds) INT; enum TEXT, the member's name (an ordinal as INT is taken too);
@@ -136,7 +138,16 @@ void store_clear_wait(StoreBatch *batch, uint64_t request);
 void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
 void store_event_dispatched(StoreBatch *batch, uint64_t position);
 void store_event_redeliver(StoreBatch *batch, uint64_t position);   /* as if it had not been dispatched: handlers that ran are not run again */
+/* The outbox over streams: a claim leases undispatched events that nobody else has under lease, oldest first; the lease ends by itself, or all of them at once. */
+int  store_claim_outbox(StoreBatch *batch, int64_t now_us, int64_t until_us, uint32_t limit);
+void store_republish(StoreBatch *batch);
+void store_deliver(StoreBatch *batch, Str tenant, Str event_id, Str subscriber, const RunRow *run);      /* once for each subscriber, with the run that this makes (NULL: its condition did not hold) */
+void store_settle_event(StoreBatch *batch, uint64_t position);      /* dispatched, if every subscription to its name has it */
+void store_put_subscription(StoreBatch *batch, const SubscriptionRow *row);           /* replaces the subscriber's */
+void store_drop_subscriptions(StoreBatch *batch, Str owner, Str module_hash);         /* of the owner, by other modules than this */
 void store_put_dead(StoreBatch *batch, const DeadRow *row);
+void store_take_dead(StoreBatch *batch, Str event_id, Str subscriber);                /* ERR_NOT_FOUND when it is not there any more */
+void store_dead_published(StoreBatch *batch, const DeadRow *row);
 void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY, MAIL_CANCEL sets cancel_requested; to a run that has ended ERR_CONFLICT, but a MAIL_EVENT is dropped; ERR_NOT_FOUND */
 void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery; ERR_NOT_FOUND when it was already */
 void store_drop_mail(StoreBatch *batch, Str mail_id);               /* as if it had never come: the same mail_id may come again */
@@ -160,6 +171,9 @@ int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correla
 int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await this event */
 int  store_get_blob(StoreBatch *batch, Str hash_hex);
 int  store_list_dead(StoreBatch *batch, uint32_t limit);
+int  store_get_unpublished_dead(StoreBatch *batch, uint32_t limit);  /* of all tenants: those the dead-letter stream has not had */
+int  store_get_event(StoreBatch *batch, Str tenant, Str event_id);   /* one or none */
+int  store_get_subscriptions(StoreBatch *batch, Str event);          /* empty: all */
 int  store_next_due(StoreBatch *batch);                             /* earliest timer of all: due_us or INT64_MAX */
 /* Claims up to `max` runs that want a worker: READY, or RUNNING with an expired lease, or PARKED with a timer due or mail; sets RUNNING, epoch + 1,
    worker, lease. Respects concurrency_key (one) and limit_key. Only `only_run` when not empty.
@@ -190,6 +204,7 @@ const JournalRow *store_journal(const StoreBatch *batch, int index, uint32_t *co
 const MailRow    *store_mail(const StoreBatch *batch, int index, uint32_t *count);
 const EventRow   *store_events(const StoreBatch *batch, int index, uint32_t *count);
 const WaitRow    *store_waits(const StoreBatch *batch, int index, uint32_t *count);
+const SubscriptionRow *store_subscriptions(const StoreBatch *batch, int index, uint32_t *count);
 const DeadRow    *store_dead(const StoreBatch *batch, int index, uint32_t *count);
 Str               store_bytes(const StoreBatch *batch, int index, uint64_t *seq, bool *found);
 const RowSet     *store_rows(const StoreBatch *batch, int index);

@@ -339,7 +339,7 @@ static void a_handler_that_always_fails_is_dead_after_five_attempts(void **state
     const DeadRow *rows = store_dead(batch, dead, &count);
     assert_int_equal(count, 1);
     assert_int_equal(rows[0].attempts, 5);
-    assert_text(rows[0].subscriber, "desk.on_doomed");
+    assert_text(rows[0].subscriber, "main:desk.on_doomed");
     store_runs(batch, runs, &count);
     assert_int_equal(count, 5);
     store_batch_free(batch);

@@ -1,0 +1,33 @@
+/* events_internal.h - what the files of events share.
+ *
+ *   events.c          the outbox to those who want to know, in the store; who subscribes
+ *   events_handler.c  the runs of handlers: made, tried again, dead, replayed
+ */
+#ifndef SCHED_EVENTS_INTERNAL_H
+#define SCHED_EVENTS_INTERNAL_H
+#include "interpreter/sched/engine_internal.h"
+
+/* Events that were read from the outbox, until everybody has them or they are in their streams. */
+typedef struct Round {
+    Engine *engine;
+    Arena *arena;
+    EventRow *events; uint32_t count;
+    SubscriptionRow **subs; uint32_t *sub_counts;        /* of each event, by subscriber */
+    int *waits, *subscriptions, *modules;                /* result indexes of the second read; modules -1: none */
+    Str *hashes; int *hash_reads; uint32_t hash_count;   /* modules of subscribers that are not loaded yet */
+    uint32_t outstanding;
+    bool more, publish;                                  /* publish: subscribers have it by stream */
+    bool detached;                                       /* the engine may begin the next one */
+} Round;
+
+void events_direct(Round *round);                        /* a round whose publishing failed: to its subscribers in the store; ends it */
+
+/* events_handler.c. A subscriber is "agent.on_Event", or "file:flow.on_Event" for one that no agent has: other files may have the like. */
+Str  events_subscriber(const Image *image, const ImageHandler *handler, Arena *arena);
+Str  events_owner(const Image *image, const ImageHandler *handler, Arena *arena);
+const ImageHandler *events_find_handler(const Image *image, Str subscriber);
+/* The run that handles the event; *wanted: its condition holds. ERR_INVALID when the event is not of the shape that the handler knows. */
+Err  events_handler_row(Engine *engine, Image *image, const EventRow *event, const ImageHandler *handler, Arena *arena, RunRow *row, bool *wanted, Error *error);
+void events_put_dead(StoreBatch *batch, Engine *engine, const EventRow *event, Str subscriber, uint32_t attempts, Str why);
+EventRow events_copy(Arena *arena, const EventRow *row);
+#endif
