@@ -48,6 +48,11 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+# A script for a server, as the text of a C literal.
+$(BUILD)/%.lua.h: %.lua
+	@mkdir -p $(@D)
+	$(Q)sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
+$(BUILD)/interpreter/store/redis_runs.o: $(BUILD)/interpreter/store/redis_runs.lua.h
 $(BUILD)/dsl/grammar/%.o: $(BUILD)/dsl/grammar/%.c
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -Wno-unused-function -Wno-shadow -Wno-sign-compare -Wno-unused-but-set-variable -MMD -MP -c -o $@ $<

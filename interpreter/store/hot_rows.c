@@ -47,7 +47,8 @@ static void rows_begin(void *home, HotCall *call)
 {
     Hot *hot = home;
     hot_keep(call);
-    StoreBatch *batch = store_batch(hot->store, call->tenant, call->key, 0);
+    bool one = call->kind != HOT_ERASE_PREFIX && call->kind != HOT_PRUNE;
+    StoreBatch *batch = store_batch(hot->store, call->tenant, one ? call->key : (Str){ 0 }, 0);
     store_add_op(batch, call->kind == HOT_READ ? DO_HOT_READ : DO_HOT_WRITE, true)->row = call;
     store_submit(batch, on_done, call);
 }

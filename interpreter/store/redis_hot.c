@@ -1,38 +1,29 @@
-/* redis_hot.c - hot state in Redis: one asynchronous connection, pipelined, made again whenever it is lost.
+/* redis_hot.c - hot state in Redis: one asynchronous connection, pipelined.
  *
  * An entry is a hash under "{tenant}:key". Its field $end holds the caller's end time, so that virtual time works and a clock of the
  * server that is wrong by minutes changes nothing; PEXPIRE only clears up. What must be atomic is a small script. Scripts are sent in
  * full each time (EVAL): they are shorter than a kilobyte, and with EVALSHA a call whose script the server has lost would be sent again behind calls made later.
  *
- * Lost is a connection that broke or owes an answer for HOT_TIMEOUT_MS. Everything outstanding then ends with ERR_IO, new calls end so
- * at once, and a timer connects again, at first after REDIS_RETRY_MIN_MS, then after twice as long each time up to REDIS_RETRY_MAX_MS.
- * Nothing is ever sent a second time.
+ * A connection that owes an answer for HOT_TIMEOUT_MS is given up. Everything outstanding then ends with ERR_IO, new calls end so at once
+ * until the link is up again. Nothing is ever sent a second time.
  */
 #include "interpreter/store/hot_internal.h"
-#include "interpreter/store/redis_url.h"
+#include "interpreter/store/redis_conn.h"
+#include "interpreter/store/redis_link.h"
 
 #include <event2/event.h>
 #include <hiredis/async.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
-enum { REDIS_RETRY_MIN_MS = 50, REDIS_RETRY_MAX_MS = 1000, REDIS_SCAN_COUNT = 1000, REDIS_TROUBLE_MAX = 160 };
+enum { REDIS_SCAN_COUNT = 1000 };
 
 typedef struct Home {
     Hot *hot;
     RedisAddress address;
-    redisAsyncContext *context;          /* NULL between two connections */
-    struct event *readable, *writable;   /* of the context's descriptor */
-    bool wants_write;
-    struct event *late, *retry;
+    RedisLink *link;
+    struct event *late;
     HotCall *sent_first, *sent_last;     /* outstanding, oldest first */
-    int64_t connecting_ms;               /* since when the handshake lasts; 0: it is done */
-    int64_t retry_at_ms; int backoff_ms;
-    bool up, closing;
-    char trouble[REDIS_TROUBLE_MAX];
 } Home;
 
 /* ---- scripts: KEYS[1] the entry; ARGV now, end (empty: none), milliseconds to live, then what is particular --------------------------- */
@@ -70,55 +61,31 @@ enum { ARGS_MAX = 16 + 2 * HOT_FIELDS_MAX };
 typedef struct Command { int count; const char *argv[ARGS_MAX]; size_t len[ARGS_MAX]; } Command;
 
 static void on_reply(redisAsyncContext *context, void *reply, void *arg);
-static void lose(Home *h, const char *why);
-
-static int64_t now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
-}
-
 static void put_arg(Command *command, Str text)
 {
     command->argv[command->count] = text.ptr ? text.ptr : "";
     command->len[command->count++] = text.len;
 }
 
-static void put_tenant(Buf *out, Str tenant)
-{
-    buf_put_char(out, '{');
-    for (size_t i = 0; i < tenant.len; i++) {
-        unsigned char c = (unsigned char)tenant.ptr[i];
-        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
-        if (plain)
-            buf_put_char(out, (char)c);
-        else
-            buf_printf(out, "%%%02X", c);
-    }
-    buf_put_text(out, "}:");
-}
-
 static void arm_late(Home *h)
 {
-    int64_t since = h->connecting_ms ? h->connecting_ms : h->sent_first ? h->sent_first->sent_ms : 0;
-    if (!since || event_pending(h->late, EV_TIMEOUT, NULL))
+    if (!h->sent_first || event_pending(h->late, EV_TIMEOUT, NULL))
         return;
-    int64_t left = since + HOT_TIMEOUT_MS - now_ms();
+    int64_t left = h->sent_first->sent_ms + HOT_TIMEOUT_MS - redis_link_now_ms();
     left = left > 0 ? left : 0;
     event_add(h->late, &(struct timeval){ left / 1000, left % 1000 * 1000 });
 }
 
 static void send_words(Home *h, HotCall *call, int count, const char *const *argv, const size_t *len)
 {
-    call->sent_ms = now_ms();
+    call->sent_ms = redis_link_now_ms();
     call->next_sent = NULL;
     if (h->sent_last)
         h->sent_last->next_sent = call;
     else
         h->sent_first = call;
     h->sent_last = call;
-    redisAsyncCommandArgv(h->context, on_reply, call, count, (const char **)argv, len);
+    redisAsyncCommandArgv(redis_link_context(h->link), on_reply, call, count, (const char **)argv, len);
     arm_late(h);
 }
 
@@ -131,11 +98,10 @@ static void send_command(Home *h, HotCall *call, const Command *command)
 static void put_times(Command *command, const HotCall *call, char text[3][24])
 {
     int64_t span = 0;
-    bool ends = call->ends_us != INT64_MAX;
     __builtin_sub_overflow(call->ends_us, call->now_us, &span);
     snprintf(text[0], 24, "%lld", (long long)call->now_us);
     text[1][0] = '\0';
-    if (ends)
+    if (call->ends_us != INT64_MAX)
         snprintf(text[1], 24, "%lld", (long long)call->ends_us);
     snprintf(text[2], 24, "%lld", (long long)(span / 1000 + 1));
     for (int i = 0; i < 3; i++)
@@ -205,7 +171,7 @@ static void begin_sweep(Home *h, HotCall *call)
 {
     Sweep *sweep = call->step = mem_alloc(sizeof *sweep);
     strcpy(sweep->cursor, "0");
-    put_tenant(&sweep->pattern, call->tenant);
+    redis_put_tenant(&sweep->pattern, call->tenant);
     for (size_t i = 0; i < call->key.len; i++) {            /* * ? [ ] ^ and \ mean themselves */
         if (memchr("*?[]^\\-", call->key.ptr[i], 7))
             buf_put_char(&sweep->pattern, '\\');
@@ -316,15 +282,12 @@ static void take_answer(HotCall *call, const redisReply *reply)
 
 static void on_reply(redisAsyncContext *context, void *answer, void *arg)
 {
-    Home *h = context->data;
     HotCall *call = arg;
+    Home *h = call->hot->home;
     const redisReply *reply = answer;
-    if (!reply) {                                           /* the connection ends; `lost` clears the list */
-        h->up = false;
-        if (!h->trouble[0] && context->errstr)
-            snprintf(h->trouble, sizeof h->trouble, "%s", context->errstr);
+    if (!reply) {                                           /* the connection ends; on_down clears the list */
         end_sweep(call);
-        hot_fail(call, ERR_IO, "could not reach Redis: %s", h->trouble[0] ? h->trouble : "the connection was closed");
+        hot_fail(call, ERR_IO, "could not reach Redis: %s", redis_link_trouble(h->link));
         return;
     }
     bool sweeping = call->step && reply->type != REDIS_REPLY_ERROR;
@@ -341,172 +304,43 @@ static void on_reply(redisAsyncContext *context, void *answer, void *arg)
     hot_finish(call);
 }
 
-/* ---- the connection ------------------------------------------------------------------------------------------- */
+/* ---- the home -------------------------------------------------------------------------------------------------- */
 
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+static void on_down(void *arg)
 {
     Home *h = arg;
-    redisAsyncHandleRead(h->context);
-    hot_deliver(h->hot);
-}
-
-/* The library writes without MSG_NOSIGNAL: a server that is gone must not end this process. */
-static void write_out(Home *h)
-{
-    sigset_t pipe, before, waiting;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, &before);
-    redisAsyncHandleWrite(h->context);
-    if (!sigismember(&before, SIGPIPE) && sigpending(&waiting) == 0 && sigismember(&waiting, SIGPIPE))
-        sigtimedwait(&pipe, NULL, &(struct timespec){ 0 });
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
-static void on_writable(evutil_socket_t fd, short what, void *arg)
-{
-    Home *h = arg;
-    write_out(h);
-    hot_deliver(h->hot);
-}
-
-static void add_read(void *arg)  { event_add(((Home *)arg)->readable, NULL); }
-static void del_read(void *arg)  { event_del(((Home *)arg)->readable); }
-static void add_write(void *arg) { ((Home *)arg)->wants_write = true; event_add(((Home *)arg)->writable, NULL); }
-static void del_write(void *arg) { ((Home *)arg)->wants_write = false; event_del(((Home *)arg)->writable); }
-
-/* The library is about to close the descriptor, for whatever reason. */
-static void lost(void *arg)
-{
-    Home *h = arg;
-    event_free(h->readable);
-    event_free(h->writable);
-    h->readable = h->writable = NULL;
-    if (!h->trouble[0])
-        snprintf(h->trouble, sizeof h->trouble, "%s", h->context->errstr && h->context->errstr[0] ? h->context->errstr : "the connection was closed");
-    h->context = NULL;
-    h->wants_write = h->up = false;
-    h->connecting_ms = 0;
     h->sent_first = h->sent_last = NULL;
     event_del(h->late);
-    if (h->closing)
-        return;
-    h->retry_at_ms = now_ms() + h->backoff_ms;
-    event_add(h->retry, &(struct timeval){ h->backoff_ms / 1000, h->backoff_ms % 1000 * 1000 });
-    h->backoff_ms = h->backoff_ms * 2 < REDIS_RETRY_MAX_MS ? h->backoff_ms * 2 : REDIS_RETRY_MAX_MS;
 }
 
-static void lose(Home *h, const char *why)
+static void on_turn(void *arg)
 {
-    h->up = false;
-    snprintf(h->trouble, sizeof h->trouble, "%s", why);
-    redisAsyncFree(h->context);
-}
-
-/* Each step of the greeting must be answered well; the last one opens the way. */
-static void on_greeting(redisAsyncContext *context, void *answer, void *arg)
-{
-    Home *h = context->data;
-    const redisReply *reply = answer;
-    if (!reply || !h->connecting_ms)
-        return;
-    if (reply->type == REDIS_REPLY_ERROR) {
-        char why[REDIS_TROUBLE_MAX];
-        snprintf(why, sizeof why, "it refuses us: %.100s", reply->str);
-        h->connecting_ms = 0;
-        lose(h, why);
-    } else if (arg) {
-        h->connecting_ms = 0;
-        h->up = true;
-        h->trouble[0] = '\0';
-        h->backoff_ms = REDIS_RETRY_MIN_MS;
-    }
-}
-
-static void greet(Home *h)
-{
-    const RedisAddress *a = &h->address;
-    if (a->password && a->user)
-        redisAsyncCommand(h->context, on_greeting, NULL, "AUTH %s %s", a->user, a->password);
-    else if (a->password)
-        redisAsyncCommand(h->context, on_greeting, NULL, "AUTH %s", a->password);
-    if (a->db)
-        redisAsyncCommand(h->context, on_greeting, NULL, "SELECT %d", a->db);
-    redisAsyncCommand(h->context, on_greeting, h, "PING");
-}
-
-static void open_connection(Home *h)
-{
-    const RedisAddress *a = &h->address;
-    redisAsyncContext *context = a->path ? redisAsyncConnectUnix(a->path) : redisAsyncConnect(a->host, a->port);
-    event_del(h->retry);
-    h->trouble[0] = '\0';
-    h->context = context;
-    h->connecting_ms = now_ms();
-    context->data = h;
-    h->readable = event_new(h->hot->loop, context->c.fd, EV_READ | EV_PERSIST, on_readable, h);
-    h->writable = event_new(h->hot->loop, context->c.fd, EV_WRITE | EV_PERSIST, on_writable, h);
-    context->ev.data = h;
-    context->ev.addRead = add_read;
-    context->ev.delRead = del_read;
-    context->ev.addWrite = add_write;
-    context->ev.delWrite = del_write;
-    context->ev.cleanup = lost;
-    if (context->err) {
-        redisAsyncFree(context);
-        return;
-    }
-    add_write(h);                                           /* it connects when it may write */
-    greet(h);
-    arm_late(h);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-    Home *h = arg;
-    if (!h->context)
-        open_connection(h);
+    hot_deliver(((Home *)arg)->hot);
 }
 
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
     Home *h = arg;
-    int64_t since = h->connecting_ms ? h->connecting_ms : h->sent_first ? h->sent_first->sent_ms : 0;
-    if (h->context && since && now_ms() >= since + HOT_TIMEOUT_MS)
-        lose(h, "it does not answer");
+    if (h->sent_first && redis_link_now_ms() >= h->sent_first->sent_ms + HOT_TIMEOUT_MS)
+        redis_link_lose(h->link, "it does not answer");
     else
         arm_late(h);
     hot_deliver(h->hot);
 }
 
-/* ---- the home -------------------------------------------------------------------------------------------------- */
-
 static void redis_wait(void *home, int timeout_ms)
 {
     Home *h = home;
-    if (!h->context) {
-        if (now_ms() >= h->retry_at_ms)
-            open_connection(h);
-        return;
-    }
-    struct pollfd fd = { .fd = h->context->c.fd, .events = (short)(POLLIN | (h->wants_write ? POLLOUT : 0)) };
-    int ready = poll(&fd, 1, timeout_ms);
-    if (ready > 0 && (fd.revents & POLLOUT))
-        write_out(h);
-    if (ready > 0 && (fd.revents & (POLLIN | POLLERR | POLLHUP)) && h->context)
-        redisAsyncHandleRead(h->context);
-    if (ready == 0)
-        on_late(-1, 0, h);
+    redis_link_wait(h->link, timeout_ms);
+    if (h->sent_first && redis_link_now_ms() >= h->sent_first->sent_ms + HOT_TIMEOUT_MS)
+        redis_link_lose(h->link, "it does not answer");
 }
 
 static void redis_close(void *home)
 {
     Home *h = home;
-    h->closing = true;
-    if (h->context)
-        lose(h, "it was closed");
+    redis_link_free(h->link);
     event_free(h->late);
-    event_free(h->retry);
     redis_address_free(&h->address);
     free(h);
 }
@@ -520,26 +354,23 @@ static Err redis_open(const char *url, Hot *hot, void **home, Error *error)
     Home *h = mem_alloc(sizeof *h);
     h->hot = hot;
     h->address = address;
-    h->backoff_ms = REDIS_RETRY_MIN_MS;
     h->late = evtimer_new(hot->loop, on_late, h);
-    h->retry = evtimer_new(hot->loop, on_retry, h);
+    h->link = redis_link_new(hot->loop, &h->address, &(RedisLinkEvents){ .on_down = on_down, .on_turn = on_turn, .arg = h });
     *home = h;
-    open_connection(h);
-    int64_t until = now_ms() + HOT_TIMEOUT_MS;
-    for (int64_t left; h->context && !h->up && (left = until - now_ms()) > 0;)
-        redis_wait(h, (int)left);
+    int64_t until = redis_link_now_ms() + HOT_TIMEOUT_MS;
+    for (int64_t left; redis_link_trying(h->link) && !redis_link_up(h->link) && (left = until - redis_link_now_ms()) > 0;)
+        redis_link_wait(h->link, (int)left);
     return ERR_OK;
 }
 
 static bool redis_is_up(const void *home)
 {
-    return ((const Home *)home)->up;
+    return redis_link_up(((const Home *)home)->link);
 }
 
 static const char *redis_trouble(const void *home)
 {
-    const Home *h = home;
-    return h->up ? "" : h->trouble[0] ? h->trouble : "it does not answer yet";
+    return redis_link_trouble(((const Home *)home)->link);
 }
 
 static void redis_begin(void *home, HotCall *call)
@@ -547,11 +378,11 @@ static void redis_begin(void *home, HotCall *call)
     static const Str SCRIPTS[] = { [HOT_PUT] = STR(SCRIPT_PUT), [HOT_PUT_NEW] = STR(SCRIPT_PUT_NEW), [HOT_CHANGE] = STR(SCRIPT_CHANGE), [HOT_ADD] = STR(SCRIPT_ADD) };
     Home *h = home;
     Buf key = { 0 };
-    put_tenant(&key, call->tenant);
+    redis_put_tenant(&key, call->tenant);
     buf_put_str(&key, call->key);
     if (call->kind == HOT_PRUNE)                            /* PEXPIRE has done it */
         hot_finish(call);
-    else if (!h->up)
+    else if (!redis_link_up(h->link))
         hot_fail(call, ERR_IO, "could not reach Redis: %s", redis_trouble(h));
     else if (call->kind == HOT_READ)
         send_pair(h, call, STR("HGETALL"), buf_str(&key));

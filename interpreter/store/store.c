@@ -70,7 +70,7 @@ struct Store {
     Arena *spare[STORE_SPARE_ARENAS]; int spare_count;
 };
 
-static const StoreOps *const STORES[] = { &STORE_SQLITE };
+static const StoreOps *const STORES[] = { &STORE_SQLITE, &STORE_REDIS };
 
 static void on_idle(evutil_socket_t fd, short what, void *arg);
 static bool turn(Store *store);
@@ -93,14 +93,21 @@ static Err crash_from_environment(Store *store, Error *error)
     return ERR_OK;
 }
 
+static const char *behind_scheme(const char *url, const char *scheme)
+{
+    size_t len = scheme ? strlen(scheme) : 0;
+    return len && strncmp(url, scheme, len) == 0 && url[len] == ':' ? url + len + 1 : NULL;
+}
+
 static const StoreOps *find_ops(const char *url, const char **place)
 {
     for (size_t i = 0; i < sizeof STORES / sizeof *STORES; i++) {
-        size_t len = strlen(STORES[i]->kind);
-        if (strncmp(url, STORES[i]->kind, len) == 0 && url[len] == ':') {
-            *place = url + len + 1;
-            return STORES[i];
-        }
+        const StoreOps *ops = STORES[i];
+        const char *behind = behind_scheme(url, ops->kind);
+        if (!behind && !behind_scheme(url, ops->also))
+            continue;
+        *place = ops->also ? url : behind;
+        return ops;
     }
     return NULL;
 }
@@ -114,7 +121,7 @@ static int scheme_length(const char *url)
 
 static Err unknown_scheme(const char *url, Error *error)
 {
-    return err_set(error, ERR_UNSUPPORTED, "cannot open store `%.*s`: expected sqlite:PATH or postgresql://…", scheme_length(url), url);
+    return err_set(error, ERR_UNSUPPORTED, "cannot open store `%.*s`: expected sqlite:PATH, postgresql://… or redis://…", scheme_length(url), url);
 }
 
 static void add_seat(Store *store, ConnRole role, uint32_t number, struct event_base *loop)

@@ -102,7 +102,8 @@ typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;          
 /* ---- life --------------------------------------------------------------------------------------- */
 typedef struct StoreOptions { struct event_base *loop; bool read_only; } StoreOptions;
 /* "sqlite:PATH", "sqlite::memory:", "postgresql://…" ; creates and migrates. The schema version is checked: a newer one is refused.
-   "redis://…", "unix:PATH": runs of `durability session` only: no tables, no interactive transactions, no modules (ERR_UNSUPPORTED). */
+   "redis://…", "unix:PATH": runs of `durability session` only, each for a day after its last write: no tables, no interactive transactions, no modules, events,
+   waits (ERR_UNSUPPORTED). It opens without its server too (ERR_IO from every batch); then, and after a flush, its snapshot key is of no use (id 0). */
 Err  store_open(const char *url, const StoreOptions *options, Store **out, Error *error);
 void store_close(Store *store);                                    /* flushes what was submitted, rolls an open transaction back; kept batches are freed before */
 const char *store_kind(const Store *store);                        /* "sqlite" */

@@ -70,6 +70,7 @@ typedef enum { CONN_WRITES, CONN_READS, CONN_TXN } ConnRole;
    the server; without, they run where they are called and there is one connection. */
 typedef struct StoreOps {
     const char *kind;                    /* the scheme of its URLs; what follows the colon is the place */
+    const char *also;                    /* another scheme, or NULL; such a store gets the whole URL as its place */
     uint32_t read_lanes, txn_lanes;      /* 0: everything inline, in one order */
     Err  (*open)(const char *place, const StoreOptions *options, void **state, Error *error);
     void (*close)(void *state);
@@ -97,7 +98,7 @@ typedef struct StoreOps {
     bool (*is_up)(const void *state);
 } StoreOps;
 
-extern const StoreOps STORE_SQLITE, STORE_POSTGRES;
+extern const StoreOps STORE_SQLITE, STORE_POSTGRES, STORE_REDIS;
 
 bool store_do_reads(StoreDo kind);                                 /* changes nothing whatever its arguments are */
 StoreOp *store_add_op(StoreBatch *batch, StoreDo kind, bool result);

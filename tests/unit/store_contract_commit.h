@@ -22,7 +22,7 @@ static void a_failing_batch_is_undone_alone_and_its_neighbours_stand(void **stat
     store_submit(journal_batch("r1", 0, 3), see, &seen);
     store_submit(journal_batch("r1", 9, 4), see, &seen);
     assert_int_equal(seen.count, 0);                        /* not before the commit */
-    store_flush(contract_store);
+    store_wait(contract_store);
     assert_string_equal(seen.order, "kckf");
     assert_int_equal(store_commits(contract_store), commits + 1);
     reopen();
@@ -338,15 +338,19 @@ static void an_unknown_kind_of_store_is_refused(void **state)
     assert_non_null(strstr(error.text, "mongo:here"));
 }
 
-#define CONTRACT_COMMIT_TESTS \
+/* What every store does with batches. */
+#define CONTRACT_BATCH_TESTS \
     CONTRACT_TEST(a_failing_batch_is_undone_alone_and_its_neighbours_stand), CONTRACT_TEST(a_batch_sees_what_stands_before_it_in_the_same_commit), \
-    CONTRACT_TEST(reading_and_changing_nothing_is_no_durable_operation), CONTRACT_TEST(a_flush_does_what_was_submitted_and_not_what_callbacks_add), \
+    CONTRACT_TEST(reading_and_changing_nothing_is_no_durable_operation), \
     CONTRACT_TEST(the_loop_commits_what_waits_together), CONTRACT_TEST(a_store_open_for_reading_refuses_to_write), \
-    CONTRACT_TEST(the_snapshot_key_stays_with_the_store), CONTRACT_TEST(a_transaction_is_one_commit_and_others_wait_for_it), \
+    CONTRACT_TEST(the_snapshot_key_stays_with_the_store), CONTRACT_TEST(a_crash_point_that_is_none_is_refused), \
+    CONTRACT_TEST(two_processes_write_the_same_store_and_lose_nothing), CONTRACT_TEST(an_unknown_kind_of_store_is_refused),
+/* And one whose commit is one, with interactive transactions. */
+#define CONTRACT_COMMIT_TESTS CONTRACT_BATCH_TESTS \
+    CONTRACT_TEST(a_flush_does_what_was_submitted_and_not_what_callbacks_add), \
+    CONTRACT_TEST(a_transaction_is_one_commit_and_others_wait_for_it), \
     CONTRACT_TEST(a_transaction_rolled_back_leaves_nothing), CONTRACT_TEST(a_transaction_whose_last_batch_fails_is_rolled_back), \
     CONTRACT_TEST(a_transaction_is_fenced_when_it_begins), CONTRACT_TEST(a_batch_that_cannot_wait_for_an_open_transaction_says_so), \
     CONTRACT_TEST(a_store_that_is_closed_rolls_an_open_transaction_back), CONTRACT_TEST(a_crash_before_the_commit_loses_the_whole_group), \
     CONTRACT_TEST(a_crash_after_the_commit_loses_nothing_of_it), CONTRACT_TEST(a_transaction_crashes_at_its_commit_on_either_side), \
-    CONTRACT_TEST(a_process_killed_before_its_third_commit_left_two), CONTRACT_TEST(a_process_killed_after_its_third_commit_left_three), \
-    CONTRACT_TEST(a_crash_point_that_is_none_is_refused), CONTRACT_TEST(two_processes_write_the_same_store_and_lose_nothing), \
-    CONTRACT_TEST(an_unknown_kind_of_store_is_refused),
+    CONTRACT_TEST(a_process_killed_before_its_third_commit_left_two), CONTRACT_TEST(a_process_killed_after_its_third_commit_left_three),

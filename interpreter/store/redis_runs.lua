@@ -1,0 +1,450 @@
+-- redis_runs.lua - one batch of the session store, atomic: all of its operations, or none.
+--
+-- Lua in Redis cannot undo, so nothing is written before everything is known to fit: reads and writes go through an overlay (`put`, `get`,
+-- `rank`) that is written out at the end. An operation that does not fit throws, and what was in the overlay is forgotten.
+--
+-- A run is named by its prefix p = {tenant}:session:RUN. Beside it stand
+--   p:state    hash: the run's row (FIELDS), `serial`, `ready` (its member of READY), `timers` ("REQUEST=DUE …"), `snapshot` and `snapshot_at`
+--   p:journal  hash: SEQ -> row; `max`, the largest SEQ
+--   p:mail     hash: `n`, how much mail there ever was; `seen`, up to where a claim has seen it; `i:N` -> id of what waits; `k:ID` -> N, 0 once taken; `b:ID` -> the mail
+-- and all three end TTL_MS after the run's last write. What finds runs is global, and is cleaned of those that ended when somebody comes across them:
+--   RUNS by the end of their time to live, READY by urgency (as text), LEASE and DUE by time, MAILED parked with mail that no claim has seen,
+--   flow:session:key:… and flow:session:limit:… the runs that hold a concurrency key or a place under a limit.
+--
+-- KEYS: none, the names follow from ARGV (a single server; a cluster would need one hash tag for all of them).
+-- ARGV: prefix of the batch's run or empty, prefix of all runs of its tenant or empty, epoch (0: not fenced), then words of operations.
+-- Answer: {0, changed, result, …} or {code, sentence}.
+
+local RUNS, READY, LEASE, DUE, MAILED = 'flow:session:runs', 'flow:session:ready', 'flow:session:lease', 'flow:session:due', 'flow:session:mailed'
+local PAGE = 64
+local RUN, TENANT, EPOCH = ARGV[1], ARGV[2], ARGV[3]
+local hashes, ranks, wiped, touched = {}, {}, {}, {}
+local results, changed, at = {}, 0, 4
+
+local function fail(code, text) error({ code = code, text = text }, 0) end
+local function take() at = at + 1 return ARGV[at - 1] end
+local function give(result) results[#results + 1] = result end
+local function text_of(number) return string.format('%.0f', number) end
+local function id_of(p) return string.sub(p, select(2, string.find(p, ':session:', 1, true)) + 1) end
+
+-- ---- the overlay -----------------------------------------------------------------------------------------
+
+local function get(key, field)
+    local over = hashes[key]
+    if over and over[field] ~= nil then return over[field] end
+    if wiped[key] then return false end
+    return redis.call('HGET', key, field)
+end
+
+-- A value of false takes the field away.
+local function put(key, field, value)
+    if get(key, field) == value then return end
+    hashes[key] = hashes[key] or {}
+    hashes[key][field] = value
+    changed = 1
+end
+
+local function rank(set, member, score)
+    ranks[set] = ranks[set] or {}
+    ranks[set][member] = score
+end
+
+-- Is this member of a set still what Redis says of it?
+local function ranked(set, member)
+    return not (ranks[set] and ranks[set][member] == false)
+end
+
+local function write_hash(key, over)
+    local sets, gone = {}, {}
+    for field, value in pairs(over) do
+        if value then sets[#sets + 1] = field sets[#sets + 1] = value else gone[#gone + 1] = field end
+    end
+    for i = 1, #sets, 2000 do redis.call('HSET', key, unpack(sets, i, math.min(i + 1999, #sets))) end
+    for i = 1, #gone, 2000 do redis.call('HDEL', key, unpack(gone, i, math.min(i + 1999, #gone))) end
+end
+
+local function write_out()
+    for key in pairs(wiped) do redis.call('UNLINK', key) end
+    for key, over in pairs(hashes) do write_hash(key, over) end
+    for set, over in pairs(ranks) do
+        for member, score in pairs(over) do
+            if score then redis.call('ZADD', set, text_of(score), member) else redis.call('ZREM', set, member) end
+        end
+    end
+    if changed == 0 then return end
+    local now = redis.call('TIME')
+    local ends = now[1] * 1000 + math.floor(now[2] / 1000) + TTL_MS
+    for p in pairs(touched) do
+        for _, part in ipairs({ ':state', ':journal', ':mail' }) do redis.call('PEXPIRE', p .. part, TTL_MS) end
+        redis.call('ZADD', RUNS, text_of(ends), p)
+    end
+    redis.call('ZREMRANGEBYSCORE', RUNS, '-inf', text_of(ends - TTL_MS - 1000))
+end
+
+-- ---- runs ------------------------------------------------------------------------------------------------
+
+local function row_of(p)
+    local key = p .. ':state'
+    local over, row = hashes[key] or {}, wiped[key] and {} or redis.call('HMGET', key, unpack(FIELDS))
+    for i, field in ipairs(FIELDS) do
+        if over[field] ~= nil then row[i] = over[field] end
+        row[i] = row[i] or ''
+    end
+    return row
+end
+
+local function need(p)
+    if p == '' or not get(p .. ':state', 'status') then fail('NOT_FOUND', 'no run `' .. (p == '' and '' or id_of(p)) .. '`') end
+end
+
+local function earliest(p)
+    local first
+    for due in string.gmatch(get(p .. ':state', 'timers') or '', '=(-?%d+)') do
+        due = tonumber(due)
+        if not first or due < first then first = due end
+    end
+    return first or false
+end
+
+local function has_fresh_mail(p)
+    local key = p .. ':mail'
+    local n = tonumber(get(key, 'n') or 0)
+    for i = tonumber(get(key, 'seen') or 0) + 1, n do
+        if get(key, 'i:' .. i) then return true end
+    end
+    return false
+end
+
+local function holders_of(p, kind, name)
+    return 'flow:session:' .. kind .. ':' .. string.sub(p, 1, string.find(p, '}:', 1, true)) .. ':' .. name
+end
+
+-- After every change of a run: where it is found follows from what it is.
+local function index(p)
+    local key = p .. ':state'
+    local status, begun = tonumber(get(key, 'status')), get(key, 'epoch') ~= '0'
+    rank(READY, get(key, 'ready'), status == 0 and 0)
+    rank(LEASE, p, status == 1 and tonumber(get(key, 'lease_until_us')))
+    rank(MAILED, p, status == 2 and has_fresh_mail(p) and tonumber(get(key, 'updated_us')))
+    rank(DUE, p, earliest(p))
+    for kind, field in pairs({ key = 'concurrency_key', limit = 'limit_key' }) do
+        local name = get(key, field)
+        if name ~= '' then rank(holders_of(p, kind, name), p, status < 3 and begun and 0) end
+    end
+    touched[p] = true
+end
+
+local function take_mail(p, id)
+    local key = p .. ':mail'
+    local n = get(key, 'k:' .. id)
+    if not n or n == '0' then return false end
+    put(key, 'i:' .. n, false)
+    put(key, 'b:' .. id, false)
+    put(key, 'k:' .. id, '0')
+    return true
+end
+
+-- A run that has ended waits for nothing.
+local function set_status(p, status)
+    local key = p .. ':state'
+    put(key, 'status', status)
+    if status ~= '1' then
+        put(key, 'worker', '')
+        put(key, 'lease_until_us', '0')
+    end
+    if tonumber(status) < 3 then return end
+    put(key, 'timers', false)
+    for i = 1, tonumber(get(p .. ':mail', 'n') or 0) do
+        local id = get(p .. ':mail', 'i:' .. i)
+        if id then take_mail(p, id) end
+    end
+end
+
+local OPS = {}
+
+function OPS.put_run()
+    local ignore, p, values = take(), take(), {}
+    local key = p .. ':state'
+    for _, field in ipairs(FIELDS) do values[field] = take() end
+    if get(key, 'status') then
+        if ignore == '1' then return end
+        fail('CONFLICT', 'run `' .. id_of(p) .. '` exists already')
+    end
+    for _, part in ipairs({ ':journal', ':mail' }) do wiped[p .. part] = true end        -- of a run of this id that ended its time
+    for field, value in pairs(values) do put(key, field, value) end
+    local serial = redis.call('INCR', 'flow:session:serial')
+    put(key, 'serial', text_of(serial))
+    put(key, 'ready', string.format('%010.0f%020.0f%016.0f ', 2147483647 - values.priority, math.max(0, tonumber(values.created_us)), serial) .. p)
+    index(p)
+end
+
+function OPS.update_run()
+    local key, values = RUN .. ':state', {}
+    for _, field in ipairs({ 'status', 'result_json', 'waits_json', 'last_seq', 'snapshot_seq', 'updated_us', 'started_us', 'ended_us', 'lease_until_us' }) do values[field] = take() end
+    need(RUN)
+    for field, value in pairs(values) do put(key, field, value) end
+    set_status(RUN, values.status)
+    index(RUN)
+end
+
+function OPS.release()
+    local status = take()
+    need(RUN)
+    set_status(RUN, status)
+    index(RUN)
+end
+
+function OPS.renew()
+    local until_us = take()
+    if RUN == '' or get(RUN .. ':state', 'status') ~= '1' then return end
+    put(RUN .. ':state', 'lease_until_us', until_us)
+    index(RUN)
+end
+
+function OPS.append_journal()
+    local seq, row, key = take(), take(), RUN .. ':journal'
+    need(RUN)
+    if get(key, seq) then fail('CONFLICT', 'journal row ' .. seq .. ' of run `' .. id_of(RUN) .. '` exists already') end
+    put(key, seq, row)
+    if tonumber(seq) > tonumber(get(key, 'max') or 0) then put(key, 'max', seq) end
+    touched[RUN] = true
+end
+
+function OPS.put_snapshot()
+    local seq, bytes = take(), take()
+    need(RUN)
+    put(RUN .. ':state', 'snapshot', bytes)
+    put(RUN .. ':state', 'snapshot_at', seq)
+    touched[RUN] = true
+end
+
+local function without_timer(p, request)
+    local kept = ''
+    for one, due in string.gmatch(get(p .. ':state', 'timers') or '', '(%d+)=(-?%d+)') do
+        if one ~= request then kept = kept .. one .. '=' .. due .. ' ' end
+    end
+    return kept
+end
+
+function OPS.set_timer()
+    local p, request, due = take(), take(), take()
+    need(p)
+    put(p .. ':state', 'timers', without_timer(p, request) .. request .. '=' .. due .. ' ')
+    index(p)
+end
+
+function OPS.clear_timer()
+    local request, key = take(), RUN .. ':state'
+    if RUN == '' or not get(key, 'timers') then return end
+    put(key, 'timers', without_timer(RUN, request))
+    index(RUN)
+end
+
+-- ---- mail ------------------------------------------------------------------------------------------------
+
+function OPS.put_mail()
+    local p, id, kind, cancels, created, bytes = take(), take(), take(), take(), take(), take()
+    local state, key = p .. ':state', p .. ':mail'
+    need(p)
+    if tonumber(get(state, 'status')) >= 3 then
+        if kind == 'event' then return end                  -- nobody waits for it any more
+        fail('CONFLICT', 'run `' .. id_of(p) .. '` has ended')
+    end
+    if get(key, 'k:' .. id) then fail('CONFLICT', 'mail `' .. id .. '` exists already') end
+    if get(state, 'status') == '2' then put(state, 'status', '0') end
+    if cancels == '1' then put(state, 'cancel_requested', '1') end
+    put(state, 'updated_us', created)
+    local n = text_of(tonumber(get(key, 'n') or 0) + 1)
+    put(key, 'n', n)
+    put(key, 'i:' .. n, id)
+    put(key, 'k:' .. id, n)
+    put(key, 'b:' .. id, bytes)
+    index(p)
+end
+
+function OPS.take_mail()
+    local id = take()
+    if RUN == '' or not take_mail(RUN, id) then fail('NOT_FOUND', 'no mail `' .. id .. '` waits for run `' .. (RUN == '' and '' or id_of(RUN)) .. '`') end
+    index(RUN)
+end
+
+function OPS.drop_mail()
+    local id, key = take(), RUN .. ':mail'
+    if RUN == '' or not take_mail(RUN, id) then return end
+    put(key, 'k:' .. id, false)
+    index(RUN)
+end
+
+-- ---- claims ----------------------------------------------------------------------------------------------
+
+-- The runs but p that hold a key or a place: begun, not ended, still there.
+local function count_holders(set, p)
+    local members, count = {}, 0
+    for _, other in ipairs(redis.call('ZRANGE', set, 0, -1)) do members[other] = true end
+    for other in pairs(ranks[set] or {}) do members[other] = true end
+    for other in pairs(members) do
+        local status = get(other .. ':state', 'status')
+        if not status then rank(set, other, false)
+        elseif other ~= p and tonumber(status) < 3 and get(other .. ':state', 'epoch') ~= '0' then count = count + 1 end
+    end
+    return count
+end
+
+local function free_to_start(p)
+    local key = p .. ':state'
+    if get(key, 'epoch') ~= '0' then return true end
+    local name, limit = get(key, 'concurrency_key'), get(key, 'limit_key')
+    if name ~= '' and count_holders(holders_of(p, 'key', name), p) > 0 then return false end
+    return limit == '' or count_holders(holders_of(p, 'limit', limit), p) < tonumber(get(key, 'limit_count'))
+end
+
+local function wants_worker(p, now)
+    local key = p .. ':state'
+    local status = get(key, 'status')
+    if status == '0' then return true end
+    if status == '1' then return tonumber(get(key, 'lease_until_us')) <= now end
+    if status ~= '2' then return false end
+    local due = earliest(p)
+    return (due and due <= now) or has_fresh_mail(p)
+end
+
+local function claim(p, worker, now, until_us, rows)
+    local key, n = p .. ':state', get(p .. ':mail', 'n')
+    put(key, 'status', '1')
+    put(key, 'epoch', text_of(tonumber(get(key, 'epoch')) + 1))
+    put(key, 'worker', worker)
+    put(key, 'lease_until_us', until_us)
+    put(key, 'updated_us', now)
+    if n then put(p .. ':mail', 'seen', n) end
+    index(p)
+    rows[#rows + 1] = row_of(p)
+end
+
+-- Members of a set in its order, a page at a time; then those that this batch has put there.
+local function candidates(set, now, page)
+    local first = page * PAGE
+    if set == READY or set == MAILED then return redis.call('ZRANGE', set, first, first + PAGE - 1) end
+    return redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', first, PAGE)
+end
+
+function OPS.claim()
+    local worker, now, until_us, max, only = take(), take(), take(), tonumber(take()), take()
+    local rows, time = {}, tonumber(now)
+    if only ~= '' then
+        if get(only .. ':state', 'status') and wants_worker(only, time) and free_to_start(only) then claim(only, worker, now, until_us, rows) end
+        return give(rows)
+    end
+    for _, set in ipairs({ LEASE, DUE, MAILED, READY }) do
+        local page, members = 0
+        repeat
+            members = #rows < max and candidates(set, now, page) or {}
+            page = page + 1
+            for _, member in ipairs(members) do
+                local p = set == READY and string.sub(member, string.find(member, ' ', 1, true) + 1) or member
+                local mine = #rows < max and ranked(set, member) and (TENANT == '' or string.sub(p, 1, #TENANT) == TENANT)
+                if mine and not get(p .. ':state', 'status') then rank(set, member, false)
+                elseif mine and wants_worker(p, time) and free_to_start(p) then claim(p, worker, now, until_us, rows) end
+            end
+        until #members < PAGE
+    end
+    give(rows)
+end
+
+-- ---- reads -----------------------------------------------------------------------------------------------
+
+function OPS.get_run()
+    local id = take()
+    local p = TENANT .. id
+    if id == '' then fail('NOT_FOUND', 'no run ``') end
+    if get(p .. ':state', 'status') then return give({ row_of(p) }) end
+    local found = {}
+    for _, other in ipairs(redis.call('ZRANGE', RUNS, 0, -1)) do
+        if string.sub(other, 1, #p) == p and get(other .. ':state', 'status') then found[#found + 1] = other end
+    end
+    if #found == 0 then fail('NOT_FOUND', 'no run `' .. id .. '`') end
+    if #found > 1 then fail('CONFLICT', 'run `' .. id .. '` is ambiguous') end
+    give({ row_of(found[1]) })
+end
+
+function OPS.list_runs()
+    local any, correlation, func_name, status, unended, limit = take(), take(), take(), take(), take(), tonumber(take())
+    local found, rows = {}, {}
+    for _, p in ipairs(redis.call('ZRANGE', RUNS, 0, -1)) do
+        local key = p .. ':state'
+        local now = (any == '1' or (TENANT ~= '' and string.sub(p, 1, #TENANT) == TENANT)) and get(key, 'status')
+        if now and (status == '-1' or status == now) and (unended == '0' or tonumber(now) < 3)
+            and (correlation == '' or get(key, 'correlation') == correlation) and (func_name == '' or get(key, 'func_name') == func_name) then
+            found[#found + 1] = { p = p, created = tonumber(get(key, 'created_us')), serial = tonumber(get(key, 'serial')) }
+        end
+    end
+    table.sort(found, function(a, b) if a.created ~= b.created then return a.created > b.created end return a.serial > b.serial end)
+    for i = 1, math.min(limit, #found) do rows[i] = row_of(found[i].p) end
+    give(rows)
+end
+
+function OPS.get_snapshot()
+    local seq = RUN ~= '' and get(RUN .. ':state', 'snapshot_at')
+    give(seq and { seq, get(RUN .. ':state', 'snapshot') } or {})
+end
+
+function OPS.get_journal()
+    local p, after, limit, rows = take(), tonumber(take()), tonumber(take()), {}
+    for seq = after + 1, tonumber(get(p .. ':journal', 'max') or 0) do
+        local row = get(p .. ':journal', text_of(seq))
+        if row then rows[#rows + 1] = row end
+        if #rows >= limit then break end
+    end
+    give(rows)
+end
+
+function OPS.get_mail()
+    local limit, rows, key = tonumber(take()), {}, RUN .. ':mail'
+    for i = 1, tonumber(get(key, 'n') or 0) do
+        local id = get(key, 'i:' .. i)
+        if id then rows[#rows + 1] = get(key, 'b:' .. id) end
+        if #rows >= limit then break end
+    end
+    give(rows)
+end
+
+function OPS.next_due()
+    local first
+    for p, score in pairs(ranks[DUE] or {}) do
+        if score and (not first or score < first) then first = score end
+    end
+    local page, members = 0
+    repeat
+        members = redis.call('ZRANGE', DUE, page * PAGE, page * PAGE + PAGE - 1, 'WITHSCORES')
+        page = page + 1
+        for i = 1, #members, 2 do
+            if ranks[DUE] == nil or ranks[DUE][members[i]] == nil then
+                if get(members[i] .. ':state', 'status') then
+                    local due = tonumber(members[i + 1])
+                    return give({ text_of(first and math.min(first, due) or due) })
+                end
+                rank(DUE, members[i], false)
+            end
+        end
+    until #members < 2 * PAGE
+    give(first and { text_of(first) } or {})
+end
+
+-- ---- the batch -------------------------------------------------------------------------------------------
+
+local function check_fence()
+    if EPOCH == '0' or RUN == '' then return end
+    local epoch = get(RUN .. ':state', 'epoch')
+    if not epoch then fail('FENCED', 'run `' .. id_of(RUN) .. '` is not there') end
+    if epoch ~= EPOCH then fail('FENCED', 'run `' .. id_of(RUN) .. '` is at epoch ' .. epoch .. ', not ' .. EPOCH) end
+end
+
+local fine, problem = pcall(function()
+    check_fence()
+    while at <= #ARGV do OPS[take()]() end
+end)
+if not fine then
+    if type(problem) == 'table' and problem.code then return { problem.code, problem.text } end
+    error(problem, 0)
+end
+write_out()
+return { 0, changed, unpack(results) }

@@ -1,0 +1,252 @@
+/* redis_store.c - the session store: runs of `durability session`, in Redis alone.
+ *
+ * A batch is one call of one script (redis_runs.lua), atomic with its fence. It stands as soon as it was applied: what Redis promises
+ * about its disk is all that is promised here, so a group has no commit and none is rolled back. A run that was not written for
+ * SESSION_TTL_MS, or a server that was flushed, leaves ERR_NOT_FOUND; a worker that still holds such a run is fenced.
+ *
+ * No tables, modules, events, waits, blobs and no interactive transactions: ERR_UNSUPPORTED. The server need not be there when the
+ * store is opened; every batch then ends with ERR_IO until it is. What others should look at is said on a channel, with the name of who says it.
+ */
+#include "interpreter/store/redis_link.h"
+#include "interpreter/store/redis_runs.h"
+
+#include <hiredis/async.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { SESSION_CONNS = 4, SESSION_READ_LANES = 1, SESSION_TXN_LANES = 1 };
+#define WAKE_CHANNEL "flow:session:wake"
+
+typedef struct SessionStore SessionStore;
+typedef struct SessionConn {
+    SessionStore *store;
+    RedisConn *conn;
+    RedisWords words;
+    bool transactions;                   /* the one that only says that there are none */
+} SessionConn;
+
+struct SessionStore {
+    RedisAddress address;
+    SessionConn conns[SESSION_CONNS]; uint32_t conn_count;
+    char sha[41];                        /* of the script, as the server names it */
+    char name[33];                       /* whoever hears this on the channel hears himself */
+    struct event_base *loop;
+    RedisLink *link;                     /* listens; NULL until somebody wants to be woken */
+    void (*wake)(void *arg); void *wake_arg;
+};
+
+/* ---- batches ---------------------------------------------------------------------------------------------------- */
+
+static Err load_script(SessionConn *c, Error *error)
+{
+    struct redisReply *reply = NULL;
+    redis_words_clear(&c->words);
+    redis_put_word(&c->words, STR("SCRIPT"));
+    redis_put_word(&c->words, STR("LOAD"));
+    redis_put_word(&c->words, redis_runs_script());
+    Err err = redis_call(c->conn, &c->words, &reply, error);
+    if (err)
+        return err;
+    if (reply->type != REDIS_REPLY_STRING || reply->len != 40)
+        err = err_set(error, ERR_IO, "could not use Redis: it does not name the script");
+    else
+        memcpy(c->store->sha, reply->str, 41);
+    redis_reply_free(reply);
+    return err;
+}
+
+static Err call_script(SessionConn *c, StoreBatch *batch, struct redisReply **reply, Error *error)
+{
+    redis_words_clear(&c->words);
+    redis_put_word(&c->words, STR("EVALSHA"));
+    redis_put_word(&c->words, (Str){ c->store->sha, 40 });
+    Err err = redis_batch_put(batch, &c->words, error);
+    return err ? err : redis_call(c->conn, &c->words, reply, error);
+}
+
+static Err run(SessionConn *c, StoreBatch *batch, bool *changed, Error *error)
+{
+    struct redisReply *reply = NULL;
+    Err err = c->store->sha[0] ? ERR_OK : load_script(c, error);
+    if (!err)
+        err = call_script(c, batch, &reply, error);
+    if (err == ERR_NOT_FOUND && !(err = load_script(c, error)))     /* the server was restarted; nothing was done */
+        err = call_script(c, batch, &reply, error);
+    if (err)
+        return err;
+    err = redis_batch_take(batch, reply, changed, error);
+    redis_reply_free(reply);
+    return err;
+}
+
+static Err session_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
+{
+    return run(conn, batch, changed, error);
+}
+
+static Err session_read(void *conn, StoreBatch *batch, Error *error)
+{
+    bool changed;
+    return run(conn, batch, &changed, error);
+}
+
+static Err session_begin(void *conn, bool writes, Error *error)
+{
+    if (((SessionConn *)conn)->transactions)
+        return err_set(error, ERR_UNSUPPORTED, "cannot hold a transaction open in the session store: it keeps runs alone");
+    return ERR_OK;
+}
+
+static Err session_commit(void *conn, Error *error)
+{
+    return ERR_OK;
+}
+
+static void session_rollback(void *conn)
+{
+}
+
+static bool session_in_transaction(void *conn)
+{
+    return true;                                            /* what was applied stands; nothing takes it back */
+}
+
+static Err session_check_fence(void *conn, StoreBatch *fence, Error *error)
+{
+    return err_set(error, ERR_UNSUPPORTED, "cannot hold a transaction open in the session store");
+}
+
+static Err session_fsck(void *conn, FsckReport *report, Buf *out, Error *error)
+{
+    return err_set(error, ERR_UNSUPPORTED, "cannot check the session store: its runs end by themselves, a day after their last write");
+}
+
+/* ---- waking ------------------------------------------------------------------------------------------------------- */
+
+static void session_announce(void *conn)
+{
+    SessionConn *c = conn;
+    struct redisReply *reply = NULL;
+    redis_words_clear(&c->words);
+    redis_put_word(&c->words, STR("PUBLISH"));
+    redis_put_word(&c->words, STR(WAKE_CHANNEL));
+    redis_put_word(&c->words, str_of(c->store->name));
+    redis_call(c->conn, &c->words, &reply, NULL);           /* when it fails the listeners lose their connection as well, and look when they have it again */
+    redis_reply_free(reply);
+}
+
+static void on_message(redisAsyncContext *context, void *answer, void *arg)
+{
+    SessionStore *s = arg;
+    const redisReply *reply = answer;
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[2]->type != REDIS_REPLY_STRING)
+        return;
+    if (strcmp(reply->element[2]->str, s->name) != 0 && s->wake)
+        s->wake(s->wake_arg);
+}
+
+static void on_up(void *arg)
+{
+    SessionStore *s = arg;
+    redisAsyncCommand(redis_link_context(s->link), on_message, s, "SUBSCRIBE " WAKE_CHANNEL);
+    if (s->wake)
+        s->wake(s->wake_arg);                               /* whatever was said while nobody listened */
+}
+
+static void session_on_wake(void *state, void (*wake)(void *arg), void *arg)
+{
+    SessionStore *s = state;
+    s->wake = wake;
+    s->wake_arg = arg;
+    if (wake && s->loop && !s->link)
+        s->link = redis_link_new(s->loop, &s->address, &(RedisLinkEvents){ .on_up = on_up, .arg = s });
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------- */
+
+static void *session_conn(void *state, ConnRole role, uint32_t number)
+{
+    SessionStore *s = state;
+    SessionConn *c = &s->conns[s->conn_count++];
+    c->store = s;
+    c->transactions = role == CONN_TXN;
+    c->conn = redis_conn_new(&s->address);
+    return c;
+}
+
+static void session_close(void *state)
+{
+    SessionStore *s = state;
+    redis_link_free(s->link);
+    for (uint32_t i = 0; i < s->conn_count; i++) {
+        redis_conn_free(s->conns[i].conn);
+        redis_words_free(&s->conns[i].words);
+    }
+    redis_address_free(&s->address);
+    free(s);
+}
+
+static Err session_open(const char *url, const StoreOptions *options, void **state, Error *error)
+{
+    uint8_t name[16];
+    SessionStore *s = mem_alloc(sizeof *s);
+    Err err = redis_address_parse(url, &s->address, error);
+    if (err) {
+        free(s);
+        return err;
+    }
+    random_bytes(name, sizeof name);
+    hex_encode(name, sizeof name, s->name);
+    s->loop = options->loop;
+    *state = s;
+    return ERR_OK;
+}
+
+static Err ask_key(RedisConn *conn, const char *made, uint8_t bytes[32], Error *error)
+{
+    RedisWords set = { 0 }, get = { 0 };
+    struct redisReply *reply = NULL;
+    for (const char *const *word = (const char *const[]){ "SET", "flow:session:key", made, "NX", NULL }; *word; word++)
+        redis_put_word(&set, str_of(*word));
+    redis_put_word(&get, STR("GET"));
+    redis_put_word(&get, STR("flow:session:key"));
+    Err err = redis_call(conn, &set, &reply, error);
+    redis_reply_free(reply);
+    reply = NULL;
+    if (!err)
+        err = redis_call(conn, &get, &reply, error);
+    if (!err && (reply->type != REDIS_REPLY_STRING || !hex_decode((Str){ reply->str, reply->len }, bytes, 32)))
+        err = err_set(error, ERR_CORRUPT, "cannot open the session store: its snapshot key is damaged");
+    redis_reply_free(reply);
+    redis_words_free(&set);
+    redis_words_free(&get);
+    return err;
+}
+
+/* Without a server there is no key yet: id 0. */
+static Err session_key(void *state, uint32_t *id, uint8_t bytes[32], Error *error)
+{
+    SessionStore *s = state;
+    RedisConn *conn = redis_conn_new(&s->address);
+    char made[65];
+    random_bytes(bytes, 32);
+    hex_encode(bytes, 32, made);
+    Err err = ask_key(conn, made, bytes, error);
+    *id = err ? 0 : 1;
+    explicit_bzero(made, sizeof made);
+    redis_conn_free(conn);
+    return err == ERR_IO ? ERR_OK : err;
+}
+
+static bool session_is_up(const void *state)
+{
+    const SessionStore *s = state;
+    return s->link ? redis_link_up(s->link) : redis_conn_up(s->conns[0].conn);
+}
+
+const StoreOps STORE_REDIS = {
+    .kind = "redis", .also = "unix", .read_lanes = SESSION_READ_LANES, .txn_lanes = SESSION_TXN_LANES,
+    .open = session_open, .close = session_close, .key = session_key, .conn = session_conn, .begin = session_begin, .commit = session_commit,
+    .rollback = session_rollback, .in_transaction = session_in_transaction, .check_fence = session_check_fence, .apply = session_apply, .fsck = session_fsck,
+    .read = session_read, .announce = session_announce, .on_wake = session_on_wake, .is_up = session_is_up,
+};

@@ -1,0 +1,313 @@
+/* test_store_redis.c - what the contract says of runs and batches, met by the session store, and what is its own: time to live, a server that is gone, what it does not keep. */
+#pragma GCC diagnostic ignored "-Wunused-function"             /* of the contract only what is said of runs and batches is run */
+#include "tests/unit/store_contract.h"
+#include "tests/unit/redis_server.h"
+
+static const char *fresh_url(void)
+{
+    if (!strstr(redis_say("FLUSHALL"), "+OK")) abort();
+    return redis_url;
+}
+
+static void runs_stand_where_they_are_promised(void **state)
+{
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    assert_non_null(strstr(redis_say("HGET {acme}:session:r1:state func_name"), "book"));
+    static const char *const KEYS[] = { "PTTL {acme}:session:r1:state", "PTTL {acme}:session:r1:journal", "PTTL {acme}:session:r1:mail" };
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++) {
+        long long left = atoll(redis_say(KEYS[i]) + 1);
+        assert_true(left > 86300000 && left <= 86400000);
+    }
+    assert_string_equal(store_kind(contract_store), "redis");
+}
+
+static void every_write_prolongs_a_run(void **state)
+{
+    new_run("r1");
+    assert_non_null(strstr(redis_say("PEXPIRE {acme}:session:r1:state 5000"), ":1"));
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    assert_true(atoll(redis_say("PTTL {acme}:session:r1:state") + 1) <= 5000);           /* reading does not */
+    must_go(journal_batch("r1", 0, 1));
+    assert_true(atoll(redis_say("PTTL {acme}:session:r1:state") + 1) > 86300000);
+}
+
+static void an_expired_run_is_not_there(void **state)
+{
+    RunRow row = run_row("r2");
+    row.concurrency_key = STR("k");
+    put_run(&row);
+    new_run("r1");
+    assert_int_equal(claim_as(contract_store, "acme", "w", 0, 1, "r2", NULL), 1);
+    set_timer("r1", 1, 5);
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    redis_say("UNLINK {acme}:session:r1:state {acme}:session:r1:journal {acme}:session:r1:mail {acme}:session:r2:state");
+    StoreBatch *batch = batch_of("", 0);
+    store_get_run(batch, STR("r1"));
+    fails_with(batch, ERR_NOT_FOUND, "no run `r1`");
+    fails_with(mail_batch("r1", "n", MAIL_ANSWER), ERR_NOT_FOUND, "no run `r1`");
+    fails_with(journal_batch("r2", 1, 1), ERR_FENCED, "not there");                      /* whoever holds it gives it up */
+    assert_int_equal(claim(INT64_C(1) << 50, 9), 0);
+    assert_true(next_due() == INT64_MAX);
+    RunRow third = run_row("r3");
+    third.concurrency_key = STR("k");
+    put_run(&third);
+    assert_int_equal(claim(0, 9), 1);                                                    /* its key is free */
+    assert_non_null(strstr(redis_say("ZCARD flow:session:ready"), ":0"));                /* and what found it is cleaned */
+    assert_non_null(strstr(redis_say("ZCARD flow:session:due"), ":0"));
+}
+
+static void a_flushed_server_has_no_runs_and_goes_on(void **state)
+{
+    new_run("r1");
+    assert_int_equal(claim(0, 1), 1);
+    redis_say("FLUSHALL");
+    redis_say("SCRIPT FLUSH");
+    fails_with(journal_batch("r1", 1, 1), ERR_FENCED, "not there");
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    assert_int_equal(claim(0, 9), 1);
+}
+
+static void of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id(void **state)
+{
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    redis_say("UNLINK {acme}:session:r1:state");
+    new_run("r1");
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    must_go(journal_batch("r1", 0, 1));
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+}
+
+static void a_server_that_is_killed_ends_batches_and_is_found_again(void **state)
+{
+    new_run("r1");
+    kill(redis_pid, SIGSTOP);                               /* so that it dies with the batch under way */
+    Seen seen = { 0 };
+    store_submit(journal_batch("r1", 0, 1), see, &seen);
+    store_flush(contract_store);
+    redis_kill();
+    store_wait(contract_store);
+    assert_int_equal(seen.last, ERR_IO);
+    assert_false(store_is_up(contract_store));
+    fails_with(journal_batch("r1", 0, 1), ERR_IO, "could not reach Redis");
+    redis_start("--databases", "16");
+    Err err = ERR_IO;
+    for (time_t until = time(NULL) + 30; err == ERR_IO && time(NULL) < until;) {
+        RunRow row = run_row("r1");
+        StoreBatch *batch = store_batch(contract_store, row.tenant, row.run_id, 0);
+        store_put_run(batch, &row);
+        err = go(batch);
+    }
+    assert_int_equal(err, ERR_OK);
+    must_go(journal_batch("r1", 0, 1));
+    assert_true(store_is_up(contract_store));
+    redis_kill();
+    redis_start("--databases", "16");                       /* lost while nothing was under way: nobody notices */
+    new_run("r1");
+}
+
+static void without_a_server_it_opens_and_answers_at_once(void **state)
+{
+    redis_kill();
+    Store *store = open_again();
+    uint32_t id;
+    uint8_t key[32];
+    store_snapshot_key(store, &id, key);
+    assert_int_equal(id, 0);
+    StoreBatch *batch = store_batch(store, STR("acme"), (Str){ 0 }, 0);
+    store_get_run(batch, STR("r1"));
+    fails_with(batch, ERR_IO, "could not reach Redis");
+    store_close(store);
+    redis_start("--databases", "16");
+}
+
+static void one_tenants_runs_are_not_anothers(void **state)
+{
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    StoreBatch *batch = batch_of("r1", 0);
+    store_put_snapshot(batch, 1, STR("state"));
+    must_go(batch);
+    static const char *const OTHERS[] = { "evil", "acme}", "{acme", "acme:session:r1", "acme%7D", "*", "" };
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        batch = store_batch(contract_store, str_of(OTHERS[i]), STR("r1"), 0);
+        int journal = store_get_journal(batch, STR("r1"), 0, 0), mail = store_get_mail(batch, 0), snapshot = store_get_snapshot(batch), list = store_list_runs(batch, &(RunFilter){ .status = -1 });
+        uint32_t count;
+        bool found;
+        must(batch);
+        assert_true((store_journal(batch, journal, &count), count == 0) && (store_mail(batch, mail, &count), count == 0));
+        assert_true((store_bytes(batch, snapshot, NULL, &found), !found) && (store_runs(batch, list, &count), count == 0));
+        store_batch_free(batch);
+        batch = store_batch(contract_store, str_of(OTHERS[i]), (Str){ 0 }, 0), store_get_run(batch, STR("r1")), fails_with(batch, ERR_NOT_FOUND, "no run");
+        if (!*OTHERS[i]) continue;
+        batch = store_batch(contract_store, str_of(OTHERS[i]), (Str){ 0 }, 0), store_put_mail(batch, &(MailRow){ .tenant = STR("acme"), .run_id = STR("r1"), .mail_id = STR("x") });
+        fails_with(batch, ERR_INVALID, "tenant");
+        assert_int_equal(claim_as(contract_store, OTHERS[i], "w", 5, 9, "", NULL), 0);
+        assert_int_equal(claim_as(contract_store, OTHERS[i], "w", 5, 9, "r1", NULL), 0);
+    }
+    assert_int_equal(claim_as(contract_store, "acme", "w", 5, 9, "", NULL), 1);
+}
+
+static void a_stale_epoch_changes_nothing_of_a_run(void **state)
+{
+    char ids[100];
+    new_run("r1");
+    assert_int_equal(claim(0, 1), 1);
+    uint64_t commits = store_commits(contract_store);
+    StoreBatch *batch = journal_batch("r1", 7, 1);
+    store_put_snapshot(batch, 1, STR("state"));
+    store_put_mail(batch, &(MailRow){ .mail_id = STR("m"), .kind = MAIL_SIGNAL });
+    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 });
+    store_update_run(batch, &(RunRow){ .status = RUN_COMPLETED });
+    assert_int_equal(go(batch), ERR_FENCED);
+    assert_int_equal(store_commits(contract_store), commits);
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    assert_int_equal(waiting_mail("r1", ids), 0);
+    assert_int_equal(get_run("r1").status, RUN_RUNNING);
+    assert_true(next_due() == INT64_MAX);
+}
+
+/* The last operation does not fit: nothing of those before it may be there. */
+static void a_batch_that_fails_at_its_end_left_nothing(void **state)
+{
+    char ids[100];
+    new_run("r1");
+    StoreBatch *batch = journal_batch("r1", 0, 1);
+    RunRow other = run_row("r2");
+    store_put_run(batch, &other);
+    store_put_snapshot(batch, 1, STR("state"));
+    store_put_mail(batch, &(MailRow){ .mail_id = STR("m"), .kind = MAIL_SIGNAL });
+    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 });
+    store_update_run(batch, &(RunRow){ .status = RUN_PARKED });
+    store_claim(batch, STR("w"), 50, 10, 9, (Str){ 0 });
+    store_take_mail(batch, STR("nobody"));
+    fails_with(batch, ERR_NOT_FOUND, "no mail `nobody`");
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    assert_int_equal(waiting_mail("r1", ids), 0);
+    assert_true(next_due() == INT64_MAX);
+    assert_int_equal(get_run("r1").status, RUN_READY);
+    assert_int_equal(get_run("r1").epoch, 0);
+    batch = batch_of("", 0), store_get_run(batch, STR("r2")), fails_with(batch, ERR_NOT_FOUND, "no run");
+    assert_int_equal(claim(0, 9), 1);
+}
+
+static void a_run_that_ended_holds_nothing(void **state)
+{
+    char ids[100];
+    new_run("r1");
+    must_go(mail_batch("r1", "a", MAIL_SIGNAL));
+    set_timer("r1", 1, 5);
+    set_status("r1", 0, RUN_COMPLETED);
+    assert_int_equal(waiting_mail("r1", ids), 0);
+    assert_true(next_due() == INT64_MAX);
+    fails_with(mail_batch("r1", "b", MAIL_ANSWER), ERR_CONFLICT, "has ended");
+    must_go(mail_batch("r1", "c", MAIL_EVENT));
+    assert_int_equal(waiting_mail("r1", ids), 0);
+    StoreBatch *batch = batch_of("gone", 0);
+    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 }), fails_with(batch, ERR_NOT_FOUND, "run");
+    batch = batch_of("gone", 0), store_put_snapshot(batch, 1, STR("s")), fails_with(batch, ERR_NOT_FOUND, "run");
+    fails_with(journal_batch("gone", 0, 1), ERR_NOT_FOUND, "run");
+}
+
+static void what_is_no_part_of_a_run_is_refused(void **state)
+{
+    FsckReport report;
+    Buf out = { 0 };
+    Error error;
+    StoreBatch *batch = batch_of("r1", 0);
+    new_run("r1");
+    store_append_journal(batch, &(JournalRow){ .seq = 1 });
+    store_put_event(batch, &(EventRow){ .event_id = STR("e"), .name = STR("Booked") });
+    fails_with(batch, ERR_UNSUPPORTED, "keeps runs alone");
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    batch = batch_of("r1", 0), store_put_module(batch, STR("aa"), STR("x")), fails_with(batch, ERR_UNSUPPORTED, "keeps runs alone");
+    batch = batch_of("r1", 0), store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = 1 }), fails_with(batch, ERR_UNSUPPORTED, "keeps runs alone");
+    batch = batch_of("r1", 0), store_clear_wait(batch, 1), must_go(batch);
+    assert_int_equal(store_fsck(contract_store, &report, &out, &error), ERR_UNSUPPORTED);
+    TxnSeen seen = { 0 };
+    store_txn_begin(contract_store, STR("acme"), STR("r1"), 0, txn_ready, &seen);
+    store_wait(contract_store);
+    assert_true(seen.count == 1 && seen.err == ERR_UNSUPPORTED && !seen.txn);
+}
+
+static void count_wake(void *arg) { ++*(int *)arg; }
+
+/* Turns the loop until the condition holds; a deadline ends the test. */
+static void too_late(evutil_socket_t fd, short what, void *arg) { abort(); }
+static void until_woken(struct event_base *loop, const int *wakes, int expected)
+{
+    struct event *tick = event_new(loop, -1, EV_PERSIST, too_late, NULL);
+    event_add(tick, &(struct timeval){ 30, 0 });
+    while (*wakes < expected) event_base_loop(loop, EVLOOP_ONCE);
+    event_free(tick);
+}
+
+static void another_workers_work_wakes_and_ones_own_does_not(void **state)
+{
+    struct event_base *loop = event_base_new();
+    int wakes = 0;
+    Store *listener = NULL;
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .loop = loop }, &listener, NULL), ERR_OK);
+    store_on_wake(listener, count_wake, &wakes);
+    until_woken(loop, &wakes, 1);                           /* once it listens, for what was before */
+    while (!strstr(redis_say("PUBSUB NUMSUB flow:session:wake"), ":1")) event_base_loop(loop, EVLOOP_NONBLOCK);
+    RunRow row = run_row("mine");
+    StoreBatch *batch = store_batch(listener, row.tenant, row.run_id, 0);
+    store_put_run(batch, &row);
+    assert_int_equal(go(batch), ERR_OK);
+    new_run("r1");
+    until_woken(loop, &wakes, 2);
+    event_base_loop(loop, EVLOOP_NONBLOCK);
+    assert_int_equal(wakes, 2);
+    assert_int_equal(claim(0, 9), 2);                       /* a claim is no work for others */
+    set_status("r1", 1, RUN_PARKED);
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    until_woken(loop, &wakes, 3);
+    redis_kill();
+    redis_start("--databases", "16");
+    until_woken(loop, &wakes, 4);                           /* listens again, and looks */
+    store_close(listener);
+    event_base_free(loop);
+}
+
+static void a_thousand_runs_are_claimed_in_pages(void **state)
+{
+    for (int i = 0; i < 300; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "r%d", i);
+        RunRow row = run_row(id);
+        row.tenant = i % 2 ? STR("acme") : STR("other");
+        row.created_us = i;
+        StoreBatch *batch = store_batch(contract_store, row.tenant, row.run_id, 0);
+        store_put_run(batch, &row);
+        store_submit(batch, NULL, NULL);
+    }
+    store_wait(contract_store);
+    assert_int_equal(claim_as(contract_store, "acme", "w", 0, 1000, "", NULL), 150);
+    assert_int_equal(claim(0, 100), 100);
+    assert_int_equal(claim(0, 100), 50);
+    assert_int_equal(claim(2000, 1000), 300);               /* every lease ran out */
+}
+
+int main(void)
+{
+    if (!redis_available("test_store_redis")) return 0;
+    redis_start("--databases", "16");
+    const struct CMUnitTest tests[] = {
+        CONTRACT_BARE_RUN_TESTS
+        CONTRACT_BATCH_TESTS
+        CONTRACT_TEST(runs_stand_where_they_are_promised), CONTRACT_TEST(every_write_prolongs_a_run), CONTRACT_TEST(an_expired_run_is_not_there),
+        CONTRACT_TEST(a_flushed_server_has_no_runs_and_goes_on), CONTRACT_TEST(of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id),
+        CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
+        CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
+        CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
+        CONTRACT_TEST(a_thousand_runs_are_claimed_in_pages),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return redis_remove() || failed;
+}
