@@ -7,6 +7,7 @@
 #include "interpreter/store/sql.h"
 
 #include "base/decimal.h"
+#include "base/hash.h"
 
 typedef struct Term {
     const char *sql;
@@ -39,21 +40,54 @@ static const char *fail(Render *r, Err err, const char *what)
 
 /* ---- names --------------------------------------------------------------------------------------------- */
 
-Err sql_put_identifier(Buf *out, const char *prefix, Str name, Error *error)
+/* A long name keeps its beginning, for people, and ends in a hash of all of it. */
+void sql_put_short(const SqlDialect *dialect, Buf *out, Str name)
+{
+    enum { HASH_CHARS = 17 };
+    if (!dialect->name_max || name.len <= dialect->name_max) {
+        buf_put_str(out, name);
+        return;
+    }
+    size_t keep = dialect->name_max - HASH_CHARS;
+    while (keep && ((unsigned char)name.ptr[keep] & 0xc0) == 0x80)      /* not inside of a character */
+        keep--;
+    buf_put(out, name.ptr, keep);
+    buf_printf(out, "_%016llx", (unsigned long long)hash64(name, 0));
+}
+
+Err sql_put_identifier(const SqlDialect *dialect, Buf *out, const char *prefix, Str name, Error *error)
 {
     if (name.len > SQL_NAME_MAX)
         return err_set(error, ERR_LIMIT, "cannot use an identifier of more than %d bytes (SQL_NAME_MAX): `%.40s…`", SQL_NAME_MAX, name.ptr);
     if (name.len && memchr(name.ptr, 0, name.len))
         return err_set(error, ERR_INVALID, "cannot use an identifier with a NUL byte");
+    Buf full = { 0 }, stored = { 0 };
+    buf_put_text(&full, prefix);
+    buf_put_str(&full, name);
+    sql_put_short(dialect, &stored, buf_str(&full));
     buf_put_char(out, '"');
-    buf_put_text(out, prefix);
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] == '"')
+    for (size_t i = 0; i < stored.len; i++) {
+        if (stored.ptr[i] == '"')
             buf_put_char(out, '"');
-        buf_put_char(out, name.ptr[i]);
+        buf_put_char(out, stored.ptr[i]);
     }
     buf_put_char(out, '"');
+    buf_free(&full);
+    buf_free(&stored);
     return ERR_OK;
+}
+
+const char *sql_type_name(const SqlDialect *d, TypeKind kind)
+{
+    switch (kind) {
+    case KIND_BOOL:    return d->type_bool;
+    case KIND_INT: case KIND_DATE: case KIND_TIMESTAMP: case KIND_DURATION: return d->type_int;
+    case KIND_FLOAT:   return d->type_float;
+    case KIND_DECIMAL: return d->type_decimal;
+    case KIND_BYTES:   return d->type_blob;
+    case KIND_STRING: case KIND_ENUM: case KIND_JSON: case KIND_LIST: case KIND_MAP: case KIND_RECORD: case KIND_ERROR: return d->type_text;
+    default:           return NULL;
+    }
 }
 
 Err sql_table_name(const Image *image, const ImageTable *table, Buf *out, Error *error)
@@ -107,21 +141,27 @@ static const char *text_of(Render *r, Buf *buf)
     return text;
 }
 
-static const char *expand(Render *r, const char *template, const char *a, const char *b)
+static const char *expand_typed(Render *r, const char *template, const char *a, const char *b, const char *c)
 {
     Buf out = { 0 };
     for (const char *p = template; *p; p++) {
-        if (p[0] == '@' && (p[1] == 'a' || p[1] == 'b'))
-            buf_put_text(&out, *++p == 'a' ? a : b);
-        else
+        if (p[0] == '@' && p[1] >= 'a' && p[1] <= 'c') {
+            p++;
+            buf_put_text(&out, *p == 'a' ? a : *p == 'b' ? b : c);
+        } else
             buf_put_char(&out, *p);
     }
     return text_of(r, &out);
 }
 
+static const char *expand(Render *r, const char *template, const char *a, const char *b)
+{
+    return expand_typed(r, template, a, b, "");
+}
+
 static bool same_bind(const SqlBind *a, const SqlBind *b)
 {
-    if (a->kind != b->kind || a->param != b->param)
+    if (a->kind != b->kind || a->param != b->param || a->type != b->type)
         return false;
     const Cell *x = &a->value, *y = &b->value;
     return a->kind != BIND_CONST || (x->kind == y->kind && x->i == y->i && x->f == y->f && str_eq(x->text, y->text));
@@ -166,7 +206,7 @@ static const ImageTable *source_table(Render *r, uint32_t source)
 static const char *quoted(Render *r, const char *prefix, Str name)
 {
     Buf buf = { 0 };
-    Err err = sql_put_identifier(&buf, prefix, name, r->error);
+    Err err = sql_put_identifier(r->dialect, &buf, prefix, name, r->error);
     if (err && !r->err)
         r->err = err;
     return text_of(r, &buf);
@@ -205,6 +245,14 @@ static Term column_term(Render *r, uint32_t source, uint32_t column)
     return typed(r, arena_printf(r->arena, "s%u.%s", source, name), sql_column_type(table, column));
 }
 
+/* A placeholder where the database would have to guess its type. */
+static const char *cast(Render *r, const char *placeholder, TypeKind kind)
+{
+    const SqlDialect *d = r->dialect;
+    const char *type = sql_type_name(d, kind);
+    return d->cast && type ? expand_typed(r, type == d->type_text ? d->cast_text : d->cast, placeholder, "", type) : placeholder;
+}
+
 static Term param_term(Render *r, uint16_t param, bool of_in)
 {
     if (param >= r->query->param_count)
@@ -213,7 +261,7 @@ static Term param_term(Render *r, uint16_t param, bool of_in)
     term.param = param;
     term.list = of_in;
     if (!of_in)
-        term.sql = bind(r, (SqlBind){ .kind = BIND_PARAM, .param = param });
+        term.sql = cast(r, bind(r, (SqlBind){ .kind = BIND_PARAM, .param = param }), term.kind);
     else if (term.kind != KIND_LIST)
         fail(r, ERR_INVALID, "`in` without a list");
     return term;
@@ -343,7 +391,9 @@ static Term in_list(Render *r, Term value, Term list)
     if (item.kind == KIND_DECIMAL || value.kind == KIND_DECIMAL)
         value = as_decimal(r, value);
     const char *left = value.kind == KIND_DECIMAL ? ordered(r, value) : value.sql;
-    return bool_term(expand(r, value.kind == KIND_BYTES ? r->dialect->in_blob_list : r->dialect->in_list, left, param), value.optional);
+    const SqlDialect *d = r->dialect;
+    const char *type = sql_type_name(d, value.kind), *template = value.kind == KIND_BYTES ? d->in_blob_list : type == d->type_text ? d->in_text_list : d->in_list;
+    return bool_term(expand_typed(r, template, left, param, type ? type : ""), value.optional);
 }
 
 static Term text_call(Render *r, const char *template, Term a, Term b, TypeKind kind)
@@ -363,7 +413,7 @@ static Term sum(Render *r, Term t)
     else if (t.kind == KIND_FLOAT)
         out.sql = arena_printf(r->arena, "COALESCE(SUM(%s), 0.0)", t.sql);
     else if (kind_is_intlike(t.kind) && t.kind != KIND_ENUM)
-        out.sql = arena_printf(r->arena, "COALESCE(SUM(%s), 0)", t.sql);
+        out.sql = expand(r, r->dialect->int_sum, t.sql, "");
     else
         fail(r, ERR_INVALID, "the sum of something that is no number");
     return out;
@@ -381,7 +431,7 @@ static Term average(Render *r, Term t)
     }
     if (t.kind == KIND_ENUM || (!kind_is_intlike(t.kind) && t.kind != KIND_FLOAT))
         fail(r, ERR_INVALID, "the average of something that is no number");
-    out.sql = arena_printf(r->arena, "AVG(%s)", t.sql);
+    out.sql = expand(r, r->dialect->avg, t.sql, "");
     if (kind_is_intlike(r->avg_kind))
         out.sql = expand(r, r->dialect->int_of_float, out.sql, "");
     else
@@ -666,7 +716,8 @@ static const char *bind_default(Render *r, const ImageColumn *column)
     SqlBind b = default_bind(r, column);
     Decimal d;
     bool optional;
-    if (column->type < r->image->type_count && sql_plain_type(r->image, column->type, &optional)->kind == KIND_DECIMAL && b.value.kind != CELL_NULL) {
+    TypeKind kind = column->type < r->image->type_count ? sql_plain_type(r->image, column->type, &optional)->kind : KIND_VOID;
+    if (kind == KIND_DECIMAL && b.value.kind != CELL_NULL) {
         Buf text = { 0 };
         if (b.value.kind == CELL_INT)
             d = decimal_from_int(b.value.i);
@@ -677,7 +728,8 @@ static const char *bind_default(Render *r, const ImageColumn *column)
         buf_free(&text);
         decimal_release(d);
     }
-    return bind(r, b);
+    b.type = r->dialect->cast ? kind : KIND_VOID;          /* then one placeholder cannot stand for two types */
+    return cast(r, bind(r, b), kind);
 }
 
 static const QuerySet *set_of(const Query *q, uint32_t column)
@@ -706,7 +758,7 @@ static void render_insert(Render *r, Buf *out)
     for (uint32_t i = 0; i < sql_column_count(table) && !r->err; i++) {
         const QuerySet *set = set_of(r->query, i);
         buf_printf(out, ", %s", quoted(r, "c_", sql_column_name(table, i)));
-        const char *value = is_version(table, i) ? bind(r, (SqlBind){ .kind = BIND_CONST, .value = cell_int(1) })
+        const char *value = is_version(table, i) ? cast(r, bind(r, (SqlBind){ .kind = BIND_CONST, .value = cell_int(1), .type = r->dialect->cast ? KIND_INT : KIND_VOID }), KIND_INT)
                           : set ? value_for(r, &set->value, sql_column_type(table, i)).sql : bind_default(r, &table->columns[i]);
         buf_printf(&values, ", %s", value);
     }

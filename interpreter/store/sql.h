@@ -13,7 +13,7 @@
 
 enum { SQL_NAME_MAX = 200, SQL_QUERIES_KEPT_MAX = 4096 };           /* bytes of an identifier; rendered queries in memory */
 
-/* Where databases differ. In a template @a and @b stand for the operands. */
+/* Where databases differ. In a template @a and @b stand for the operands, @c for a type. */
 typedef struct SqlDialect {
     const char *name;
     char placeholder;                    /* '?' or '$', the number follows */
@@ -21,13 +21,18 @@ typedef struct SqlDialect {
     const char *same, *differs;          /* comparison in which null equals null */
     const char *decimal_order;           /* template: a decimal as an operand of < = in order by min max */
     const char *decimal_of_int, *decimal_add, *decimal_sub, *decimal_mul, *decimal_sum, *decimal_avg;
-    const char *int_add, *int_sub, *int_mul, *int_of_float, *float_of_int;          /* raise on overflow */
+    const char *int_add, *int_sub, *int_mul, *int_sum, *int_of_float, *float_of_int;          /* raise on overflow */
+    const char *avg;                     /* of integers or floats, as a float */
     const char *date_shift;              /* @a days moved by @b microseconds */
     const char *contains, *starts, *ends, *lower, *upper;
-    const char *in_list, *in_blob_list;  /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex) */
-    const char *quote;                   /* statement: ?1 as a literal for DDL */
+    const char *in_list, *in_text_list, *in_blob_list;       /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex), @c the type of an item */
+    const char *cast, *cast_text;        /* a parameter of a program: @a of type @c, and a text; NULL: the database needs no types there */
+    const char *quote, *quote_blob;      /* statement: ?1 as a literal for DDL */
     const char *lock_rows;               /* behind a select whose rows are about to change, or "" */
     const char *skip_locked;             /* behind a select of rows to claim: those that somebody else claims right now are left out. NULL: there is nobody else */
+    const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
+    const char *secure_table;            /* statements, separated by `;`, that bind the rows of the new table @a to their tenant; NULL: none */
+    uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
 } SqlDialect;
 
@@ -42,6 +47,8 @@ struct SqlDb {
     /* Runs one statement to its end. `rows` NULL: the result is not asked for. On ERR_CONFLICT `constraint` names what was violated:
        an index, or the columns joined by ", ". */
     Err (*run)(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
+    Err (*check_fence)(SqlDb *db, StoreBatch *batch, Error *error);                    /* NULL: a plain read of the epoch is enough */
+    Err (*use_tenant)(SqlDb *db, Str tenant, Error *error);                            /* before statements on tables of programs; NULL: nothing to do */
     bool changed;                        /* some statement changed something since it was cleared */
     Buf constraint;
     Map queries; Arena *queries_arena;   /* rendered: image hash and number → SqlText */
@@ -60,6 +67,7 @@ Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                  
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
 Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM NEXT_CLAIM FORK GET_RUN LIST_RUNS */
 Err sql_apply_event_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);     /* sql_events.c: the outbox, subscriptions, deliveries, the dead */
+Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error);     /* rows: the run's epoch, or none */
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_apply_hot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_hot.c: HOT_WRITE HOT_READ */
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
@@ -71,7 +79,7 @@ Err sql_conflict(Err err, Error *error, const char *what, Str name);            
 
 /* ---- rendering ----------------------------------------------------------------------------------------- */
 typedef enum { BIND_TENANT, BIND_OWNER, BIND_PARAM, BIND_LIST, BIND_CONST } SqlBindKind;
-typedef struct SqlBind { SqlBindKind kind; uint16_t param; Cell value; } SqlBind;    /* placeholder number = index + 1 */
+typedef struct SqlBind { SqlBindKind kind; uint16_t param; Cell value; TypeKind type; } SqlBind;    /* placeholder number = index + 1; type: of a constant, where it matters */
 typedef struct SqlTransition { uint16_t column, machine; Str sql; SqlBind *binds; uint32_t bind_count; } SqlTransition;
 typedef struct SqlText {
     Str sql;
@@ -82,7 +90,9 @@ typedef struct SqlText {
 /* ERR_INVALID for what no verified image holds, ERR_UNSUPPORTED for what SQL cannot say. */
 Err sql_render(Arena *arena, const SqlDialect *dialect, const Image *image, uint16_t query, SqlText *out, Error *error);
 
-Err  sql_put_identifier(Buf *out, const char *prefix, Str name, Error *error);        /* quoted */
+Err  sql_put_identifier(const SqlDialect *dialect, Buf *out, const char *prefix, Str name, Error *error);        /* quoted, shortened where it must be */
+void sql_put_short(const SqlDialect *dialect, Buf *out, Str name);                    /* the name as the database has it, unquoted */
+const char *sql_type_name(const SqlDialect *dialect, TypeKind kind);                  /* of a column; NULL: cannot be stored */
 Err  sql_table_name(const Image *image, const ImageTable *table, Buf *out, Error *error);        /* unquoted t_agent_table */
 bool sql_has_hidden_version(const ImageTable *table);                                 /* versioned, but `version` is not among its columns */
 uint32_t sql_column_count(const ImageTable *table);                                   /* a hidden version included, as the last */

@@ -284,20 +284,25 @@ static const Apply APPLY[DO_COUNT] = {
     [DO_GET_EVENT] = sql_apply_event_op, [DO_GET_SUBSCRIPTIONS] = sql_apply_event_op, [DO_GET_UNPUBLISHED_DEAD] = sql_apply_event_op,
 };
 
+Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error)
+{
+    if (rows->set.rows == 0)
+        return err_set(error, ERR_FENCED, "run `%.*s` is not there", STR_ARG(batch->run_id));
+    if ((uint64_t)rows->set.cells[0].i != batch->epoch)
+        return err_set(error, ERR_FENCED, "run `%.*s` is at epoch %lld, not %llu", STR_ARG(batch->run_id), (long long)rows->set.cells[0].i, (unsigned long long)batch->epoch);
+    return ERR_OK;
+}
+
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error)
 {
     if (batch->epoch == 0 || batch->run_id.len == 0)
         return ERR_OK;
+    if (db->check_fence)
+        return db->check_fence(db, batch, error);
     SqlRows rows;
     const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
     Err err = SQL_RUN(db, "SELECT epoch FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
-    if (err)
-        return err;
-    if (rows.set.rows == 0)
-        return err_set(error, ERR_FENCED, "run `%.*s` is not there", STR_ARG(batch->run_id));
-    if ((uint64_t)rows.set.cells[0].i != batch->epoch)
-        return err_set(error, ERR_FENCED, "run `%.*s` is at epoch %lld, not %llu", STR_ARG(batch->run_id), (long long)rows.set.cells[0].i, (unsigned long long)batch->epoch);
-    return ERR_OK;
+    return err ? err : sql_judge_fence(batch, &rows, error);
 }
 
 Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error)

@@ -243,12 +243,14 @@ static void put_key_columns(const ImageTable *table, const uint16_t *columns, ui
 /* Is `columns` of the table what the database says was violated, by the name of its index or by its columns? */
 static bool is_violated(SqlDb *db, const ImageTable *table, Str index_name, const uint16_t *columns, uint32_t count)
 {
-    Buf text = { 0 };
+    Buf text = { 0 }, stored = { 0 };
     buf_put_text(&text, table->shared ? "tenant_id, " : "tenant_id, owner_id, ");
     put_key_columns(table, columns, count, "c_", &text);
+    sql_put_short(db->dialect, &stored, index_name);
     Str violated = buf_str(&db->constraint);
-    bool its = str_eq(violated, buf_str(&text)) || (index_name.len && str_eq(violated, index_name));
+    bool its = str_eq(violated, buf_str(&text)) || str_eq(violated, buf_str(&stored));
     buf_free(&text);
+    buf_free(&stored);
     return its;
 }
 
@@ -262,10 +264,17 @@ static void put_index_name(const Image *image, const ImageTable *table, const Im
     }
 }
 
+static void put_key_name(const Image *image, const ImageTable *table, Buf *out)
+{
+    buf_put_text(out, "k_");
+    sql_table_name(image, table, out, NULL);
+}
+
 static Err name_conflict(SqlDb *db, const Image *image, const ImageTable *table, Error *error)
 {
     Buf name = { 0 }, columns = { 0 };
-    if (table->id_column != NO_INDEX && is_violated(db, table, (Str){ 0 }, &table->id_column, 1))
+    put_key_name(image, table, &name);
+    if (table->id_column != NO_INDEX && is_violated(db, table, buf_str(&name), &table->id_column, 1))
         put_key_columns(table, &table->id_column, 1, "", &columns);
     for (uint32_t i = 0; i < table->index_count && !columns.len; i++) {
         buf_clear(&name);
@@ -301,6 +310,8 @@ Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     Cell *args;
     SqlRows rows;
     Err err = check_query(batch, op, error);
+    if (!err && db->use_tenant)
+        err = db->use_tenant(db, batch->tenant, error);
     if (!err)
         err = rendered(db, batch, op, &text, error);
     if (!err)
@@ -334,30 +345,38 @@ typedef struct Ensure {
     Error *error;
 } Ensure;
 
+static const char *kind_word(TypeKind kind)
+{
+    switch (kind) {
+    case KIND_BOOL:      return "bool";
+    case KIND_INT:       return "int";
+    case KIND_DATE:      return "date";
+    case KIND_TIMESTAMP: return "timestamp";
+    case KIND_DURATION:  return "duration";
+    case KIND_FLOAT:     return "float";
+    case KIND_DECIMAL:   return "decimal";
+    case KIND_STRING:    return "string";
+    case KIND_ENUM:      return "enum";
+    case KIND_JSON:      return "json";
+    case KIND_LIST:      return "list";
+    case KIND_MAP:       return "map";
+    case KIND_RECORD:    return "record";
+    case KIND_ERROR:     return "error";
+    case KIND_BYTES:     return "bytes";
+    default:             return "";
+    }
+}
+
 /* What a column's type is, as far as its stored form and its order depend on it. */
 static Err type_words(const Ensure *e, uint16_t type, const char **word, const char **stored, bool *optional)
 {
     const SqlDialect *d = e->db->dialect;
     if (type >= e->image->type_count)
         return err_set(e->error, ERR_INVALID, "table `%.*s`: a column without a type", STR_ARG(e->table->name));
-    switch (sql_plain_type(e->image, type, optional)->kind) {
-    case KIND_BOOL:      *word = "bool",      *stored = d->type_bool; return ERR_OK;
-    case KIND_INT:       *word = "int",       *stored = d->type_int; return ERR_OK;
-    case KIND_DATE:      *word = "date",      *stored = d->type_int; return ERR_OK;
-    case KIND_TIMESTAMP: *word = "timestamp", *stored = d->type_int; return ERR_OK;
-    case KIND_DURATION:  *word = "duration",  *stored = d->type_int; return ERR_OK;
-    case KIND_FLOAT:     *word = "float",     *stored = d->type_float; return ERR_OK;
-    case KIND_DECIMAL:   *word = "decimal",   *stored = d->type_decimal; return ERR_OK;
-    case KIND_STRING:    *word = "string",    *stored = d->type_text; return ERR_OK;
-    case KIND_ENUM:      *word = "enum",      *stored = d->type_text; return ERR_OK;
-    case KIND_JSON:      *word = "json",      *stored = d->type_text; return ERR_OK;
-    case KIND_LIST:      *word = "list",      *stored = d->type_text; return ERR_OK;
-    case KIND_MAP:       *word = "map",       *stored = d->type_text; return ERR_OK;
-    case KIND_RECORD:    *word = "record",    *stored = d->type_text; return ERR_OK;
-    case KIND_ERROR:     *word = "error",     *stored = d->type_text; return ERR_OK;
-    case KIND_BYTES:     *word = "bytes",     *stored = d->type_blob; return ERR_OK;
-    default:             return err_set(e->error, ERR_INVALID, "table `%.*s`: a column of a type that cannot be stored", STR_ARG(e->table->name));
-    }
+    TypeKind kind = sql_plain_type(e->image, type, optional)->kind;
+    *word = kind_word(kind);
+    *stored = sql_type_name(d, kind);
+    return *stored ? ERR_OK : err_set(e->error, ERR_INVALID, "table `%.*s`: a column of a type that cannot be stored", STR_ARG(e->table->name));
 }
 
 static Err run_text(const Ensure *e, Buf *sql, const Cell *args, uint32_t count, SqlRows *rows)
@@ -391,7 +410,8 @@ static Err put_default(const Ensure *e, uint32_t column, Buf *sql)
         value = stored;
     }
     SqlRows rows;
-    Err err = e->db->run(e->db, str_of(e->db->dialect->quote), &value, 1, e->arena, &rows, e->error);
+    const SqlDialect *d = e->db->dialect;
+    Err err = e->db->run(e->db, str_of(value.kind == CELL_BLOB ? d->quote_blob : d->quote), &value, 1, e->arena, &rows, e->error);
     if (!err && rows.set.rows == 1) {
         buf_put_text(sql, " DEFAULT ");
         buf_put_str(sql, rows.set.cells[0].text);
@@ -405,7 +425,7 @@ static Err put_column(const Ensure *e, uint32_t column, Buf *sql)
     bool optional;
     Err err = type_words(e, sql_column_type(e->table, column), &word, &stored, &optional);
     if (!err)
-        err = sql_put_identifier(sql, "c_", sql_column_name(e->table, column), e->error);
+        err = sql_put_identifier(e->db->dialect, sql, "c_", sql_column_name(e->table, column), e->error);
     if (err)
         return err;
     buf_printf(sql, " %s", stored);
@@ -417,24 +437,53 @@ static const char *scope_columns(const ImageTable *table)
     return table->shared ? "tenant_id" : "tenant_id, owner_id";
 }
 
+static Err secure_table(const Ensure *e)
+{
+    Err err = ERR_OK;
+    for (const char *p = e->db->dialect->secure_table; p && *p && !err;) {
+        Buf sql = { 0 };
+        for (; *p && *p != ';' && !err; p++) {
+            if (p[0] == '@' && p[1] == 'a') {
+                err = sql_put_identifier(e->db->dialect, &sql, "", e->name, e->error);
+                p++;
+            } else
+                buf_put_char(&sql, *p);
+        }
+        p += *p == ';';
+        if (!err)
+            err = run_text(e, &sql, NULL, 0, NULL);
+        else
+            buf_free(&sql);
+    }
+    return err;
+}
+
 static Err create_table(const Ensure *e)
 {
     Buf sql = { 0 };
     buf_put_text(&sql, "CREATE TABLE ");
-    Err err = sql_put_identifier(&sql, "", e->name, e->error);
+    Err err = sql_put_identifier(e->db->dialect, &sql, "", e->name, e->error);
     buf_printf(&sql, " (row_no %s, tenant_id %s NOT NULL, owner_id %s NOT NULL", e->db->dialect->row_no, e->db->dialect->type_text, e->db->dialect->type_text);
     for (uint32_t i = 0; i < sql_column_count(e->table) && !err; i++) {
         buf_put_text(&sql, ", ");
         err = put_column(e, i, &sql);
     }
     if (!err && e->table->id_column != NO_INDEX) {
-        buf_printf(&sql, ", UNIQUE (%s, ", scope_columns(e->table));
-        err = sql_put_identifier(&sql, "c_", sql_column_name(e->table, e->table->id_column), e->error);
+        Buf key = { 0 };
+        put_key_name(e->image, e->table, &key);
+        buf_put_text(&sql, ", CONSTRAINT ");
+        err = sql_put_identifier(e->db->dialect, &sql, "", buf_str(&key), e->error);
+        buf_free(&key);
+        buf_printf(&sql, " UNIQUE (%s, ", scope_columns(e->table));
+        if (!err)
+            err = sql_put_identifier(e->db->dialect, &sql, "c_", sql_column_name(e->table, e->table->id_column), e->error);
         buf_put_char(&sql, ')');
     }
     buf_put_char(&sql, ')');
-    if (!err)
-        return run_text(e, &sql, NULL, 0, NULL);
+    if (!err) {
+        err = run_text(e, &sql, NULL, 0, NULL);
+        return err ? err : secure_table(e);
+    }
     buf_free(&sql);
     return err;
 }
@@ -467,7 +516,7 @@ static Err add_column(Ensure *e, uint32_t column, bool optional)
         return err_set(e->error, ERR_CONFLICT, "table `%.*s` exists: its new column `%.*s` must be optional or have a default", STR_ARG(e->table->name), STR_ARG(name));
     Buf sql = { 0 };
     buf_put_text(&sql, "ALTER TABLE ");
-    Err err = sql_put_identifier(&sql, "", e->name, e->error);
+    Err err = sql_put_identifier(e->db->dialect, &sql, "", e->name, e->error);
     buf_put_text(&sql, " ADD COLUMN ");
     if (!err)
         err = put_column(e, column, &sql);
@@ -512,14 +561,14 @@ static Err ensure_index(Ensure *e, Str name, bool unique, const uint16_t *column
         return err;
     Buf sql = { 0 };
     buf_put_text(&sql, unique ? "CREATE UNIQUE INDEX " : "CREATE INDEX ");
-    err = sql_put_identifier(&sql, "", name, e->error);
+    err = sql_put_identifier(e->db->dialect, &sql, "", name, e->error);
     buf_put_text(&sql, " ON ");
     if (!err)
-        err = sql_put_identifier(&sql, "", e->name, e->error);
+        err = sql_put_identifier(e->db->dialect, &sql, "", e->name, e->error);
     buf_printf(&sql, " (%s", scope_columns(e->table));
     for (uint32_t i = 0; i < count && !err; i++) {
         buf_put_text(&sql, ", ");
-        err = sql_put_identifier(&sql, "c_", sql_column_name(e->table, columns[i]), e->error);
+        err = sql_put_identifier(e->db->dialect, &sql, "c_", sql_column_name(e->table, columns[i]), e->error);
     }
     buf_put_char(&sql, ')');
     if (!err)
@@ -554,9 +603,16 @@ static Err ensure_indexes(Ensure *e)
     return err;
 }
 
+/* Two processes that deploy at once would both find nothing and both make it. */
+static Err lock_tables(SqlDb *db, StoreBatch *batch, Error *error)
+{
+    const Cell name = cell_text(STR("flow_tables"));
+    return db->dialect->lock_name ? db->run(db, str_of(db->dialect->lock_name), &name, 1, batch->arena, NULL, error) : ERR_OK;
+}
+
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
-    Err err = ERR_OK;
+    Err err = lock_tables(db, batch, error);
     for (uint32_t t = 0; t < op->image->table_count && !err; t++) {
         Buf name = { 0 };
         Ensure e = { .db = db, .arena = batch->arena, .image = op->image, .table = &op->image->tables[t], .error = error };

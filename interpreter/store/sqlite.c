@@ -95,11 +95,11 @@ static const SqlDialect DIALECT = {
     .decimal_order = "@a COLLATE decimal", .decimal_of_int = "CAST(@a AS TEXT)",
     .decimal_add = "flow_decimal_add(@a, @b)", .decimal_sub = "flow_decimal_sub(@a, @b)", .decimal_mul = "flow_decimal_mul(@a, @b)",
     .decimal_sum = "flow_decimal_sum(@a)", .decimal_avg = "flow_decimal_avg(@a)",
-    .int_add = "flow_int_add(@a, @b)", .int_sub = "flow_int_sub(@a, @b)", .int_mul = "flow_int_mul(@a, @b)", .int_of_float = "CAST(@a AS INTEGER)", .float_of_int = "CAST(@a AS REAL)",
+    .int_add = "flow_int_add(@a, @b)", .int_sub = "flow_int_sub(@a, @b)", .int_mul = "flow_int_mul(@a, @b)", .int_sum = "COALESCE(SUM(@a), 0)", .avg = "AVG(@a)", .int_of_float = "CAST(@a AS INTEGER)", .float_of_int = "CAST(@a AS REAL)",
     .date_shift = "flow_date_shift(@a, @b)",
     .contains = "(instr(@a, @b) > 0)", .starts = "flow_starts(@a, @b)", .ends = "flow_ends(@a, @b)", .lower = "flow_lower(@a)", .upper = "flow_upper(@a)",
-    .in_list = "(@a IN (SELECT value FROM json_each(@b)))", .in_blob_list = "(hex(@a) IN (SELECT value FROM json_each(@b)))",
-    .quote = "SELECT quote(?1)", .lock_rows = "", .integrity = "PRAGMA integrity_check",
+    .in_list = "(@a IN (SELECT value FROM json_each(@b)))", .in_text_list = "(@a IN (SELECT value FROM json_each(@b)))", .in_blob_list = "(hex(@a) IN (SELECT value FROM json_each(@b)))",
+    .quote = "SELECT quote(?1)", .quote_blob = "SELECT quote(?1)", .lock_rows = "", .integrity = "PRAGMA integrity_check",
 };
 
 /* ---- functions in SQL ------------------------------------------------------------------------------------ */

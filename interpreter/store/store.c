@@ -70,7 +70,7 @@ struct Store {
     Arena *spare[STORE_SPARE_ARENAS]; int spare_count;
 };
 
-static const StoreOps *const STORES[] = { &STORE_SQLITE, &STORE_REDIS };
+static const StoreOps *const STORES[] = { &STORE_SQLITE, &STORE_POSTGRES, &STORE_REDIS };
 
 static void on_idle(evutil_socket_t fd, short what, void *arg);
 static bool turn(Store *store);

@@ -17,6 +17,10 @@
 #include <unistd.h>
 #include "interpreter/store/store.h"
 
+#ifndef CONTRACT_CONCURRENT
+#define CONTRACT_CONCURRENT 0            /* 1: transactions have connections of their own */
+#endif
+
 static const char *fresh_url(void);
 
 static char contract_url[256];
@@ -43,8 +47,10 @@ static int contract_setup(void **state)
 static int contract_teardown(void **state)
 {
     (void)state;
+    Error error = { 0 };
     store_close(contract_store);
     contract_store = NULL;
+    if (store_drop(contract_url, &error)) fail_msg("store_drop: %s", error.text);
     return 0;
 }
 

@@ -464,6 +464,7 @@ static void a_journal_comes_back_in_order_and_in_pages(void **state)
 static void what_the_trace_shows_of_arguments_is_bounded(void **state)
 {
     static char big[JOURNAL_ARGS_MAX + 1];
+    memset(big, 'x', sizeof big);
     new_run("r1");
     for (int more = 0; more < 2; more++) {
         StoreBatch *batch = batch_of("r1", 0);

@@ -11,8 +11,8 @@ static const SqlDialect OTHER = {
     .name = "other", .placeholder = '$', .type_bool = "BOOLEAN", .type_int = "BIGINT", .type_float = "DOUBLE PRECISION", .type_decimal = "NUMERIC", .type_text = "TEXT", .type_blob = "BYTEA",
     .row_no = "BIGINT GENERATED ALWAYS AS IDENTITY", .same = "IS NOT DISTINCT FROM", .differs = "IS DISTINCT FROM", .decimal_order = "@a", .decimal_of_int = "(@a)::numeric",
     .decimal_add = "(@a + @b)", .decimal_sub = "(@a - @b)", .decimal_mul = "(@a * @b)", .decimal_sum = "COALESCE(SUM(@a), 0)", .decimal_avg = "AVG(@a)", .int_add = "(@a + @b)",
-    .int_sub = "(@a - @b)", .int_mul = "(@a * @b)", .int_of_float = "(@a)::bigint", .float_of_int = "(@a)::float8", .date_shift = "shift(@a, @b)", .contains = "(strpos(@a, @b) > 0)", .starts = "starts_with(@a, @b)",
-    .ends = "ends(@a, @b)", .lower = "lower(@a)", .upper = "upper(@a)", .in_list = "(@a = ANY(@b))", .in_blob_list = "(@a = ANY(@b))", .quote = "SELECT quote_literal($1)", .lock_rows = " FOR UPDATE",
+    .int_sub = "(@a - @b)", .int_mul = "(@a * @b)", .int_sum = "COALESCE(SUM(@a), 0)", .avg = "AVG(@a)", .int_of_float = "(@a)::bigint", .float_of_int = "(@a)::float8", .date_shift = "shift(@a, @b)", .contains = "(strpos(@a, @b) > 0)", .starts = "starts_with(@a, @b)",
+    .ends = "ends(@a, @b)", .lower = "lower(@a)", .upper = "upper(@a)", .in_list = "(@a = ANY(@b))", .in_text_list = "(@a = ANY(@b))", .in_blob_list = "(@a = ANY(@b))", .quote = "SELECT quote_literal($1)", .lock_rows = " FOR UPDATE",
 };
 enum { T_STATUS = TYPE_INDEX_FIXED_COUNT, T_OPT_STRING, T_ROW };
 enum { ID, STATUS, NOTE, PRICE };
@@ -136,11 +136,21 @@ static void identifiers_are_quoted_and_bounded(void **state)
     Buf out = { 0 };
     static char big[SQL_NAME_MAX + 1];
     memset(big, 'x', sizeof big);
-    assert_int_equal(sql_put_identifier(&out, "c_", STR("a\"b"), NULL), ERR_OK);
+    assert_int_equal(sql_put_identifier(&OTHER, &out, "c_", STR("a\"b"), NULL), ERR_OK);
     assert_string_equal(buf_cstr(&out), "\"c_a\"\"b\"");
-    assert_int_equal(sql_put_identifier(&out, "", (Str){ big, SQL_NAME_MAX }, NULL), ERR_OK);
-    assert_int_equal(sql_put_identifier(&out, "", (Str){ big, SQL_NAME_MAX + 1 }, NULL), ERR_LIMIT);
-    assert_int_equal(sql_put_identifier(&out, "", (Str){ "a\0b", 3 }, NULL), ERR_INVALID);
+    assert_int_equal(sql_put_identifier(&OTHER, &out, "", (Str){ big, SQL_NAME_MAX }, NULL), ERR_OK);
+    assert_int_equal(sql_put_identifier(&OTHER, &out, "", (Str){ big, SQL_NAME_MAX + 1 }, NULL), ERR_LIMIT);
+    assert_int_equal(sql_put_identifier(&OTHER, &out, "", (Str){ "a\0b", 3 }, NULL), ERR_INVALID);
+    SqlDialect narrow = OTHER;
+    narrow.name_max = 24;
+    buf_clear(&out);
+    assert_int_equal(sql_put_identifier(&narrow, &out, "c_", STR("as_long_as_it_may_be_xx"), NULL), ERR_OK);       /* 25 bytes with its prefix */
+    assert_int_equal(sql_put_identifier(&narrow, &out, "c_", STR("as_long_as_it_may_be_xy"), NULL), ERR_OK);
+    assert_int_equal(out.len, 2 * 26);
+    assert_memory_equal(out.ptr, "\"c_as_lo_", 9);
+    assert_memory_not_equal(out.ptr, out.ptr + 26, 26);      /* what differs in the name differs in the hash */
+    assert_int_equal(sql_put_identifier(&narrow, &out, "c_", STR("as_long_as_it_may_be_x"), NULL), ERR_OK);
+    assert_memory_equal(out.ptr + 2 * 26, "\"c_as_long_as_it_may_be_x\"", 26);
     buf_free(&out);
 }
 

@@ -1,0 +1,374 @@
+/* pg.c - the store for many workers: PostgreSQL.
+ *
+ * One connection writes: all batches that wait are one READ COMMITTED transaction. Its statements go out without waiting for each other;
+ * only when something fails is the group rolled back and done again with a savepoint for each batch. Two connections read, eight carry
+ * interactive transactions (SERIALIZABLE). Everything of a store lies in one schema.
+ *
+ * The fence: a group locks the run's row before it compares the epoch, so a takeover comes before or after all of the batch. An interactive
+ * transaction holds a share of that lock until it ends: nobody can take the run over meanwhile, and who claims skips rows that are locked.
+ *
+ * Row security binds the tables of programs to their tenant a second time, under the condition that every query has anyway; the role that
+ * connects should be neither a superuser nor one that may bypass it.
+ */
+#include "interpreter/store/pg.h"
+
+#include "interpreter/store/lane.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- fences and tenants -------------------------------------------------------------------------------- */
+
+/* Ahead of others nobody waits for the answer: a division by zero says that the run is not at that epoch. */
+static Err check_fence(SqlDb *db, StoreBatch *batch, Error *error)
+{
+    PgConn *c = (PgConn *)db;
+    SqlRows rows;
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) };
+    if (c->ahead)
+        return pg_send(c, STR("SELECT 1 / COUNT(*) FROM (SELECT 1 FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 AND epoch = ?3 FOR NO KEY UPDATE) AS fence"), args, 3, batch->arena, error);
+    static const Str BY_ROLE[] = {
+        [CONN_WRITES] = STR("SELECT epoch FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 FOR NO KEY UPDATE"),
+        [CONN_READS] = STR("SELECT epoch FROM flow_runs WHERE tenant = ?1 AND run_id = ?2"),
+        [CONN_TXN] = STR("SELECT epoch FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 FOR SHARE"),
+    };
+    Err err = pg_query(c, BY_ROLE[c->role], args, 2, batch->arena, &rows, error);
+    return err ? err : sql_judge_fence(batch, &rows, error);
+}
+
+static Err use_tenant(SqlDb *db, Str tenant, Error *error)
+{
+    PgConn *c = (PgConn *)db;
+    if (c->tenant_set && str_eq(buf_str(&c->tenant), tenant))
+        return ERR_OK;
+    const Cell args[] = { cell_text(tenant) };
+    Err err = c->in_txn ? pg_send(c, STR("SELECT set_config('flow.tenant', ?1, true)"), args, 1, NULL, error)
+                        : pg_query(c, STR("SELECT set_config('flow.tenant', ?1, false)"), args, 1, NULL, NULL, error);
+    if (err)
+        return err;
+    buf_clear(&c->tenant);
+    buf_put_str(&c->tenant, tenant);
+    c->tenant_set = true;
+    return ERR_OK;
+}
+
+/* ---- transactions -------------------------------------------------------------------------------------- */
+
+static Err pg_begin(void *conn, bool writes, Error *error)
+{
+    PgConn *c = conn;
+    Err err = pg_ready(c, PG_WAIT_MS, error);
+    if (err)
+        return err;
+    c->db.changed = c->announce = c->tenant_set = false;
+    c->failed = ERR_OK;
+    c->in_txn = true;
+    if (!writes)
+        return pg_send(c, STR("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"), NULL, 0, NULL, error);
+    if (c->role == CONN_TXN)
+        return pg_send(c, STR("BEGIN ISOLATION LEVEL SERIALIZABLE"), NULL, 0, NULL, error);
+    return pg_send(c, STR("BEGIN ISOLATION LEVEL READ COMMITTED"), NULL, 0, NULL, error);
+}
+
+/* The notification goes out with the commit, behind it: the server sends it even when this process is gone by then. */
+static Err pg_commit(void *conn, Error *error)
+{
+    PgConn *c = conn;
+    Err err = pg_settle(c, error);
+    if (err)
+        return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
+    err = pg_send(c, STR("COMMIT"), NULL, 0, NULL, error);
+    if (!err && c->announce) {
+        const Cell args[] = { cell_text(str_of(c->store->schema)) };
+        err = pg_send(c, STR("SELECT pg_notify('flow:' || ?1, '')"), args, 1, NULL, error);
+    }
+    if (!err)
+        err = pg_sync(c, error);
+    if (!err)
+        c->in_txn = c->announce = c->tenant_set = false;
+    return err;
+}
+
+static void pg_rollback(void *conn)
+{
+    PgConn *c = conn;
+    c->ahead = c->announce = c->tenant_set = c->db.changed = false;
+    if (!c->pg || c->lost) {
+        c->in_txn = false;
+        return;
+    }
+    pg_sync(c, NULL);
+    if (!c->lost && PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
+        pg_send(c, STR("ROLLBACK"), NULL, 0, NULL, NULL);
+        pg_sync(c, NULL);
+    }
+    if (!c->lost && PQtransactionStatus(c->pg) != PQTRANS_IDLE)
+        pg_drop(c);                                         /* the server does that for us */
+    c->in_txn = false;
+}
+
+static bool pg_in_transaction(void *conn)
+{
+    const PgConn *c = conn;
+    return c->in_txn && !c->lost && c->pg;
+}
+
+static Err pg_check_fence(void *conn, StoreBatch *fence, Error *error)
+{
+    PgConn *c = conn;
+    return sql_check_fence(&c->db, fence, error);
+}
+
+/* A failing batch is undone alone; its errors were waited for, so they are its own. */
+static Err pg_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
+{
+    PgConn *c = conn;
+    bool before = c->db.changed;
+    Err err = pg_send(c, STR("SAVEPOINT batch"), NULL, 0, NULL, error);
+    if (err)
+        return err;
+    c->db.changed = false;
+    err = sql_apply_ops(&c->db, batch, error);
+    *changed = !err && c->db.changed;
+    c->db.changed = before || *changed;
+    if (err) {
+        Error first = error ? *error : (Error){ 0 };
+        c->tenant_set = false;
+        pg_sync(c, NULL);
+        if (!c->lost && !pg_send(c, STR("ROLLBACK TO SAVEPOINT batch"), NULL, 0, NULL, NULL))
+            pg_sync(c, NULL);
+        if (!c->lost && PQtransactionStatus(c->pg) != PQTRANS_INTRANS)
+            c->in_txn = false;                              /* the server ended the transaction */
+        if (error)
+            *error = first;
+    }
+    if (pg_in_transaction(c) && pg_send(c, STR("RELEASE SAVEPOINT batch"), NULL, 0, NULL, err ? NULL : error) && !err)
+        err = ERR_IO;
+    return err;
+}
+
+static Err pg_apply_ahead(void *conn, StoreBatch *batch, Error *error)
+{
+    PgConn *c = conn;
+    c->ahead = true;
+    Err err = sql_apply_ops(&c->db, batch, error);
+    c->ahead = false;
+    return err;
+}
+
+static Err pg_settle_group(void *conn, bool *changed, Error *error)
+{
+    PgConn *c = conn;
+    Err err = c->unread ? pg_settle(c, error) : ERR_OK;
+    *changed |= !err && c->db.changed;
+    return err;
+}
+
+/* One statement is its own snapshot; several get one in common. A read may be asked again. */
+static Err read_once(PgConn *c, StoreBatch *batch, Error *error)
+{
+    bool fenced = batch->epoch && batch->run_id.len, single = batch->first && !batch->first->next && batch->first->kind != DO_GET_RUN && !fenced;
+    Err err = single ? pg_ready(c, PG_WAIT_MS, error) : pg_begin(c, false, error);
+    if (!err)
+        err = sql_apply_ops(&c->db, batch, error);
+    if (single) {
+        c->tenant_set &= !err;                              /* it was undone with the statement */
+        return err;
+    }
+    if (err) {
+        pg_rollback(c);
+        return err;
+    }
+    return pg_commit(c, error);
+}
+
+static Err pg_read(void *conn, StoreBatch *batch, Error *error)
+{
+    PgConn *c = conn;
+    Err err = read_once(c, batch, error);
+    if (err == ERR_IO && c->lost) {
+        store_batch_reset(batch);
+        err = read_once(c, batch, error);
+    }
+    return err;
+}
+
+static void pg_announce(void *conn)
+{
+    PgConn *c = conn;
+    c->announce = true;
+}
+
+static Err pg_fsck(void *conn, FsckReport *report, Buf *out, Error *error)
+{
+    PgConn *c = conn;
+    return sql_fsck(&c->db, report, out, error);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+static int hex_value(char ch)
+{
+    return ch >= '0' && ch <= '9' ? ch - '0' : ch >= 'a' && ch <= 'f' ? ch - 'a' + 10 : ch >= 'A' && ch <= 'F' ? ch - 'A' + 10 : -1;
+}
+
+static void put_decoded(Buf *out, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '%' && i + 2 < len && hex_value(text[i + 1]) >= 0 && hex_value(text[i + 2]) >= 0) {
+            buf_put_char(out, (char)(hex_value(text[i + 1]) * 16 + hex_value(text[i + 2])));
+            i += 2;
+        } else
+            buf_put_char(out, text[i]);
+    }
+}
+
+/* Takes our own parameter out of the URL: libpq refuses what it does not know. */
+static Err split_url(PgStore *store, const char *place, Error *error)
+{
+    Buf url = { 0 }, schema = { 0 };
+    buf_printf(&url, "postgresql:%.*s", (int)strcspn(place, "?"), place);
+    const char *p = strchr(place, '?');
+    char joint = '?';
+    while (p && *p) {
+        size_t len = strcspn(++p, "&");
+        if (len >= 7 && strncmp(p, "schema=", 7) == 0)
+            put_decoded(&schema, p + 7, len - 7);
+        else if (len) {
+            buf_put_char(&url, joint);
+            buf_put(&url, p, len);
+            joint = '&';
+        }
+        p += len;
+    }
+    if (!schema.len)
+        buf_put_text(&schema, "flow");
+    Err err = schema.len > PG_SCHEMA_MAX || memchr(schema.ptr, 0, schema.len)
+        ? err_set(error, ERR_INVALID, "cannot use schema `%.40s…`: at most %d bytes (PG_SCHEMA_MAX), none of them NUL", buf_cstr(&schema), PG_SCHEMA_MAX) : ERR_OK;
+    store->url = strdup(buf_cstr(&url));
+    store->schema = strdup(buf_cstr(&schema));
+    buf_free(&url);
+    buf_free(&schema);
+    char *message = NULL;
+    PQconninfoOption *options = err ? NULL : PQconninfoParse(store->url, &message);
+    if (!err && !options)                                   /* libpq's own words would quote the URL, password and all */
+        err = err_set(error, ERR_INVALID, "cannot read the store's URL: expected postgresql://USER@HOST/DATABASE?schema=NAME with libpq's parameters, values percent-encoded");
+    PQconninfoFree(options);
+    PQfreemem(message);
+    return err;
+}
+
+static void pg_close(void *state)
+{
+    PgStore *store = state;
+    pg_wake_stop(store);
+    for (uint32_t i = 0; i < store->conn_count; i++)
+        pg_conn_free(store->conns[i]);
+    if (store->url)
+        explicit_bzero(store->url, strlen(store->url));     /* it may hold a password */
+    free(store->url);
+    free(store->schema);
+    free(store);
+}
+
+PgConn *pg_conn_new(PgStore *store, ConnRole role)
+{
+    PgConn *c = mem_alloc(sizeof *c);
+    c->store = store;
+    c->role = role;
+    c->db = (SqlDb){ .dialect = &PG_DIALECT, .run = pg_run, .check_fence = check_fence, .use_tenant = use_tenant };
+    return c;
+}
+
+static void *pg_conn(void *state, ConnRole role, uint32_t number)
+{
+    PgStore *store = state;
+    uint32_t at = role == CONN_WRITES ? 0 : role == CONN_READS ? 1 + number : 1 + PG_READ_LANES + number;
+    return store->conns[at];
+}
+
+/* Who is not bound by row security is told so once: the second wall is not there then. */
+static Err warn_of_power(PgConn *c, Error *error)
+{
+    SqlRows rows;
+    Arena *arena = arena_new();
+    Err err = pg_query(c, STR("SELECT current_user::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"), NULL, 0, arena, &rows, error);
+    if (!err && rows.set.rows == 1 && rows.set.cells[1].i && !getenv("FLOW_PG_QUIET"))
+        fprintf(stderr, "flowd: PostgreSQL role `%.*s` is not bound by row-level security (superuser or BYPASSRLS); use an ordinary role\n", STR_ARG(rows.set.cells[0].text));
+    arena_free(arena);
+    return err;
+}
+
+static Err pg_open(const char *place, const StoreOptions *options, void **state, Error *error)
+{
+    PgStore *store = mem_alloc(sizeof *store);
+    store->read_only = options->read_only;
+    store->loop = options->loop;
+    Err err = split_url(store, place, error);
+    for (uint32_t i = 0; i < 1 + PG_READ_LANES + PG_TXN_LANES; i++)
+        store->conns[store->conn_count++] = pg_conn_new(store, i == 0 ? CONN_WRITES : i <= PG_READ_LANES ? CONN_READS : CONN_TXN);
+    if (!err)
+        err = pg_ready(store->conns[0], 0, error);
+    if (!err)
+        err = pg_migrate(store->conns[0], store->read_only, error);
+    if (!err)
+        err = warn_of_power(store->conns[0], error);
+    if (err)
+        pg_close(store);
+    else
+        *state = store;
+    return err;
+}
+
+static Err pg_drop_schema(const char *place, Error *error)
+{
+    PgStore *store = mem_alloc(sizeof *store);
+    Err err = split_url(store, place, error);
+    store->conns[store->conn_count++] = pg_conn_new(store, CONN_WRITES);
+    if (!err)
+        err = pg_ready(store->conns[0], 0, error);
+    Buf sql = { 0 };
+    buf_put_text(&sql, "DROP SCHEMA IF EXISTS ");
+    pg_quote(&sql, store->schema ? store->schema : "");
+    buf_put_text(&sql, " CASCADE");
+    if (!err)
+        err = pg_execute(store->conns[0], buf_cstr(&sql), error);
+    buf_free(&sql);
+    pg_close(store);
+    return err;
+}
+
+static Err pg_key(void *state, uint32_t *id, uint8_t bytes[32], Error *error)
+{
+    PgStore *store = state;
+    SqlRows rows;
+    Arena *arena = arena_new();
+    const Cell args[] = { cell_text(STR("snapshot_key")) };
+    Err err = pg_query(store->conns[0], STR("SELECT value FROM flow_meta WHERE name = ?1"), args, 1, arena, &rows, error);
+    if (!err && (rows.set.rows != 1 || rows.set.cells[0].text.len != 32))
+        err = err_set(error, ERR_CORRUPT, "cannot open the store: its snapshot key is missing");
+    if (!err)
+        memcpy(bytes, rows.set.cells[0].text.ptr, 32);
+    *id = 1;
+    arena_free(arena);
+    return err;
+}
+
+static void pg_on_wake(void *state, void (*wake)(void *arg), void *arg)
+{
+    pg_wake_stop(state);
+    if (wake)
+        pg_wake_start(state, wake, arg);
+}
+
+static bool pg_is_up(const void *state)
+{
+    return !((const PgStore *)state)->down;
+}
+
+const StoreOps STORE_POSTGRES = {
+    .kind = "postgresql", .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
+    .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .commit = pg_commit, .rollback = pg_rollback,
+    .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
+    .read = pg_read, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,
+};

@@ -1,0 +1,80 @@
+/* pg.h - what the files of the PostgreSQL store share. libpq itself is included here alone.
+ *
+ * A PgConn is one connection with its prepared statements. Everything on it may wait (lane_wait_fd), so a call belongs on the lane of the
+ * connection's seat or outside of all lanes. The connection is always in pipeline mode: statements go out without waiting for each other;
+ * `unread` counts those whose answers were not read yet, in order. An error in one makes the server skip all up to the next Sync.
+ * Errors: ERR_IO when the server is lost (the transaction with it), ERR_BUSY for a lost race, else what the statement did wrong.
+ */
+#ifndef STORE_PG_H
+#define STORE_PG_H
+#include <libpq-fe.h>
+
+#include "interpreter/store/sql.h"
+
+enum {
+    PG_READ_LANES = 2, PG_TXN_LANES = 8,
+    PG_WAIT_MS = 10000,                  /* new work waits that long for a server that is lost */
+    PG_BACKOFF_MS = 50, PG_BACKOFF_MAX_MS = 1000,            /* between two tries to connect */
+    PG_STATEMENT_MS = 60000,             /* statement_timeout */
+    PG_LOCK_MS = 5000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
+    PG_IDLE_TXN_MS = 60000,              /* a process that stopped inside a transaction gives its locks back */
+    PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
+    PG_PARAMS_MAX = 1024,                /* of one statement */
+    PG_UNREAD_MAX = 256,                 /* statements sent ahead before answers are read */
+    PG_SCHEMA_MAX = 63,                  /* bytes of the schema's name */
+};
+
+typedef struct PgStore PgStore;
+typedef struct PgStatement PgStatement;
+
+typedef struct PgConn {
+    SqlDb db;                            /* first: the operations see only this */
+    PgStore *store;
+    ConnRole role;
+    PGconn *pg;                          /* NULL: not connected */
+    Map statements; uint32_t serial;     /* text → PgStatement */
+    uint32_t unread;                     /* answers under way */
+    bool unsynced;                       /* something was sent since the last Sync */
+    bool in_txn, lost, ahead, announce;
+    Err failed; Error failure;           /* the first error among answers nobody waited for */
+    Buf tenant; bool tenant_set;         /* what row security was told in this transaction, or on this connection */
+} PgConn;
+
+struct PgStore {
+    char *url, *schema;                  /* the URL without our own parameter; the schema's name unquoted */
+    bool read_only, down;
+    int64_t down_since_ms;               /* monotonic */
+    PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
+    struct PgWake *wake;                 /* NULL until somebody listens */
+    struct event_base *loop;
+    bool warned;                         /* that row security does not bind the role */
+};
+
+/* pg_conn.c */
+PgConn *pg_conn_new(PgStore *store, ConnRole role);
+void pg_conn_free(PgConn *c);
+Err  pg_ready(PgConn *c, int wait_ms, Error *error);         /* connected, else tries for that long */
+void pg_drop(PgConn *c);                                     /* closes the connection; nothing of it is known any more */
+bool pg_alive(PgConn *c);                                    /* without waiting: the server did not close it */
+/* Sends a statement (?N or $N). Its answer is read by whoever waits next; an error of it is then in c->failed. */
+Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, Error *error);
+/* Sends it, waits for it and everything before it. */
+Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
+Err  pg_settle(PgConn *c, Error *error);                     /* waits for all that was sent; the first error among it */
+Err  pg_sync(PgConn *c, Error *error);                       /* the same with a Sync: after an error statements run again */
+Err  pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);        /* SqlDb.run */
+Err  pg_execute(PgConn *c, const char *sql, Error *error);   /* a script, outside of the pipeline */
+Err  pg_wait_fd(PgConn *c, bool write, Error *error);
+int64_t pg_now_ms(void);
+
+/* pg_schema.c */
+extern const SqlDialect PG_DIALECT;
+Err  pg_migrate(PgConn *c, bool read_only, Error *error);
+Err  pg_clear(void *conn, Error *error);                     /* StoreOps.clear */
+void pg_quote(Buf *out, const char *name);                   /* "name" */
+
+/* pg_wake.c */
+void pg_wake_start(PgStore *store, void (*wake)(void *arg), void *arg);
+void pg_wake_stop(PgStore *store);
+void pg_wake_soon(PgStore *store);                           /* something may have changed while nobody listened */
+#endif

@@ -1,0 +1,223 @@
+/* pg_schema.c - the engine's tables in PostgreSQL, made by numbered migrations, and the dialect of its SQL.
+ *
+ * Text is compared byte by byte (COLLATE "C"), as in every store. Every key leads with the tenant. What a run's row changes at each step is in
+ * no index, so with room left on its page (fillfactor) such an update touches no index at all.
+ *
+ * To change the schema: append to MIGRATIONS, never edit a row that was released.
+ */
+#include "interpreter/store/pg.h"
+
+#include "interpreter/store/text_case.h"
+
+#include <stdio.h>
+#include <utf8proc.h>
+
+#define T "text COLLATE \"C\""
+
+static const char *const MIGRATIONS[] = {
+    /* 1 */
+    "CREATE TABLE flow_meta (name " T " PRIMARY KEY, value BYTEA NOT NULL);"
+    "CREATE TABLE flow_modules (hash " T " PRIMARY KEY, bytes BYTEA NOT NULL);"
+    "CREATE TABLE flow_blobs (tenant " T " NOT NULL, hash " T " NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (tenant, hash));"
+    "CREATE TABLE flow_runs (row_no BIGINT GENERATED ALWAYS AS IDENTITY, tenant " T " NOT NULL, run_id " T " NOT NULL, module_hash " T " NOT NULL, func_name " T " NOT NULL, func BIGINT NOT NULL,"
+    " status BIGINT NOT NULL, user_id " T " NOT NULL, user_name " T " NOT NULL, correlation " T " NOT NULL, causation " T " NOT NULL, hops BIGINT NOT NULL, input BYTEA NOT NULL,"
+    " input_json " T " NOT NULL, result_json " T " NOT NULL, waits_json " T " NOT NULL, concurrency_key " T " NOT NULL, limit_key " T " NOT NULL, limit_count BIGINT NOT NULL,"
+    " priority BIGINT NOT NULL, epoch BIGINT NOT NULL, worker " T " NOT NULL, lease_until_us BIGINT NOT NULL, last_seq BIGINT NOT NULL, snapshot_seq BIGINT NOT NULL,"
+    " created_us BIGINT NOT NULL, updated_us BIGINT NOT NULL, started_us BIGINT NOT NULL, ended_us BIGINT NOT NULL, durability BIGINT NOT NULL, cancel_requested BIGINT NOT NULL,"
+    " PRIMARY KEY (tenant, run_id)) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);"
+    "CREATE INDEX flow_runs_ready ON flow_runs (priority DESC, created_us, row_no) WHERE status = 0;"
+    "CREATE INDEX flow_runs_running ON flow_runs (tenant, run_id) WHERE status = 1;"
+    "CREATE INDEX flow_runs_unended ON flow_runs (created_us) WHERE status < 3;"
+    "CREATE INDEX flow_runs_key ON flow_runs (tenant, concurrency_key) WHERE concurrency_key <> '' AND status < 3 AND epoch > 0;"
+    "CREATE INDEX flow_runs_limit ON flow_runs (tenant, limit_key) WHERE limit_key <> '' AND status < 3 AND epoch > 0;"
+    "CREATE INDEX flow_runs_created ON flow_runs (tenant, created_us);"
+    "CREATE INDEX flow_runs_correlation ON flow_runs (tenant, correlation, created_us);"
+    "CREATE TABLE flow_journal (tenant " T " NOT NULL, run_id " T " NOT NULL, seq BIGINT NOT NULL, request BIGINT NOT NULL, fiber BIGINT NOT NULL, span BIGINT NOT NULL,"
+    " parent_span BIGINT NOT NULL, entry BIGINT NOT NULL, effect BIGINT NOT NULL, target BIGINT NOT NULL, agent BIGINT NOT NULL, name " T " NOT NULL, args_json " T " NOT NULL,"
+    " payload BYTEA NOT NULL, detail_json " T " NOT NULL, started_us BIGINT NOT NULL, ended_us BIGINT NOT NULL, PRIMARY KEY (tenant, run_id, seq));"
+    "CREATE TABLE flow_snapshots (tenant " T " NOT NULL, run_id " T " NOT NULL, seq BIGINT NOT NULL, bytes BYTEA NOT NULL, PRIMARY KEY (tenant, run_id),"
+    " FOREIGN KEY (tenant, run_id) REFERENCES flow_runs (tenant, run_id));"
+    "CREATE TABLE flow_timers (tenant " T " NOT NULL, run_id " T " NOT NULL, request BIGINT NOT NULL, due_us BIGINT NOT NULL, PRIMARY KEY (tenant, run_id, request),"
+    " FOREIGN KEY (tenant, run_id) REFERENCES flow_runs (tenant, run_id));"
+    "CREATE INDEX flow_timers_due ON flow_timers (due_us);"
+    "CREATE TABLE flow_waits (tenant " T " NOT NULL, event " T " NOT NULL, run_id " T " NOT NULL, request BIGINT NOT NULL, PRIMARY KEY (tenant, event, run_id, request),"
+    " FOREIGN KEY (tenant, run_id) REFERENCES flow_runs (tenant, run_id));"
+    "CREATE INDEX flow_waits_run ON flow_waits (tenant, run_id, request);"
+    "CREATE TABLE flow_events (position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant " T " NOT NULL, event_id " T " NOT NULL, name " T " NOT NULL, payload " T " NOT NULL, module_hash " T " NOT NULL,"
+    " user_id " T " NOT NULL, correlation " T " NOT NULL, causation " T " NOT NULL, hops BIGINT NOT NULL, run_id " T " NOT NULL, seq BIGINT NOT NULL, created_us BIGINT NOT NULL,"
+    " dispatched BIGINT NOT NULL, UNIQUE (tenant, event_id));"
+    "CREATE INDEX flow_events_outbox ON flow_events (position) WHERE dispatched = 0;"
+    "CREATE INDEX flow_events_name ON flow_events (tenant, name, position);"
+    "CREATE INDEX flow_events_correlation ON flow_events (tenant, correlation, position);"
+    "CREATE TABLE flow_dead (tenant " T " NOT NULL, event_id " T " NOT NULL, subscriber " T " NOT NULL, error " T " NOT NULL, attempts BIGINT NOT NULL, created_us BIGINT NOT NULL,"
+    " PRIMARY KEY (tenant, event_id, subscriber));"
+    "CREATE TABLE flow_mail (position BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant " T " NOT NULL, run_id " T " NOT NULL, mail_id " T " NOT NULL, kind BIGINT NOT NULL, request BIGINT NOT NULL,"
+    " name " T " NOT NULL, payload " T " NOT NULL, created_us BIGINT NOT NULL, taken BIGINT NOT NULL, fresh BIGINT NOT NULL, UNIQUE (tenant, run_id, mail_id),"
+    " FOREIGN KEY (tenant, run_id) REFERENCES flow_runs (tenant, run_id));"
+    "CREATE INDEX flow_mail_fresh ON flow_mail (position) WHERE fresh = 1;"
+    "CREATE TABLE flow_tables (name " T " PRIMARY KEY, agent " T " NOT NULL, table_name " T " NOT NULL, shared BIGINT NOT NULL);"
+    "CREATE TABLE flow_columns (table_name " T " NOT NULL, column_name " T " NOT NULL, type " T " NOT NULL, PRIMARY KEY (table_name, column_name));"
+    "CREATE TABLE flow_indexes (table_name " T " NOT NULL, index_name " T " NOT NULL, PRIMARY KEY (table_name, index_name));"
+    /* The quotient of a sum and a count, exact where it ends within 28 digits, else rounded half to even: decimal_div. */
+    "CREATE FUNCTION flow_decimal_div(total numeric, n bigint) RETURNS numeric LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$"
+    " SELECT (q + CASE WHEN 2 * abs(r) > n OR (2 * abs(r) = n AND mod(q, 2) <> 0) THEN sign(r) ELSE 0 END) * 1e-28"
+    " FROM (SELECT div(total * 1e28, n) AS q, mod(total * 1e28, n) AS r) AS x $$;",
+    /* 2 */
+    "CREATE TABLE flow_hot (tenant " T " NOT NULL, hot_key " T " NOT NULL, ends_us BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (tenant, hot_key))"
+    " WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 500);"
+    "CREATE INDEX flow_hot_ends ON flow_hot (ends_us);",
+    /* 3: events over streams: leases on the outbox, who subscribes, who has had what */
+    "ALTER TABLE flow_events ADD COLUMN leased_until_us BIGINT NOT NULL DEFAULT 0;"
+    "ALTER TABLE flow_dead ADD COLUMN published BIGINT NOT NULL DEFAULT 0;"
+    "CREATE INDEX flow_dead_unpublished ON flow_dead (created_us) WHERE published = 0;"
+    "CREATE INDEX flow_events_since ON flow_events (tenant, name, created_us);"
+    "CREATE TABLE flow_deliveries (tenant " T " NOT NULL, event_id " T " NOT NULL, subscriber " T " NOT NULL, PRIMARY KEY (tenant, event_id, subscriber));"
+    "CREATE TABLE flow_subscriptions (subscriber " T " PRIMARY KEY, owner " T " NOT NULL, event " T " NOT NULL, module_hash " T " NOT NULL);"
+    "CREATE INDEX flow_subscriptions_event ON flow_subscriptions (event);"
+    "CREATE INDEX flow_subscriptions_owner ON flow_subscriptions (owner);",
+};
+enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
+
+const SqlDialect PG_DIALECT = {
+    .name = "postgresql", .placeholder = '$', .name_max = 63,
+    .type_bool = "boolean", .type_int = "bigint", .type_float = "double precision", .type_decimal = "numeric", .type_text = T, .type_blob = "bytea",
+    .row_no = "bigint GENERATED ALWAYS AS IDENTITY",
+    .same = "IS NOT DISTINCT FROM", .differs = "IS DISTINCT FROM",
+    .decimal_order = "@a", .decimal_of_int = "CAST(@a AS numeric)",
+    .decimal_add = "(@a + @b)", .decimal_sub = "(@a - @b)", .decimal_mul = "(@a * @b)",
+    .decimal_sum = "COALESCE(SUM(@a), 0)", .decimal_avg = "flow_decimal_div(SUM(@a), COUNT(@a))",
+    .int_add = "(@a + @b)", .int_sub = "(@a - @b)", .int_mul = "(@a * @b)", .int_sum = "CAST(COALESCE(SUM(@a), 0) AS bigint)", .avg = "CAST(AVG(@a) AS double precision)",
+    .int_of_float = "CAST(TRUNC(@a) AS bigint)", .float_of_int = "CAST(@a AS double precision)",
+    .date_shift = "(@a + CAST(FLOOR(CAST(@b AS numeric) / 86400000000) AS bigint))",
+    .contains = "(strpos(@a, @b) > 0)", .starts = "starts_with(@a, @b)", .ends = "(right(@a, length(@b)) = @b)", .lower = "flow_lower(@a)", .upper = "flow_upper(@a)",
+    .in_list = "(@a IN (SELECT CAST(item AS @c) FROM jsonb_array_elements_text(@b) AS item))",
+    .in_text_list = "(@a IN (SELECT item FROM jsonb_array_elements_text(@b) AS item))",
+    .in_blob_list = "(upper(encode(@a, 'hex')) IN (SELECT item FROM jsonb_array_elements_text(@b) AS item))",
+    .cast = "CAST(@a AS @c)", .cast_text = "(CAST(@a AS text) COLLATE \"C\")",
+    .quote = "SELECT quote_literal(CAST(?1 AS text))", .quote_blob = "SELECT quote_literal(CAST(CAST(?1 AS bytea) AS text))",
+    .lock_rows = " FOR NO KEY UPDATE OF s0", .skip_locked = " FOR NO KEY UPDATE SKIP LOCKED",
+    .lock_name = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || ?1, 0))",
+    .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
+                    "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
+};
+
+void pg_quote(Buf *out, const char *name)
+{
+    buf_put_char(out, '"');
+    for (; *name; name++) {
+        if (*name == '"')
+            buf_put_char(out, '"');
+        buf_put_char(out, *name);
+    }
+    buf_put_char(out, '"');
+}
+
+/* ---- letters ------------------------------------------------------------------------------------------- */
+
+/* `lower` and `upper` inside a query must be what they are in the machine, on every server: the whole mapping goes into the function. */
+static void put_case_function(Buf *out, const char *name, const char *ascii, void (*change)(Str text, Buf *out))
+{
+    Buf from = { 0 }, to = { 0 }, one = { 0 };
+    for (utf8proc_int32_t c = 128; c < 0x20000; c++) {            /* the planes behind have no letters with case */
+        utf8proc_uint8_t bytes[4];
+        if (!utf8proc_codepoint_valid(c))
+            continue;
+        Str letter = { (const char *)bytes, (size_t)utf8proc_encode_char(c, bytes) };
+        buf_clear(&one);
+        change(letter, &one);
+        if (str_eq(buf_str(&one), letter))
+            continue;
+        buf_put_str(&from, letter);
+        buf_put_str(&to, buf_str(&one));
+    }
+    buf_printf(out, "CREATE FUNCTION %s(t text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$ SELECT CASE WHEN octet_length(t) = length(t) THEN %s(t COLLATE \"C\") "
+                    "ELSE translate(%s(t COLLATE \"C\"), '%s', '%s') END $$;", name, ascii, ascii, buf_cstr(&from), buf_cstr(&to));
+    buf_free(&from);
+    buf_free(&to);
+    buf_free(&one);
+}
+
+/* ---- migrations ---------------------------------------------------------------------------------------- */
+
+/* 0: nothing is there yet. */
+static Err schema_version(PgConn *c, int64_t *version, Error *error)
+{
+    SqlRows rows;
+    Arena *arena = arena_new();
+    const Cell args[] = { cell_text(str_of(c->store->schema)) };
+    *version = 0;
+    Err err = pg_query(c, STR("SELECT 1 FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace WHERE n.nspname = ?1 AND t.relname = 'flow_schema'"), args, 1, arena, &rows, error);
+    if (!err && rows.set.rows && !(err = pg_query(c, STR("SELECT MAX(version) FROM flow_schema"), NULL, 0, arena, &rows, error)))
+        *version = rows.set.cells[0].i;
+    if (!err && *version > SCHEMA_VERSION)
+        err = err_set(error, ERR_UNSUPPORTED, "cannot open the store: its schema is version %lld, this program knows %d", (long long)*version, SCHEMA_VERSION);
+    arena_free(arena);
+    return err;
+}
+
+static Err make_key(PgConn *c, Error *error)
+{
+    uint8_t key[32];
+    random_bytes(key, sizeof key);
+    const Cell args[] = { cell_text(STR("snapshot_key")), cell_blob((Str){ (const char *)key, sizeof key }) };
+    Err err = pg_query(c, STR("INSERT INTO flow_meta (name, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING"), args, 2, NULL, NULL, error);
+    explicit_bzero(key, sizeof key);
+    return err;
+}
+
+static Err lock_schema(PgConn *c, bool lock, Error *error)
+{
+    const Cell args[] = { cell_text(str_of(c->store->schema)) };
+    return lock ? pg_query(c, STR("SELECT pg_advisory_lock(hashtextextended('flow migration ' || ?1, 0))"), args, 1, NULL, NULL, error)
+                : pg_query(c, STR("SELECT pg_advisory_unlock(hashtextextended('flow migration ' || ?1, 0))"), args, 1, NULL, NULL, error);
+}
+
+/* One script, one transaction: all of it or nothing. */
+static Err apply_migrations(PgConn *c, int64_t version, Error *error)
+{
+    Buf sql = { 0 };
+    buf_put_text(&sql, "BEGIN; CREATE SCHEMA IF NOT EXISTS ");
+    pg_quote(&sql, c->store->schema);
+    buf_put_text(&sql, "; CREATE TABLE IF NOT EXISTS flow_schema (version bigint NOT NULL);");
+    for (int64_t v = version; v < SCHEMA_VERSION; v++) {
+        buf_put_text(&sql, MIGRATIONS[v]);
+        if (v == 0) {
+            put_case_function(&sql, "flow_lower", "lower", text_lower);
+            put_case_function(&sql, "flow_upper", "upper", text_upper);
+        }
+    }
+    buf_printf(&sql, "DELETE FROM flow_schema; INSERT INTO flow_schema VALUES (%d); COMMIT", SCHEMA_VERSION);
+    Err err = pg_execute(c, buf_cstr(&sql), error);
+    if (err && !c->lost)
+        pg_execute(c, "ROLLBACK", NULL);
+    buf_free(&sql);
+    return err ? err : make_key(c, error);
+}
+
+Err pg_migrate(PgConn *c, bool read_only, Error *error)
+{
+    int64_t version;
+    Err err = schema_version(c, &version, error);
+    if (err || version == SCHEMA_VERSION)
+        return err;
+    if (read_only)
+        return err_set(error, ERR_UNSUPPORTED, "cannot read the store: its schema is version %lld, expected %d; open it for writing once", (long long)version, SCHEMA_VERSION);
+    if ((err = lock_schema(c, true, error)))
+        return err;
+    err = schema_version(c, &version, error);
+    if (!err && version < SCHEMA_VERSION)
+        err = apply_migrations(c, version, error);
+    lock_schema(c, false, NULL);
+    return err;
+}
+
+/* ---- for tests ----------------------------------------------------------------------------------------- */
+
+/* Every row of every table but those that say what tables there are, and the key. */
+Err pg_clear(void *conn, Error *error)
+{
+    return pg_query(conn, STR(
+        "DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')"
+        " AND c.relname NOT IN ('flow_meta', 'flow_schema', 'flow_tables', 'flow_columns', 'flow_indexes')"
+        " LOOP EXECUTE format('TRUNCATE TABLE %I RESTART IDENTITY CASCADE', t.relname); END LOOP; END $$"), NULL, 0, NULL, NULL, error);
+}
