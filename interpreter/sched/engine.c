@@ -34,7 +34,9 @@ bool engine_has_server(const Engine *engine) { return strcmp(store_kind(engine->
 /* A server comes back: what it was asked when it went has an unknown outcome, and is found out then. Any other store that fails is gone. */
 void engine_break(Engine *engine, Err err, const Error *error) {
     if (engine->broken) return;
+    if (err == ERR_BUSY) { engine->outbox_dirty = engine->claim_wanted = true; return; }         /* a race was lost: the same again */
     if (err == ERR_IO && engine_has_server(engine)) {
+        engine->outbox_dirty = true;
         if (!engine->orphans) serve_log(engine, "degraded", ",\"live\":%u", engine->live.count);
         engine->orphans = true;
         return;
@@ -346,6 +348,7 @@ static Err work_round(Engine *engine, Str tenant, Str run_id, bool *more, Error 
     *more = false;
     drain(engine);
     if (engine->broken) return engine_broken(engine, error);
+    if (engine->orphans) { *more = true; return serve_reclaim(engine, error); }
     Err err = claim(engine, tenant, run_id, &claimed, error);
     if (err) return err;
     if (claimed) { *more = true; return ERR_OK; }

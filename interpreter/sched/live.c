@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "base/time.h"
+#include "interpreter/effect/ids.h"
 #include "interpreter/sched/engine_internal.h"
 #include "interpreter/sched/script_internal.h"
 
@@ -298,7 +299,7 @@ static Err load(LiveRun *run, const JournalRow *rows, uint32_t count, Str snapsh
     return replay_rows(run, &replay, error);
 }
 
-typedef struct Loading { LiveRun *run; int module, snapshot, journal, mail; } Loading;
+typedef struct Loading { LiveRun *run; int row, module, snapshot, journal, mail; } Loading;      /* -1: not asked for */
 
 static void on_loaded(const StoreResult *result, void *arg) {
     Loading *l = arg;
@@ -320,8 +321,10 @@ static void on_loaded(const StoreResult *result, void *arg) {
     bool found = false;
     Str snapshot = { 0 };
     if (l->snapshot >= 0) snapshot = store_bytes(result->batch, l->snapshot, &snapshot_seq, &found);
+    if (!err && l->row >= 0) run->row.waits_json = arena_str(run->arena, store_runs(result->batch, l->row, &(uint32_t){ 0 })->waits_json);
     if (!err) err = load(run, rows, count, snapshot, snapshot_seq, found, &error);
     const MailRow *mail = store_mail(result->batch, l->mail, &mail_count);
+    if (l->row >= 0) run->row.cancel_requested = store_runs(result->batch, l->row, &(uint32_t){ 0 })->cancel_requested;
     mail_take_in(run, mail, mail_count);
     free(l);
     run->row.waits_json = (Str){ "", 0 };
@@ -342,7 +345,8 @@ static void copy_row(LiveRun *run, const RunRow *row) {
 }
 
 static LiveRun *new_live(Engine *engine, const RunRow *row) {
-    LiveRun *run = mem_alloc(sizeof *run);
+    LiveRun *older = engine_live_find(engine, row->tenant, row->run_id), *run = mem_alloc(sizeof *run);
+    if (older) live_drop(older);                         /* its lease had ended, and this very worker took the run over */
     run->engine = engine;
     run->arena = arena_new();
     run->row_arena = arena_new();
@@ -381,12 +385,13 @@ void live_begun(LiveRun *run, const StoreResult *result) {
     live_callback_done(run);
 }
 
-void live_open(Engine *engine, const RunRow *row) {
-    LiveRun *run = new_live(engine, row);
+static void start_loading(LiveRun *run) {
+    Engine *engine = run->engine;
     StoreBatch *batch = store_batch(engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
     Loading *l = mem_alloc(sizeof *l);
     Image *image = engine_image_cached(engine, run->row.module_hash);
-    *l = (Loading){ run, -1, -1, 0, 0 };
+    *l = (Loading){ run, -1, -1, -1, 0, 0 };
+    if (run->reloads) l->row = store_get_run(batch, run->row.run_id);
     if (image) run->image = image;
     else l->module = store_get_module(batch, run->row.module_hash);
     if (run->row.snapshot_seq) l->snapshot = store_get_snapshot(batch);
@@ -395,6 +400,29 @@ void live_open(Engine *engine, const RunRow *row) {
     run->busy = true;
     run->callbacks++;
     store_submit(batch, on_loaded, l);
+}
+
+void live_open(Engine *engine, const RunRow *row) { start_loading(new_live(engine, row)); }
+
+/* A transaction lost against another writer and was rolled back: the run is as its last commit left it. It is loaded from there, after a while
+   that grows, so that two who meet again and again part. */
+static void reload(LiveRun *run) {
+    Engine *engine = run->engine;
+    uint32_t reloads = run->reloads + 1;
+    if (reloads > ENGINE_RELOADS_MAX) {
+        Error error;
+        err_set(&error, ERR_LIMIT, "a transaction lost against other writers %d times in a row (ENGINE_RELOADS_MAX)", ENGINE_RELOADS_MAX);
+        commit_fail(run, &error);
+        return;
+    }
+    live_drop(run);
+    LiveRun *again = new_live(engine, &run->row);        /* what was dropped stays until the pump frees it */
+    int64_t most = ENGINE_RELOAD_AFTER << reloads;
+    again->reloads = reloads;
+    again->reload_us = engine->options.virtual_time ? 0 : engine_now(engine) + most / 2 + (int64_t)((double)(most / 2) * ids_random());
+    again->wake_us = again->reload_us;
+    engine_wake_at(engine, again->wake_us);
+    engine_ready(again);
 }
 
 /* ---- leaving -------------------------------------------------------------------------------------------- */
@@ -433,6 +461,7 @@ void live_callback_done(LiveRun *run) {
    crash. Anything else is this run's own trouble, which must not come again at every resume: it fails, and the others go on. */
 bool live_failed(LiveRun *run, Err err, const Error *error) {
     if (err == ERR_OK) return false;
+    if (err == ERR_BUSY && !run->failing) { reload(run); return true; }
     bool ours = err != ERR_FENCED && err != ERR_IO && err != ERR_CRASH && !run->failing;
     if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
     if (ours) commit_fail(run, error);
@@ -565,7 +594,11 @@ static void mail_came(LiveRun *run, const StoreResult *result) {
 
 void live_step(LiveRun *run) {
     if (run->dead && run->callbacks == 0) { live_free(run); return; }
-    if (run->dead || run->busy || run->failing || !run->loaded) return;
+    if (run->dead || run->busy || run->failing) return;
+    if (!run->loaded) {
+        if (run->reloads && engine_now(run->engine) >= run->reload_us) run->wake_us = TIME_NEVER, start_loading(run);
+        return;
+    }
     run->wake_us = TIME_NEVER;
     if (run->needs_run) {
         run->status = vm_run(run->vm);

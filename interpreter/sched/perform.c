@@ -120,7 +120,7 @@ static Err query_value(LiveRun *run, const Act *act, const StoreResult *result, 
 static bool statement_failed(LiveRun *run, uint64_t id, const StoreResult *result) {
     Err err = result->err;
     if (err == ERR_OK) return false;
-    if (err == ERR_FENCED || err == ERR_CRASH || err == ERR_IO || err == ERR_CORRUPT) live_failed(run, err, &result->error);
+    if (err == ERR_FENCED || err == ERR_CRASH || err == ERR_IO || err == ERR_CORRUPT || err == ERR_BUSY) live_failed(run, err, &result->error);
     else perform_raise(run, id, live_error_of(run, err, result->error.text));
     return true;
 }

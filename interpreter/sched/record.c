@@ -132,6 +132,7 @@ void record_durable(LiveRun *run) {
     if (options->on_note)
         for (uint32_t i = 0; i < run->row_count; i++) options->on_note(&run->row, &run->rows[i], options->arg);
     run->row_count = 0;
+    run->reloads = 0;
     arena_reset(run->row_arena);
 }
 
