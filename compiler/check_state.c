@@ -69,6 +69,16 @@ static Symbol *context_writer(Checker *c, Ast_context_field *field)
     return agent;
 }
 
+/* What the engine keeps beside the fields. */
+static bool is_own_field(Str name)
+{
+    static const char *const own[] = { "coordination_id", "tenant_id", "user_id", "opened_by" };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (str_is(name, own[i]))
+            return true;
+    return false;
+}
+
 void resolve_context(Checker *c, Symbol *context)
 {
     Ast_context_decl *decl = as_context_decl(context->decl);
@@ -86,6 +96,8 @@ void resolve_context(Checker *c, Symbol *context)
             diag_label(c->diags, diag_duplicate_name(c->diags, field->name.span, "field", field->name.text), "a second field of this name");
             continue;
         }
+        if (is_own_field(field->name.text))
+            diag_label(c->diags, diag_reserved_name(c->diags, field->name.span, field->name.text), "every context has it");
         Type *value = resolve_type(c, field->type);
         info->writers[type->field_count] = context_writer(c, field);
         type->fields[type->field_count++] = (TypeField){

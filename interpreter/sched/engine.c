@@ -125,6 +125,8 @@ void engine_close(Engine *engine) {
     MAP_EACH(&engine->live, entry) live_drop(entry->value);
     if (engine->store) engine_settle(engine);            /* callbacks that are due, and then the runs themselves */
     hot_close(engine->hot);
+    engine->hot = NULL;
+    cache_close(engine);
     store_close(engine->store);
     while (engine->ready_first) {
         LiveRun *run = engine->ready_first;
@@ -137,6 +139,7 @@ void engine_close(Engine *engine) {
         free((char *)entry->key.ptr);
         image_free(entry->value);
     }
+    cache_free(engine);
     map_free(&engine->images);
     map_free(&engine->live);
     arena_free(engine->park_arena);
@@ -354,6 +357,10 @@ static Err work_round(Engine *engine, Str tenant, Str run_id, bool *more, Error 
     if (claimed) { *more = true; return ERR_OK; }
     if ((err = mail_offer_answers(engine, &answered, error))) return err;
     if (answered || engine->ready_first || engine->progress != before) *more = true;
+    if (!*more && engine->fetches.count) {               /* another worker holds the lock of a cached read: real time, also when ours is virtual */
+        engine_wait(engine, TIME_NEVER);
+        *more = true;
+    }
     return ERR_OK;
 }
 

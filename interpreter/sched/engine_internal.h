@@ -92,6 +92,7 @@ struct LiveRun {
     uint32_t scope;                                      /* whose deadline is being made durable */
     Str cancel_reason;
     uint32_t reloads; int64_t reload_us;                 /* how often in a row it lost a race; when it is loaded again */
+    uint16_t *written; uint32_t written_count, written_cap;          /* tables whose cached results are old once its commit is durable */
     uint64_t current;                                    /* request whose store operation is under way */
     Value current_value; bool current_ok, current_counted, may_fail;
     int current_result;                                  /* index of its query's rows in the batch */
@@ -106,6 +107,7 @@ struct Engine {
     struct event_base *loop;
     struct event *timer;
     Store *store;
+    Map fetches, cached_tables, stale_tables;            /* perform_cache.c: cached reads under way; names of tables; tenant NUL table */
     Hot *hot;                                            /* sessions, caches: may lose what it holds at any moment */
     SnapshotKey key;
     HttpClient *http;
@@ -174,10 +176,22 @@ Value live_error(LiveRun *run, ErrorKind kind, const char *format, ...) __attrib
 
 /* perform.c */
 void perform_answer(Act *act, bool ok, Value value);     /* what came from outside; takes value */
+void perform_deliver(LiveRun *run, uint64_t id, bool ok, Value value);  /* the same; takes value */
 void perform_raise(LiveRun *run, uint64_t id, Value error);            /* buffered row, then delivery; takes error */
 void perform(LiveRun *run, Act *act);
 void perform_cancel(Act *act);                           /* nobody waits for it any more */
 bool perform_own(Engine *engine, const Image *image, const VmRequest *request, Str run_id, Value *out);       /* false: not one that can be answered at once */
+
+/* perform_cache.c */
+void perform_cached(LiveRun *run, Act *act, const VmRequest *request);
+void cache_note_write(LiveRun *run, uint16_t table);     /* a statement on it is about to be made */
+void cache_writes_durable(LiveRun *run);                 /* its commit is: before the run goes on */
+void cache_taken_over(LiveRun *run);
+void cache_close(Engine *engine);                        /* between hot_close and store_close */
+void cache_free(Engine *engine);
+
+/* perform_state.c */
+void perform_state(LiveRun *run, Act *act, const VmRequest *request);  /* sessions, contexts */
 
 /* record.c */
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */

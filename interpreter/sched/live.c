@@ -120,6 +120,7 @@ static void prune(LiveRun *run) {
 void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value) {
     Act *act = live_act(run, id);
     bool counted = act && kind_is_counted(run->image->types[live_result_type(run->image, act->effect)].kind);
+    if (act && !run->txn && (act->effect->kind == EFFECT_QUERY_WRITE || act->effect->kind == EFFECT_TXN_COMMIT)) cache_writes_durable(run);
     if (act) remove_act(run, act_index(run, id));
     if (!ok) vm_raise(run->vm, id, value);
     else if (!vm_resume(run->vm, id, value) && counted) value_release(value);
@@ -327,6 +328,8 @@ static void on_loaded(const StoreResult *result, void *arg) {
     if (l->row >= 0) run->row.cancel_requested = store_runs(result->batch, l->row, &(uint32_t){ 0 })->cancel_requested;
     mail_take_in(run, mail, mail_count);
     free(l);
+    bool waited = run->row.waits_json.len > 2;           /* a park leaves nothing behind its snapshot */
+    if (!err && !run->parked_before && (count || (run->row.snapshot_seq && !waited))) cache_taken_over(run);
     run->row.waits_json = (Str){ "", 0 };
     run->row.last_seq = run->row.snapshot_seq + count;
     if (err) commit_fail(run, &error);
@@ -430,7 +433,7 @@ static void reload(LiveRun *run) {
 static void live_free(LiveRun *run) {
     while (run->act_count) remove_act(run, run->act_count - 1);
     vm_free(run->vm);
-    free(run->acts), free(run->rows), free(run->timers), free(run->old_waits);
+    free(run->acts), free(run->rows), free(run->timers), free(run->old_waits), free(run->written);
     arena_free(run->row_arena);
     arena_free(run->arena);
     free(run);

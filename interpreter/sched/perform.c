@@ -25,6 +25,8 @@ static void answer_now(LiveRun *run, uint64_t id, bool ok, Value value) {
     live_deliver(run, id, ok, value);
 }
 
+void perform_deliver(LiveRun *run, uint64_t id, bool ok, Value value) { answer_now(run, id, ok, value); }
+
 void perform_raise(LiveRun *run, uint64_t id, Value error) { answer_now(run, id, false, error); }
 
 static void fail_with(LiveRun *run, Act *act, Err err, const Error *error) { perform_raise(run, act->id, live_error_of(run, err, error->text)); }
@@ -187,6 +189,9 @@ static void lone_write(LiveRun *run, Act *act, const VmRequest *request) {
 }
 
 static void query(LiveRun *run, Act *act, const VmRequest *request) {
+    const Query *query = &run->image->queries[request->effect->target];
+    if (request->effect->kind == EFFECT_QUERY_WRITE) cache_note_write(run, query->table);
+    else if (query->cached_us && !run->txn) { perform_cached(run, act, request); return; }
     if (request->effect->kind == EFFECT_QUERY_WRITE && !run->txn) { lone_write(run, act, request); return; }
     StoreBatch *batch = query_batch(run, act, request);
     if (!batch) return;
@@ -449,8 +454,8 @@ void perform(LiveRun *run, Act *act) {
     switch (effect_class((EffectKind)act->effect->kind)) {
     case EFFECT_CLASS_OWN: own(run, act, &request); return;
     case EFFECT_CLASS_READ:
-        if (act->effect->kind != EFFECT_QUERY_READ) break;
-        query(run, act, &request);
+        if (act->effect->kind == EFFECT_QUERY_READ) query(run, act, &request);
+        else perform_state(run, act, &request);
         return;
     case EFFECT_CLASS_OUTSIDE: outside(run, act, &request); return;
     case EFFECT_CLASS_PARK: park(run, act, &request); return;

@@ -4,6 +4,7 @@
  * from the store: journals for calls and questions, the outbox for events, the tables for rows. */
 #include "interpreter/effect/ids.h"
 #include "interpreter/effect/rows.h"
+#include "interpreter/sched/state.h"
 #include "interpreter/sched/testrun_internal.h"
 
 #include <stdio.h>
@@ -64,6 +65,46 @@ static void each_row(TestRun *t, VisitRow visit, void *arg) {
     if (!rows && error.code) testrun_fail(t, "%s", error.text);
     for (uint32_t i = 0; i < count && visit(t, &rows[i], arg); i++) {}
     store_batch_free(batch);
+}
+
+/* ---- sessions and contexts ------------------------------------------------------------------------------ */
+
+typedef struct StateAnswer { TestRun *t; const VmRequest *request; Value *result; bool done; } StateAnswer;
+
+static void state_answered(const HotResult *r, void *arg) {
+    StateAnswer *a = arg;
+    const ImageState *state = &a->t->image->states[a->request->effect->target];
+    Error error = r->error;
+    Err err = r->err;
+    bool session = a->request->effect->kind == EFFECT_SESSION_READ, reads = session || a->request->effect->kind == EFFECT_CONTEXT_READ;
+    if (!err && reads && (r->found || !session)) {
+        err = state_record(a->t->image, state, r->fields, r->found ? r->count : 0, a->result, &error);
+        if (!err && session) *a->result = value_some(a->t->image, a->request->effect->result, *a->result);
+    }
+    if (err) testrun_fail(a->t, "%s", error.text);
+    a->done = true;
+}
+
+/* A context is that of the newest run. */
+static void use_state(TestRun *t, const VmRequest *q, Value *result) {
+    const ImageState *state = &t->image->states[q->effect->target];
+    RunRow run = { 0 };
+    if (state->kind == STATE_CONTEXT && !find_run(t, &run)) return;
+    StateAnswer answer = { t, q, result, false };
+    Hot *hot = engine_hot(t->engine);
+    Arena *arena = arena_new();
+    Str key;
+    Error error;
+    uint32_t count = 0;
+    if (state_key(state, state->kind == STATE_SESSION ? value_str(q->args[0]) : run.correlation, arena, &key, &error)) testrun_fail(t, "%s", error.text), answer.done = true;
+    else if (q->effect->kind == EFFECT_SESSION_SAVE) {
+        HotField *fields = state_fields(t->image, state, q->args[2], (uint64_t)q->args[1].i, arena, &count);
+        hot_put(hot, t->who.tenant, key, fields, count, engine_now(t->engine), state->ttl_us, state_answered, &answer);
+    } else if (q->effect->kind == EFFECT_SESSION_DELETE) hot_erase(hot, t->who.tenant, key, state_answered, &answer);
+    else if (q->effect->kind == EFFECT_SESSION_READ || q->effect->kind == EFFECT_CONTEXT_READ) hot_read(hot, t->who.tenant, key, engine_now(t->engine), state_answered, &answer);
+    else testrun_fail(t, "a test reads contexts and does not write them"), answer.done = true;
+    while (!answer.done) hot_wait(hot);
+    arena_free(arena);
 }
 
 /* ---- doing ------------------------------------------------------------------------------------------------ */
@@ -462,6 +503,8 @@ static void own_value(TestRun *t, const VmRequest *q, Value *result) {
 void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
     switch (q->effect->kind) {
     case EFFECT_QUERY_READ: case EFFECT_QUERY_WRITE: run_query(t, q, result); break;
+    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
+    case EFFECT_CONTEXT_CLOSE: use_state(t, q, result); break;
     case EFFECT_TEST_GIVEN_FAILS: given_fails(t, q); break;
     case EFFECT_TEST_GIVEN_RETURNS: given_returns(t, q); break;
     case EFFECT_TEST_GIVEN_ANSWERS: given_answers(t, q); break;
