@@ -115,7 +115,7 @@ int cmd_trace(int argc, char **argv) {
     if (run) {
         Buf out = { 0 };
         Error error = { 0 };
-        Err err = trace_render(session.engine, run->tenant, run->run_id, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
+        Err err = trace_render(session.engine, run->tenant, &run->run_id, 1, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
         code = err == ERR_OK ? EXIT_DONE : cmd_failed(&error);
         cli_write(stdout, &out);
         buf_free(&out);

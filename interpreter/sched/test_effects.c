@@ -170,6 +170,7 @@ static void run_flow(TestRun *t, const VmRequest *q) {
         return;
     }
     snprintf(t->run_id, sizeof t->run_id, "%s", run_id);
+    if (t->run_count < TEST_RUNS_SHOWN_MAX) t->runs[t->run_count++] = arena_str(t->arena, str_of(run_id));
     work(t);
 }
 

@@ -97,7 +97,7 @@ static void drive(TestRun *t, const ImageTest *test) {
 static void print_trace(TestRun *t, const TestOptions *options, Buf *out) {
     if (!t->run_id[0]) return;
     Error error = { 0 };
-    if (trace_render(t->engine, t->who.tenant, str_of(t->run_id), options->trace_format, out, &error) != ERR_OK) buf_printf(out, "    no trace: %s\n", error.text);
+    if (trace_render(t->engine, t->who.tenant, t->runs, t->run_count, options->trace_format, out, &error) != ERR_OK) buf_printf(out, "    no trace: %s\n", error.text);
 }
 
 /* One life of the test. crash_nth 0: undisturbed. */

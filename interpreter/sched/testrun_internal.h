@@ -7,6 +7,8 @@
 #include "interpreter/sched/script.h"
 #include "interpreter/sched/testrun.h"
 
+enum { TEST_RUNS_SHOWN_MAX = 16 };
+
 typedef struct TestRun {
     Image *image;
     Engine *engine;
@@ -17,6 +19,7 @@ typedef struct TestRun {
     const char *url; char own_url[180];  /* own: of the file that this life alone has */
     EnginePrincipal who;
     int64_t now_us;                      /* virtual time across engines */
+    Str runs[TEST_RUNS_SHOWN_MAX]; uint32_t run_count;   /* those of the test so far, for its trace */
     char run_id[64]; uint16_t flow;      /* the run under test; empty: none yet */
     uint64_t crash_nth; CrashSide crash_side;
     uint32_t crashes;

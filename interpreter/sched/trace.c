@@ -78,9 +78,10 @@ static void render_text(const Trace *trace, Buf *out) {
     }
 }
 
-Err trace_render(Engine *engine, Str tenant, Str run_id, TraceFormat format, Buf *out, Error *error) {
+Err trace_render(Engine *engine, Str tenant, const Str *run_ids, uint32_t run_count, TraceFormat format, Buf *out, Error *error) {
     Trace trace = { .arena = arena_new() };
-    Err err = trace_read(engine, tenant, run_id, &trace, error);
+    Err err = ERR_OK;
+    for (uint32_t i = 0; i < run_count && !err; i++) err = trace_read(engine, tenant, run_ids[i], &trace, error);
     if (!err && format == TRACE_MERMAID) render_mermaid(&trace, out);
     else if (!err) render_text(&trace, out);
     arena_free(trace.arena);

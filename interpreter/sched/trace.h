@@ -11,6 +11,6 @@
 enum { TRACE_ROWS_MAX = 100000, TRACE_RUNS_MAX = 1000, TRACE_TEXT_MAX = 160 };
 typedef enum { TRACE_TEXT, TRACE_MERMAID } TraceFormat;
 
-/* Appends to out. The run may be in any state. */
-Err trace_render(Engine *engine, Str tenant, Str run_id, TraceFormat format, Buf *out, Error *error);
+/* Appends to out: the runs one after the other, in one diagram. A run may be in any state. */
+Err trace_render(Engine *engine, Str tenant, const Str *run_ids, uint32_t run_count, TraceFormat format, Buf *out, Error *error);
 #endif

@@ -19,6 +19,7 @@ typedef struct RunReader {
     Str base;                            /* participant of code outside every span */
     Span *spans; uint32_t span_count;
     Retrying retrying[64]; uint32_t retrying_count;
+    Str newest_result, newest_maker;     /* of a tool, when its end is the newest row */
 } RunReader;
 
 static Message *add(Trace *trace, MessageKind kind, Str from, Str to, Str text) {
@@ -170,6 +171,7 @@ static void read_span_end(RunReader *r, const JournalRow *row) {
     m->failed = failed;
     m->depth = span->depth;
     end_retrying(r, row, participant_of(r, row->parent_span), !failed);
+    if (!failed && is_tool_span(r, row)) r->newest_result = row->detail_json, r->newest_maker = span->participant;
 }
 
 static void read_retry(RunReader *r, const JournalRow *row) {
@@ -214,9 +216,13 @@ static void read_ask(RunReader *r, const JournalRow *row) {
     message_of(r, row, MESSAGE_CALL, from, user, str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text_of_json(r->trace, row->args_json)))));
     move_before_notes(r->trace);
     if (row->entry == JOURNAL_ERROR) return;
-    Message *answer = message_of(r, row, MESSAGE_CALL, user, from, text_of_json(r->trace, row->detail_json));
+    Str text = text_of_json(r->trace, row->detail_json);
+    Message *answer = message_of(r, row, MESSAGE_CALL, user, r->base, text);
     answer->at_us = row->ended_us;
     answer->took_us = row->ended_us - row->started_us;
+    if (str_eq(from, r->base)) return;
+    Message *on = message_of(r, row, MESSAGE_CALL, r->base, from, str_of(arena_printf(r->trace->arena, "tools/call (continue) %.*s", STR_ARG(text))));
+    on->at_us = row->ended_us;
 }
 
 /* To a part of the engine: when it has a name in this module, a message and its reply; else the agent's own doing. */
@@ -227,6 +233,131 @@ static void read_part(RunReader *r, const JournalRow *row, const char *part, con
     message_of(r, row, MESSAGE_CALL, from, to, text);
     if (!reply || str_eq(from, to)) return;
     message_of(r, row, MESSAGE_REPLY, to, from, shorten(r->trace, row->detail_json));
+}
+
+/* ---- tables behind a repository and a cache ---- */
+
+static Str first_part(RunReader *r, const char *part, const char *other, Str otherwise) {
+    Str title = part_title(r->image, part, "");
+    if (!title.len) title = part_title(r->image, other, "");
+    return title.len ? title : otherwise;
+}
+
+static Str with_args(RunReader *r, const JournalRow *row) {
+    return str_of(arena_printf(r->trace->arena, "%.*s %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->args_json))));
+}
+
+/* What perform_cache.c says of a cached read: {"cache": "hit", "ttl": 300, "key": …, "value": …}; NULL when it is none. */
+static const Json *cached_of(RunReader *r, const JournalRow *row) {
+    Json *told = NULL;
+    bool cached = row->entry == JOURNAL_RESULT && row->target < r->image->query_count && r->image->queries[row->target].cached_us;
+    if (!cached || json_parse(r->trace->arena, row->detail_json, 16 << 20, &told, NULL) != ERR_OK || !json_get_text(told, "cache").len) return NULL;
+    return told;
+}
+
+static void put_json(RunReader *r, const Json *json, Buf *out) {
+    Value value = value_json(json);
+    value_to_json(r->image, TYPE_INDEX_JSON, value, out);
+    value_release(value);
+}
+
+static Str value_of(RunReader *r, const Json *told) {
+    Buf text = { 0 };
+    const Json *value = json_get(told, "value");
+    if (value) put_json(r, value, &text);
+    Str shown = shorten(r->trace, buf_str(&text));
+    buf_free(&text);
+    return shown;
+}
+
+static void read_database(RunReader *r, const JournalRow *row, Str asks, bool behind, Str value) {
+    Str database = part_title(r->image, "database", "");
+    message_of(r, row, MESSAGE_CALL, asks, database.len ? database : asks, behind ? with_args(r, row) : row->name);
+    if (database.len) message_of(r, row, MESSAGE_REPLY, database, asks, value);
+    if (behind) message_of(r, row, MESSAGE_CALL, asks, asks, STR("Hydrate"));
+}
+
+static void read_cached(RunReader *r, const JournalRow *row, const Json *told, Str asks, bool behind) {
+    Arena *arena = r->trace->arena;
+    Str cache = part_title(r->image, "cache", ""), source = json_get_text(told, "cache"), key = json_get_text(told, "key"), value = value_of(r, told);
+    bool hit = str_is(source, "hit"), down = str_is(source, "unreachable");
+    if (!cache.len) cache = asks;
+    message_of(r, row, MESSAGE_CALL, asks, cache, str_of(arena_printf(arena, "GET %.*s", STR_ARG(key))));
+    if (!str_eq(cache, asks)) message_of(r, row, MESSAGE_REPLY, cache, asks, hit ? value : down ? STR("unreachable") : STR("null"));
+    if (hit) return;
+    if (str_is(source, "shared")) { message_of(r, row, MESSAGE_CALL, asks, asks, STR("Take the result of another read of the same")); return; }
+    read_database(r, row, asks, behind, value);
+    const Json *ttl = json_get(told, "ttl");
+    if (!down) message_of(r, row, MESSAGE_CALL, asks, cache, str_of(arena_printf(arena, "SET %.*s TTL %lld seconds", STR_ARG(key), ttl && ttl->kind == JSON_INT ? (long long)ttl->integer : 0LL)));
+}
+
+static void read_query(RunReader *r, const JournalRow *row) {
+    Str from = participant_of(r, row->span), repository = part_title(r->image, "repository", "");
+    const Json *told = cached_of(r, row);
+    bool behind = repository.len > 0;
+    if (!told && !behind) { read_part(r, row, "database", "", true); return; }
+    Str asks = behind ? repository : from;
+    if (behind) message_of(r, row, MESSAGE_CALL, from, repository, with_args(r, row));
+    if (told) read_cached(r, row, told, asks, behind);
+    else read_database(r, row, asks, behind, shorten(r->trace, row->detail_json));
+    if (behind) message_of(r, row, MESSAGE_REPLY, repository, from, told ? value_of(r, told) : shorten(r->trace, row->detail_json));
+}
+
+/* ---- sessions and contexts ---- */
+
+/* The fields of a write, out of [id, bits, {all fields}] or [bits, {all fields}]. */
+static Str written_fields(RunReader *r, const Json *args) {
+    const Json *mask = args->count > 1 ? args->items[args->count - 2] : NULL, *record = args->count > 1 ? args->items[args->count - 1] : NULL;
+    Buf text = { 0 };
+    if (mask && mask->kind == JSON_INT && record->kind == JSON_OBJECT) {
+        buf_put_char(&text, '{');
+        for (size_t i = 0; i < record->count && i < RECORD_FIELDS_MAX; i++) {
+            if (!((uint64_t)mask->integer >> i & 1)) continue;
+            if (text.len > 1) buf_put_text(&text, ", ");
+            json_put_string(&text, record->keys[i]);
+            buf_put_text(&text, ": ");
+            put_json(r, record->items[i], &text);
+        }
+        buf_put_char(&text, '}');
+    }
+    Str shown = shorten(r->trace, buf_str(&text));
+    buf_free(&text);
+    return shown;
+}
+
+static Str ttl_text(RunReader *r, const ImageState *state) {
+    Buf text = { 0 };
+    duration_print(state->ttl_us, &text);
+    Str shown = arena_str(r->trace->arena, buf_str(&text));
+    buf_free(&text);
+    return shown;
+}
+
+static void read_state(RunReader *r, const JournalRow *row) {
+    Arena *arena = r->trace->arena;
+    Json *args = NULL;
+    if (row->target >= r->image->state_count || json_parse(arena, row->args_json, 16 << 20, &args, NULL) != ERR_OK || args->kind != JSON_ARRAY) return;
+    const ImageState *state = &r->image->states[row->target];
+    bool session = state->kind == STATE_SESSION, reads = row->effect == EFFECT_SESSION_READ || row->effect == EFFECT_CONTEXT_READ;
+    Str self = participant_of(r, row->span), store = first_part(r, session ? "session" : "context", "cache", self), text;
+    Str id = session && args->count && args->items[0]->kind == JSON_STRING ? args->items[0]->text : STR("");
+    switch (row->effect) {
+    case EFFECT_SESSION_READ:   text = str_of(arena_printf(arena, "GET session:%.*s:%.*s", STR_ARG(id), STR_ARG(state->name))); break;
+    case EFFECT_SESSION_SAVE:   text = str_of(arena_printf(arena, "SAVE session:%.*s:%.*s %.*s TTL %.*s", STR_ARG(id), STR_ARG(state->name), STR_ARG(written_fields(r, args)), STR_ARG(ttl_text(r, state)))); break;
+    case EFFECT_SESSION_DELETE: text = str_of(arena_printf(arena, "DELETE session:%.*s:%.*s", STR_ARG(id), STR_ARG(state->name))); break;
+    case EFFECT_CONTEXT_OPEN:
+        text = str_of(arena_printf(arena, "Initialize coordination {\"coordination_id\": \"%.*s.%.*s\", \"tenant_id\": \"%.*s\", \"user_id\": \"%.*s\"} TTL %.*s",
+                                   STR_ARG(r->run->correlation), STR_ARG(state->name), STR_ARG(r->run->tenant), STR_ARG(r->run->user), STR_ARG(ttl_text(r, state))));
+        break;
+    case EFFECT_CONTEXT_READ:   text = STR("READ context"); break;
+    case EFFECT_CONTEXT_WRITE:  text = str_of(arena_printf(arena, "WRITE context %.*s TTL %.*s", STR_ARG(written_fields(r, args)), STR_ARG(ttl_text(r, state)))); break;
+    default:                    text = STR("CLEANUP: delete coordination context"); break;
+    }
+    message_of(r, row, MESSAGE_CALL, self, store, text);
+    bool failed = row->entry == JOURNAL_ERROR;
+    if ((!reads && !failed) || str_eq(self, store)) return;
+    Message *reply = message_of(r, row, MESSAGE_REPLY, store, self, failed ? failure_text(r, row->detail_json) : row->detail_json.len ? shorten(r->trace, row->detail_json) : STR("null"));
+    reply->failed = failed;
 }
 
 /* The row of an event is durable when this row is: the bus has kept it before anybody hears of it. */
@@ -266,7 +397,9 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     switch (row->effect) {
     case EFFECT_REMOTE_CALL: read_remote(r, row); break;
     case EFFECT_ASK: read_ask(r, row); break;
-    case EFFECT_QUERY_READ: read_part(r, row, "database", "", true); break;
+    case EFFECT_QUERY_READ: read_query(r, row); break;
+    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
+    case EFFECT_CONTEXT_CLOSE: read_state(r, row); break;
     case EFFECT_QUERY_WRITE: read_part(r, row, "database", "", false); break;
     case EFFECT_EMIT: read_emit(r, row); break;
     case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_PLAN: {
@@ -302,6 +435,8 @@ static void read_effect(RunReader *r, const JournalRow *row) {
 
 static void read_row(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
+    bool ends = row->entry == JOURNAL_NOTE && row->effect == EFFECT_NOTE_SPAN_END;
+    if (!ends) r->newest_result = (Str){ 0 };
     switch (row->entry) {
     case JOURNAL_NOTE: read_note(r, row); break;
     case JOURNAL_RESULT: case JOURNAL_ERROR: read_effect(r, row); break;
@@ -364,9 +499,10 @@ static void read_end(RunReader *r) {
     Buf shown = { 0 };
     Error error = { 0 };
     if (engine_shown_result(r->engine, r->run, &shown, &error) != ERR_OK) buf_clear(&shown);
+    Str maker = ok && r->newest_result.len && str_eq(r->newest_result, buf_str(&shown)) ? r->newest_maker : r->base;   /* the words of a tool, passed on as they are */
     Str text = ok ? text_of_json(r->trace, buf_str(&shown)) : failure_text(r, r->run->result_json);
     buf_free(&shown);
-    Message *m = add(r->trace, MESSAGE_REPLY, r->base, user, ok ? str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))) : text);
+    Message *m = add(r->trace, MESSAGE_REPLY, maker, user, ok ? str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))) : text);
     m->run_id = r->run->run_id;
     m->at_us = r->run->ended_us;
     m->took_us = r->run->ended_us - r->run->created_us;
