@@ -94,7 +94,7 @@ const SqlDialect PG_DIALECT = {
     .in_text_list = "(@a IN (SELECT item FROM jsonb_array_elements_text(@b) AS item))",
     .in_blob_list = "(upper(encode(@a, 'hex')) IN (SELECT item FROM jsonb_array_elements_text(@b) AS item))",
     .cast = "CAST(@a AS @c)", .cast_text = "(CAST(@a AS text) COLLATE \"C\")",
-    .quote = "SELECT quote_literal(CAST(?1 AS text))", .quote_blob = "SELECT quote_literal(CAST(CAST(?1 AS bytea) AS text))",
+    .quote = "SELECT quote_literal(CAST($1 AS text))", .quote_blob = "SELECT quote_literal(CAST(CAST($1 AS bytea) AS text))",
     .lock_rows = " FOR NO KEY UPDATE OF s0", .skip_locked = " FOR NO KEY UPDATE SKIP LOCKED",
     .lock_name = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || ?1, 0))",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
