@@ -9,7 +9,7 @@
  * for a reader whose now_us lies behind its end. Redis counts the same span on its own clock and clears up.
  *
  * Calls return at once and copy their arguments; `done` (may be NULL) comes from the event loop or hot_wait(), never from within the call, once, in the
- * order of the calls (hot_erase_prefix takes many steps: others may overtake it). A read sees what was written before it. With the server down it comes
+ * order of the calls (hot_erase_prefix takes many steps: others may overtake it). A read sees what was written before it, and maybe what was written after. With the server down it comes
  * at once with ERR_IO: no call waits for a connection. After ERR_IO a write may or may not have happened. Texts in the result live until `done` returns.
  * One thread. `done` may make further calls, but not close or wait.
  *

@@ -28,7 +28,7 @@ typedef struct SqlDialect {
     const char *in_list, *in_text_list, *in_blob_list;       /* @a the value, @b one parameter holding a JSON array (blobs: of upper-case hex), @c the type of an item */
     const char *cast, *cast_text;        /* a parameter of a program: @a of type @c, and a text; NULL: the database needs no types there */
     const char *quote, *quote_blob;      /* statement: ?1 as a literal for DDL */
-    const char *lock_rows;               /* behind a select whose rows are about to change, or "" */
+    const char *lock_rows;               /* behind a select whose rows, from the source s0, are about to change, or "" */
     const char *skip_locked;             /* behind a select of rows to claim: those that somebody else claims right now are left out. NULL: there is nobody else */
     const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
     const char *secure_table;            /* statements, separated by `;`, that bind the rows of the new table @a to their tenant; NULL: none */

@@ -76,7 +76,7 @@ static Err load(SqlDb *db, StoreBatch *batch, const HotCall *call, bool lock, En
     const Cell key[] = { cell_text(call->tenant), cell_text(call->key) };
     SqlRows rows;
     Buf sql = { 0 };
-    buf_put_text(&sql, "SELECT body, ends_us FROM flow_hot WHERE tenant = ?1 AND hot_key = ?2");
+    buf_put_text(&sql, "SELECT body, ends_us FROM flow_hot s0 WHERE tenant = ?1 AND hot_key = ?2");
     if (lock)
         buf_put_text(&sql, db->dialect->lock_rows);
     Err err = db->run(db, buf_str(&sql), key, 2, batch->arena, &rows, error);
