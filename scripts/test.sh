@@ -48,8 +48,8 @@ unit() {
         [ -x "$t" ] || continue
         "$t" >"$log" 2>&1
         code=$?
-        p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
-        f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p' "$log" | tail -n 1)
+        p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
+        f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
         passed=$((passed + ${p:-0}))
         failed=$((failed + ${f:-0}))
         if [ "$code" != 0 ]; then
