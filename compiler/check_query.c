@@ -52,6 +52,14 @@ static void note_write(Checker *c, Ast *node, Symbol *table)
     note_effect(c, node, FUNC_EFFECT_WRITE, arena_printf(c->arena, "a write to table `%.*s`", STR_ARG(table->name)));
 }
 
+static void refuse_append_only(Checker *c, Ast *node, const Symbol *table, const char *what)
+{
+    if (!((const TableInfo *)table->info)->append_only)
+        return;
+    Diag *diag = diag_append_only(c->diags, node->span, what, table->name);
+    diag_note(c->diags, diag, decl_name(table->decl).span, "rows of this table are added and never changed");
+}
+
 static void check_where(Checker *c, QueryScope *query, Ast *where)
 {
     if (!where)
@@ -420,6 +428,7 @@ static Type *check_update(Checker *c, Ast *node)
     if (!table)
         return poison(c);
     note_write(c, node, table);
+    refuse_append_only(c, node, table, "an update");
     QueryInfo *info = query_new(c, QUERY_UPDATE, table);
     QueryScope query = { .info = info };
     node->info = info;
@@ -454,6 +463,7 @@ static Type *check_delete(Checker *c, Ast *node)
     if (!table)
         return poison(c);
     note_write(c, node, table);
+    refuse_append_only(c, node, table, "a deletion");
     QueryInfo *info = query_new(c, QUERY_DELETE, table);
     QueryScope query = { .info = info };
     node->info = info;

@@ -153,7 +153,7 @@ static void table_clauses(Lower *lw, const Symbol *table, ImageTable *row, AstLi
 static void lower_table(Lower *lw, Symbol *table)
 {
     TableInfo *info = table->info;
-    ImageTable row = { .name = lower_str(lw, table->name), .agent = agent_index(table->owner), .shared = info->shared, .versioned = info->versioned, .cached = info->cached,
+    ImageTable row = { .name = lower_str(lw, table->name), .agent = agent_index(table->owner), .shared = info->shared, .versioned = info->versioned, .cached = info->cached, .append_only = info->append_only,
                        .id_prefix = lower_str(lw, info->id_prefix), .id_column = NO_INDEX, .retain_reason = STR(""), .export_name = STR("") };
     row.row_type = row_of(lw, table->type);
     row.columns = ARENA_ARRAY(lw->image->arena, ImageColumn, info->column_count + 1);

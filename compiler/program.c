@@ -86,7 +86,7 @@ static bool first_visit(Loader *loader, const char *path)
     return map_put(&loader->seen, kept, loader) == NULL;
 }
 
-static void load_used(Loader *loader, Source *user, Ast_use_decl *use)
+static void load_used(Loader *loader, const Source *user, Ast_use_decl *use)
 {
     Program *program = loader->program;
     Span span = use->head.span;
@@ -107,6 +107,29 @@ static void load_used(Loader *loader, Source *user, Ast_use_decl *use)
     load_module(loader, source, false);
 }
 
+/* What a construct is made of lies in the standard library. */
+static void use_library(Loader *loader, const Source *user, Span span, const char *module)
+{
+    Ast_use_decl use = { .head = { .kind = AST_USE_DECL, .span = span }, .path = str_of(module) };
+    load_used(loader, user, &use);
+}
+
+typedef struct Libraries { Loader *loader; const Source *source; } Libraries;
+
+static bool use_libraries(Ast *node, void *arg)
+{
+    Libraries *libraries = arg;
+    switch (node->kind) {
+    case AST_AGGREGATE_DECL:
+        if (as_aggregate_decl(node)->sources.count)
+            use_library(libraries->loader, libraries->source, as_aggregate_decl(node)->name.span, "event_store");
+        break;
+    case AST_AUDIT_STMT: use_library(libraries->loader, libraries->source, node->span, "audit_log"); break;
+    default: break;
+    }
+    return ast_each_child(node, use_libraries, arg);
+}
+
 static void load_module(Loader *loader, Source *source, bool is_main)
 {
     Program *program = loader->program;
@@ -115,6 +138,7 @@ static void load_module(Loader *loader, Source *source, bool is_main)
     for (uint32_t i = 0; i < module->root->items.count; i++)
         if (module->root->items.items[i]->kind == AST_USE_DECL)
             load_used(loader, source, as_use_decl(module->root->items.items[i]));
+    use_libraries(&module->root->head, &(Libraries){ loader, source });
     loader->depth--;
     if (is_main)
         program->main_module = program->module_count;

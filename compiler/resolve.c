@@ -447,6 +447,7 @@ bool resolve_program(Program *program)
 {
     if (!is_complete(program))
         return false;
+    expand_program(program);
     Checker c = { .program = program, .arena = program->arena, .diags = program->diags, .basic = program->basic };
     each_declaration(&c, declare);
     each_declaration(&c, resolve_declaration);

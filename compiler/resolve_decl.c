@@ -101,6 +101,7 @@ static void resolve_table_clauses(Checker *c, Symbol *table, Ast_table_decl *dec
         }
         if (seen)
             *seen = clause;
+        info->append_only |= clause->kind == AST_APPEND_CLAUSE;
         if (clause->kind == AST_INDEX_CLAUSE)
             check_column_names(c, table, as_index_clause(clause)->columns);
         else if (clause->kind == AST_ERASE_CLAUSE)
@@ -479,7 +480,7 @@ void resolve_tool_clauses(Checker *c, Symbol *tool)
     FuncInfo *info = tool->info;
     ToolClauses seen = collect_tool_clauses(c, decl->clauses);
     info->tool_flags = (uint16_t)((seen.reads ? TOOL_READS : 0) | (seen.idempotent ? TOOL_IDEMPOTENT : 0) | (seen.key ? TOOL_KEYED : 0) |
-                                  (seen.irreversible ? TOOL_IRREVERSIBLE : 0) | (is_remote(tool->owner) ? TOOL_REMOTE : 0));
+                                  (seen.irreversible ? TOOL_IRREVERSIBLE : 0) | (is_remote(tool->owner) ? TOOL_REMOTE : 0) | (decl->command ? TOOL_COMMAND : 0));
     contradiction(c, seen.reads, seen.irreversible, "reads", "irreversible");
     contradiction(c, seen.reads, seen.compensated, "reads", "compensated by");
     contradiction(c, seen.irreversible, seen.compensated, "irreversible", "compensated by");

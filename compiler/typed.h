@@ -135,7 +135,7 @@ typedef struct QueryInfo {
 
 typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
 typedef struct StateInfo { int64_t ttl_us; Symbol **writers /* of a context: agent of each field, NULL: the flows */; } StateInfo;
-typedef struct TableInfo { bool shared, versioned, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
+typedef struct TableInfo { bool shared, versioned, append_only, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
 typedef struct MachineInfo { uint64_t *targets; uint64_t finals; } MachineInfo;
 typedef struct FuncInfo {
     uint16_t id;
@@ -154,6 +154,7 @@ typedef struct Program {
     Diags *diags;
     Module **modules; uint32_t module_count;                   /* in order of use: a module after those it uses; modules[main_module] was named by the author */
     uint32_t main_module;
+    struct Aggregate *aggregates;                              /* expand.h: a chain */
     Map enum_members;                                          /* member name -> Symbol; those of one name are chained by info */
     Map globals;                                               /* every top-level name -> Symbol; agents' tools are in members */
     Symbol **symbols; uint32_t symbol_count;                   /* all top-level symbols and tools and handlers, in order */
@@ -166,6 +167,7 @@ typedef struct Program {
 Program *program_load(const char *path, const char *const *paths, uint32_t path_count);
 Program *program_of_text(const char *path, Str text, const char *const *paths, uint32_t path_count);
 void program_free(Program *program);
+void expand_program(Program *program);                         /* expand.h; resolve_program() begins with it */
 bool resolve_program(Program *program);                        /* false: errors */
 bool check_program(Program *program);                          /* false: errors */
 /* Only after a check without errors. with_tests: test blocks and their effects go in. */

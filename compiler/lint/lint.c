@@ -7,7 +7,7 @@ typedef struct Walk { LintVisit visit; void *arg; } Walk;
 
 static bool walk_node(Ast *node, void *arg) {
     Walk *walk = arg;
-    if (walk->visit(node, walk->arg)) ast_each_child(node, walk_node, walk);
+    if (node->made || walk->visit(node, walk->arg)) ast_each_child(node, walk_node, walk);
     return true;
 }
 

@@ -1,4 +1,5 @@
 /* lint_events.c - who emits and who handles: events without the one or the other, and chains that come back to where they began. */
+#include "compiler/expand.h"
 #include "compiler/lint/lint.h"
 
 enum { EVENTS_MAX = 1024 };
@@ -109,9 +110,20 @@ static bool is_library(const Program *program) {
     return true;
 }
 
+/* What an aggregate is sourced by is stored, and folded when it is loaded. */
+static void note_sources(Events *events) {
+    for (const Aggregate *a = events->program->aggregates; a; a = a->next)
+        for (uint32_t i = 0; i < a->decl->sources.count; i++) {
+            if (a->decl->sources.items[i]->kind != AST_NAME_REF) continue;
+            EventRow *row = row_of(events, map_find(&events->program->globals, as_name_ref(a->decl->sources.items[i])->name.text));
+            if (row) row->handled = true;
+        }
+}
+
 void lint_events(Program *program) {
     Events events = { .program = program, .arena = program->arena, .rows = ARENA_ARRAY(program->arena, EventRow *, EVENTS_MAX) };
     lint_walk_program(program, visit, &events);
+    note_sources(&events);
     for (uint32_t i = 0; i < events.count; i++) {
         EventRow *row = events.rows[i];
         if (!row->event->decl || row->event->decl->kind != AST_EVENT_DECL) continue;

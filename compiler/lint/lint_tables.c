@@ -1,7 +1,8 @@
-/* lint_tables.c - tables without their privacy clauses, conditions without an index, queries that are asked again and again. */
+/* lint_tables.c - tables without their privacy clauses, conditions without an index, queries that are asked again and again, writes past an aggregate. */
+#include "compiler/expand.h"
 #include "compiler/lint/lint.h"
 
-typedef struct Tables { Program *program; uint32_t loops; bool in_test; } Tables;
+typedef struct Tables { Program *program; uint32_t loops; bool in_test, in_command; } Tables;
 
 static bool has_clause(const Ast_table_decl *table, AstKind kind) {
     for (uint32_t i = 0; i < table->clauses.count; i++)
@@ -68,6 +69,14 @@ static void query(Tables *t, Ast *node, Symbol *table, Ast *where) {
     check_where(t, table, where);
 }
 
+static void check_write(Tables *t, const Ast *node, const char *what) {
+    const Aggregate *a = node->symbol && !t->in_command && !t->in_test ? aggregate_of_table(t->program, node->symbol->name) : NULL;
+    if (!a) return;
+    Diag *diag = diag_aggregate_bypassed(t->program->diags, node->span, what, node->symbol->name, a->decl->name.text);
+    diag_note(t->program->diags, diag, a->decl->name.span, "declared here");
+    diag_help(t->program->diags, diag, "make it a command of the aggregate");
+}
+
 static bool visit(Ast *node, void *arg) {
     Tables *t = arg;
     const QueryInfo *info = node->info;
@@ -95,8 +104,20 @@ static bool visit(Ast *node, void *arg) {
     case AST_AGGREGATE_EXPR:
         if (info && node->symbol && node->symbol->kind == SYMBOL_TABLE) query(t, node, node->symbol, as_aggregate_expr(node)->where);
         return true;
-    case AST_UPDATE_EXPR: check_where(t, node->symbol, as_update_expr(node)->where); return true;
-    case AST_DELETE_EXPR: check_where(t, node->symbol, as_delete_expr(node)->where); return true;
+    case AST_TOOL_DECL:
+        t->in_command = as_tool_decl(node)->command;
+        ast_each_child(node, visit_child, t);
+        t->in_command = false;
+        return false;
+    case AST_INSERT_EXPR: check_write(t, node, "an insert"); return true;
+    case AST_UPDATE_EXPR:
+        check_write(t, node, "an update");
+        check_where(t, node->symbol, as_update_expr(node)->where);
+        return true;
+    case AST_DELETE_EXPR:
+        check_write(t, node, "a deletion");
+        check_where(t, node->symbol, as_delete_expr(node)->where);
+        return true;
     default: return true;
     }
 }

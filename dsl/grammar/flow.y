@@ -56,6 +56,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_FINALLY T_FAIL T_TRANSACTION T_EMIT T_SAGA T_STEP T_COMPENSATE T_SLEEP T_WAIT T_UNTIL T_PROGRESS T_PARALLEL T_RACE T_CRITICAL T_NULL
 %token T_TRUE T_FALSE T_AND T_OR T_NOT T_AS T_WITH T_RETRY T_ASK T_AWAIT T_WHERE T_START T_FROM T_JOIN T_GROUP T_ORDER T_DESC T_ASC T_SELECT
 %token T_INSERT T_UPDATE T_SET T_DELETE T_GIVEN T_FAILS T_RETURNS T_AFTER T_USER T_ANSWERS T_NOTHING T_NOW T_IDS T_RUN T_ADVANCE T_ANSWER
+%token T_AGGREGATE T_SOURCED T_ROOT T_CHILDREN T_STATE T_WHEN T_INVARIANT T_COMMAND T_CREATE T_PROJECTION T_APPEND T_ONLY T_AUDIT T_REBUILD T_REPLAY
 %token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_SESSION T_CONTEXT T_TTL
 %token T_SAVE T_COORDINATE T_CACHED T_CACHE T_ELIF T_WILDCARD T_WORD_LAST
 /* Literals. */
@@ -85,8 +86,11 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %type <list> context_fields items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
 %type <list> catches args record_fields stmts fixture_entries joins order_opt sets patterns tool_paths strings policy_values
 %type <start> context_field_list decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
+%type <node> aggregate aggregate_member command projection projection_entry
+%type <list> sources_opt aggregate_members projection_entries
+%type <start> aggregate_list projection_list
 %type <start> branch_list catch_list arg_list field_value_list part_list fixture_list join_list order_list set_list pattern_list path_list string_list policy_value_list
-%type <flag> shared_opt documented_opt race_opt any_order_opt direction unique let_word assign_op
+%type <flag> command_word shared_opt documented_opt race_opt any_order_opt direction unique let_word assign_op
 %%
 module: items                       { P->root = (Ast_module *)(void *)ast_module(P, @$, $1); }
     ;
@@ -104,7 +108,7 @@ nl_opt: %empty | nl
     ;
 sep_opt: %empty | sep
     ;
-decl: use | agent | tool | resource | handler | event | signal | record | enum | machine | table | policy | fn | flow | participants | fixture | test
+decl: use | agent | tool | resource | handler | event | signal | record | enum | machine | table | aggregate | projection | policy | fn | flow | participants | fixture | test
     | session | context
     | error                         { $$ = SKIPPED(@$); }
     ;
@@ -133,7 +137,7 @@ member_list: member                 { $$ = list_start(P, $1); }
 member: tool | resource | handler
     | error                         { $$ = SKIPPED(@$); }
     ;
-tool: T_TOOL T_NAME params result_opt clauses body_opt   { $$ = ast_tool_decl(P, @$, ident(P, @2), $3, $4, $5, $6); }
+tool: T_TOOL T_NAME params result_opt clauses body_opt   { $$ = ast_tool_decl(P, @$, ident(P, @2), $3, $4, $5, $6, 0); }
     ;
 resource: T_RESOURCE T_STRING T_ARROW type body_opt      { $$ = ast_resource_decl(P, @$, plain_text(P, @2), $4, $5); }
     ;
@@ -253,9 +257,47 @@ table_entry: column
     | T_ON T_ERASE T_NAME           { $$ = ast_erase_clause(P, @$, ident(P, @3), list_none(), NULL, STR("")); }
     | T_ON T_ERASE T_NAME '(' name_refs ')'       { $$ = ast_erase_clause(P, @$, ident(P, @3), $5, NULL, STR("")); }
     | T_ON T_ERASE T_NAME T_DURATION string_lit   { $$ = ast_erase_clause(P, @$, ident(P, @3), list_none(), leaf_duration(P, @4), plain_text(P, @5)); }
+    | T_APPEND T_ONLY               { $$ = ast_append_clause(P, @$); }
     | T_EXPORT T_AS T_STRING        { $$ = ast_export_clause(P, @$, plain_text(P, @3)); }
     | T_CACHE T_AT T_MOST T_DURATION           { $$ = ast_cache_clause(P, @$, leaf_duration(P, @4), ident_none()); }
     | T_CACHE T_NAME                { $$ = ast_cache_clause(P, @$, NULL, ident(P, @2)); }
+    | error                         { $$ = SKIPPED(@$); }
+    ;
+aggregate: T_AGGREGATE T_NAME agent_opt sources_opt '{' aggregate_members '}'   { $$ = ast_aggregate_decl(P, @$, ident(P, @2), $3, $4, $6); }
+    ;
+sources_opt: %empty                 { $$ = list_none(); }
+    | T_SOURCED T_BY name_refs      { $$ = $3; }
+    ;
+aggregate_members: %empty           { $$ = list_none(); }
+    | aggregate_list                { $$ = list_take(P, $1); }
+    ;
+aggregate_list: aggregate_member    { $$ = list_start(P, $1); }
+    | aggregate_list nl_opt aggregate_member   { $$ = list_add(P, $1, $3); }
+    ;
+aggregate_member: command
+    | T_ROOT T_NAME                 { $$ = ast_root_clause(P, @$, ident(P, @2)); }
+    | T_CHILDREN name_refs          { $$ = ast_children_clause(P, @$, $2); }
+    | T_STATE '{' fields '}'        { $$ = ast_state_clause(P, @$, $3); }
+    | T_WHEN T_NAME T_AS T_NAME block          { $$ = ast_when_clause(P, @$, ident(P, @2), ident(P, @4), $5); }
+    | T_INVARIANT expr T_ELSE string           { $$ = ast_invariant_clause(P, @$, $2, $4); }
+    | error                         { $$ = SKIPPED(@$); }
+    ;
+command: command_word T_NAME params result_opt clauses block     { $$ = ast_command_decl(P, @$, $1, ident(P, @2), $3, $4, $5, $6); }
+    ;
+command_word: T_COMMAND             { $$ = 0; }
+    | T_CREATE                      { $$ = 1; }
+    ;
+projection: T_PROJECTION T_NAME T_BY T_NAME '{' projection_entries '}'
+        { $$ = ast_projection_decl(P, @$, ident(P, @2), ident(P, @4), list_of_kind(P, $6, AST_HANDLER_DECL, false), list_of_kind(P, $6, AST_HANDLER_DECL, true)); }
+    ;
+projection_entries: %empty          { $$ = list_none(); }
+    | projection_list               { $$ = list_take(P, $1); }
+    | projection_list ','           { $$ = list_take(P, $1); }
+    ;
+projection_list: projection_entry   { $$ = list_start(P, $1); }
+    | projection_list sep_opt projection_entry   { $$ = list_add(P, $1, $3); }
+    ;
+projection_entry: handler | plain_field
     | error                         { $$ = SKIPPED(@$); }
     ;
 unique: T_INDEX                     { $$ = 0; }
@@ -394,6 +436,8 @@ stmt: let | assign | if | match | for | while | try | step | parallel_block | gi
     | T_DELETE T_NAME '[' value ']' { $$ = ast_forget_stmt(P, @$, ident(P, @2), $4); }
     | T_COORDINATE T_NAME block     { $$ = ast_coordinate_stmt(P, @$, ident(P, @2), $3); }
     | T_EMIT T_NAME record_literal  { $$ = ast_emit_stmt(P, @$, ident(P, @2), $3); }
+    | T_AUDIT T_NAME T_ON value     { $$ = ast_audit_stmt(P, @$, ident(P, @2), $4); }
+    | T_REBUILD T_NAME              { $$ = ast_rebuild_stmt(P, @$, ident(P, @2)); }
     | T_SAGA block                  { $$ = ast_saga_stmt(P, @$, $2); }
     | T_SLEEP expr                  { $$ = ast_sleep_stmt(P, @$, $2); }
     | T_WAIT T_UNTIL expr           { $$ = ast_wait_stmt(P, @$, $3); }
@@ -587,6 +631,9 @@ if_chain: T_IF condition block T_ELSE block    { $$ = ast_if_stmt(P, @$, $2, $3,
 query: from
     | T_AWAIT T_NAME where_opt      { $$ = ast_await_expr(P, @$, ident(P, @2), ident_none(), $3); }
     | T_AWAIT T_NAME T_AS T_NAME where_opt     { $$ = ast_await_expr(P, @$, ident(P, @2), ident(P, @4), $5); }
+    | T_REPLAY postfix              { $$ = ast_replay_expr(P, @$, $2, NULL, NULL); }
+    | T_REPLAY postfix T_TO T_VERSION expr     { $$ = ast_replay_expr(P, @$, $2, $5, NULL); }
+    | T_REPLAY postfix T_UNTIL expr            { $$ = ast_replay_expr(P, @$, $2, NULL, $4); }
     | T_ASK postfix                 { $$ = ast_ask_expr(P, @$, $2, NULL, NULL); }
     | T_ASK postfix T_AS type       { $$ = ast_ask_expr(P, @$, $2, $4, NULL); }
     | T_ASK postfix T_AS T_ONE T_OF postfix    { $$ = ast_ask_expr(P, @$, $2, NULL, $6); }

@@ -71,6 +71,39 @@ bool ast_each_child(const Ast *node, bool (*visit)(Ast *child, void *arg), void 
     return true;
 }
 
+bool ast_each_slot(Ast *node, bool (*visit)(Ast **slot, void *arg), void *arg)
+{
+    for (const Field *field = fields_of[node->kind]; field->name; field++) {
+        if (field->sort == SORT_NODE || field->sort == SORT_OPT) {
+            Ast **slot = field_at(node, field);
+            if (*slot && !visit(slot, arg))
+                return false;
+        } else if (field->sort == SORT_LIST) {
+            const AstList *list = field_at(node, field);
+            for (uint32_t i = 0; i < list->count; i++)
+                if (!visit(&list->items[i], arg))
+                    return false;
+        }
+    }
+    return true;
+}
+
+static bool make_child_at(Ast *child, void *span)
+{
+    ast_make_at(child, *(const Span *)span);
+    return true;
+}
+
+void ast_make_at(Ast *node, Span span)
+{
+    node->made = true;
+    node->span = span;
+    for (const Field *field = fields_of[node->kind]; field->name; field++)
+        if (field->sort == SORT_IDENT)
+            ((Ident *)field_at(node, field))->span = span;
+    ast_each_child(node, make_child_at, &span);
+}
+
 static bool field_equal(const Field *field, const void *a, const void *b)
 {
     switch ((Sort)field->sort) {

@@ -1,7 +1,7 @@
 /* ast.h - the tree of a .flow module: made by the parser, annotated by the compiler, never changed in shape.
  *
  * Every node starts with an Ast head; ast.def gives the rest. `as_let_stmt(node)`
- * casts with a check. `type` and `symbol` are the compiler's notes (opaque here).
+ * casts with a check. Only the expansion of aggregates (compiler/expand*.c) changes a tree. `type` and `symbol` are the compiler's notes (opaque here).
  * Comments are kept beside the tree in order of place; fmt weaves them in.
  * Limits: AST_DEPTH_MAX nested nodes (E0203).
  */
@@ -32,6 +32,7 @@ typedef struct Ast {
     struct Type *want;          /* set by check, on expressions: the type after an implicit conversion; NULL: none */
     struct Symbol *symbol;      /* set by resolve/check, on names and declarations */
     void *info;                 /* set by check, by kind: see compiler/typed.h */
+    bool made;                  /* by the compiler out of what the author wrote: no lint looks at it, only at what of his stands in it */
 } Ast;
 
 typedef struct AstList {
@@ -74,6 +75,10 @@ typedef struct Module {
 const char *ast_kind_name(AstKind kind);                      /* "let_stmt" */
 /* Calls visit(child, arg) for every direct child in order; false stops. */
 bool ast_each_child(const Ast *node, bool (*visit)(Ast *child, void *arg), void *arg);
+/* The same with the place that holds the child, so that it can be replaced. Places of absent children are left out. */
+bool ast_each_slot(Ast *node, bool (*visit)(Ast **slot, void *arg), void *arg);
+/* The tree as one that the compiler made, all of it standing at `span`. */
+void ast_make_at(Ast *node, Span span);
 bool ast_equal(const Ast *a, const Ast *b);                   /* same tree, spans aside */
 void ast_dump(const Ast *node, Buf *out);                     /* s-expression, for tests */
 #endif

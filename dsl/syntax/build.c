@@ -27,6 +27,7 @@ static bool documented(AstKind kind)
     case AST_RECORD_DECL: case AST_FIELD: case AST_ENUM_DECL: case AST_ENUM_MEMBER: case AST_MACHINE_DECL: case AST_TABLE_DECL: case AST_COLUMN:
     case AST_POLICY_DECL: case AST_FN_DECL: case AST_FLOW_DECL: case AST_PARTICIPANTS_DECL: case AST_FIXTURE_DECL: case AST_TEST_DECL: case AST_SESSION_DECL:
     case AST_CONTEXT_DECL: case AST_CONTEXT_FIELD:
+    case AST_AGGREGATE_DECL: case AST_COMMAND_DECL: case AST_PROJECTION_DECL:
         return true;
     default:
         return false;

@@ -218,6 +218,74 @@ Doc *node_table_decl(Printer *p, const Ast *node)
                braced_lines(p, &items, bracket_behind(p, n->name.span.end, node, '{'), node->span.end));
 }
 
+/* Members keep the blank lines between them, as those of an agent do. */
+static Doc *members_body(Printer *p, const Ast *node, const Items *items, uint32_t head_end)
+{
+    Inside in = inside(p, items, NULL, true, bracket_behind(p, head_end, node, '{') + 1, node->span.end - 1);
+    Doc *body = in.content ? CAT(p, in.opening, doc_indent(p, CAT(p, doc_hard(p, false), in.content)), doc_hard(p, false)) : NULL;
+    return CAT(p, doc_text(p, " {"), body, doc_text(p, "}"));
+}
+
+Doc *node_aggregate_decl(Printer *p, const Ast *node)
+{
+    NODE(aggregate_decl);
+    Items items = { 0 };
+    items_add_list(p, &items, n->members);
+    Doc *sources = n->sources.count ? CAT(p, doc_text(p, " sourced by "), fmt_comma_list(p, n->sources)) : NULL;
+    return CAT(p, doc_text(p, "aggregate "), fmt_ident(p, n->name), fmt_opt(p, " of ", n->agent), sources, members_body(p, node, &items, n->name.span.end));
+}
+
+Doc *node_root_clause(Printer *p, const Ast *node)
+{
+    NODE(root_clause);
+    return CAT(p, doc_text(p, "root "), fmt_ident(p, n->table));
+}
+
+Doc *node_children_clause(Printer *p, const Ast *node)
+{
+    NODE(children_clause);
+    return CAT(p, doc_text(p, "children "), fmt_comma_list(p, n->tables));
+}
+
+Doc *node_state_clause(Printer *p, const Ast *node)
+{
+    NODE(state_clause);
+    return CAT(p, doc_text(p, "state "), bracketed(p, "{", n->fields, "}", bracket_behind(p, node->span.start, node, '{'), node->span.end));
+}
+
+Doc *node_when_clause(Printer *p, const Ast *node)
+{
+    NODE(when_clause);
+    return CAT(p, doc_text(p, "when "), fmt_ident(p, n->event), doc_text(p, " as "), fmt_ident(p, n->name), doc_text(p, " "), block_doc(p, n->body));
+}
+
+Doc *node_invariant_clause(Printer *p, const Ast *node)
+{
+    NODE(invariant_clause);
+    return CAT(p, fmt_expr(p, "invariant ", n->condition, LEVEL_OR), fmt_opt(p, " else ", n->message));
+}
+
+Doc *node_command_decl(Printer *p, const Ast *node)
+{
+    NODE(command_decl);
+    return callable(p, node, n->creates ? "create " : "command ", n->name, n->params, n->result, n->clauses, n->body);
+}
+
+Doc *node_projection_decl(Printer *p, const Ast *node)
+{
+    NODE(projection_decl);
+    Items items = { 0 };
+    items_add_list(p, &items, n->fields);
+    items_add_list(p, &items, n->handlers);
+    items_sort(&items);
+    return CAT(p, doc_text(p, "projection "), fmt_ident(p, n->name), doc_text(p, " by "), fmt_ident(p, n->key), members_body(p, node, &items, n->key.span.end));
+}
+
+Doc *node_append_clause(Printer *p, const Ast *node)
+{
+    return doc_text(p, "append only");
+}
+
 Doc *node_version_clause(Printer *p, const Ast *node)
 {
     return doc_text(p, "version");

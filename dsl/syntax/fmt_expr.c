@@ -31,6 +31,7 @@ static Level level_of(const Ast *node)
     case AST_FROM_EXPR:
     case AST_ASK_EXPR:
     case AST_AWAIT_EXPR:
+    case AST_REPLAY_EXPR:
     case AST_START_EXPR:
     case AST_INSERT_EXPR:
     case AST_UPDATE_EXPR:
@@ -521,6 +522,12 @@ Doc *node_await_expr(Printer *p, const Ast *node)
     NODE(await_expr);
     return CAT(p, doc_text(p, "await "), fmt_ident(p, n->event), doc_text(p, n->name.text.len ? " as " : ""), fmt_ident(p, n->name),
                fmt_expr(p, " where ", n->where, LEVEL_OR));
+}
+
+Doc *node_replay_expr(Printer *p, const Ast *node)
+{
+    NODE(replay_expr);
+    return CAT(p, fmt_expr(p, "replay ", n->subject, LEVEL_POSTFIX), fmt_expr(p, " to version ", n->version, LEVEL_OR), fmt_expr(p, " until ", n->until, LEVEL_OR));
 }
 
 Doc *node_start_expr(Printer *p, const Ast *node)

@@ -171,6 +171,18 @@ Doc *node_coordinate_stmt(Printer *p, const Ast *node)
     return CAT(p, doc_text(p, "coordinate "), fmt_ident(p, n->context), doc_text(p, " "), block_doc(p, n->body));
 }
 
+Doc *node_audit_stmt(Printer *p, const Ast *node)
+{
+    NODE(audit_stmt);
+    return CAT(p, doc_text(p, "audit "), fmt_ident(p, n->action), fmt_opt(p, " on ", n->subject));
+}
+
+Doc *node_rebuild_stmt(Printer *p, const Ast *node)
+{
+    NODE(rebuild_stmt);
+    return CAT(p, doc_text(p, "rebuild "), fmt_ident(p, n->projection));
+}
+
 Doc *node_saga_stmt(Printer *p, const Ast *node)
 {
     NODE(saga_stmt);

@@ -97,7 +97,7 @@ static bool ends_operand(int kind)
     case T_NAME: case T_INT: case T_DECIMAL: case T_DURATION: case T_DATE: case T_TIMESTAMP: case T_REGEX: case T_STRING: case T_QUOTE_CLOSE:
     case T_NULL: case T_TRUE: case T_FALSE: case T_WILDCARD: case T_PERCENT:
     case ')': case ']': case '}': case '?': case T_RECORD_CLOSE: case T_TYPE_GT: case T_EFFECT: case T_SHARED: case T_VERSION:
-    case T_DESC: case T_ASC: case T_TIMES: case T_NOTHING: case T_BREAK: case T_CONTINUE:
+    case T_DESC: case T_ASC: case T_TIMES: case T_NOTHING: case T_BREAK: case T_CONTINUE: case T_ONLY:
         return true;
     default:
         return false;
@@ -156,7 +156,7 @@ static bool type_position(const Layer *layer)
     int frame = layer->frames[layer->depth].kind;
     switch (layer->previous) {
     case ':':
-        return frame == FRAME_FIELDS || frame == FRAME_TABLE || frame == FRAME_PARAMS || frame == FRAME_RECORD_TYPE || frame == FRAME_BLOCK;
+        return frame == FRAME_FIELDS || frame == FRAME_TABLE || frame == FRAME_PROJECTION || frame == FRAME_PARAMS || frame == FRAME_RECORD_TYPE || frame == FRAME_BLOCK;
     case T_ARROW: case T_AS: case T_TYPE_LT: case T_LABEL:
         return frame != FRAME_MACHINE;
     default:
@@ -169,7 +169,7 @@ static bool at_start(const Layer *layer)
     int frame = layer->frames[layer->depth].kind;
     if (layer->previous == T_NL || layer->previous == '{' || layer->previous == 0)
         return true;
-    return layer->previous == ',' && (frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_TABLE);
+    return layer->previous == ',' && (frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_TABLE || frame == FRAME_PROJECTION);
 }
 
 /* ---- words: keyword or name? ------------------------------------------------------------------------- */
@@ -179,10 +179,18 @@ static int word_at_top(int kind)
 {
     switch (kind) {
     case T_USE: case T_AGENT: case T_EVENT: case T_SIGNAL: case T_TYPE: case T_ENUM: case T_MACHINE: case T_TABLE: case T_POLICY: case T_FN: case T_FLOW:
-    case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE: case T_SESSION: case T_CONTEXT:
+    case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE: case T_SESSION: case T_CONTEXT: case T_AGGREGATE: case T_PROJECTION:
         return kind;
     default:
         return T_NAME;
+    }
+}
+
+static int word_at_aggregate(int kind)
+{
+    switch (kind) {
+    case T_ROOT: case T_CHILDREN: case T_STATE: case T_WHEN: case T_INVARIANT: case T_COMMAND: case T_CREATE: return kind;
+    default: return T_NAME;
     }
 }
 
@@ -195,6 +203,7 @@ static int word_at_table(const Layer *layer, int kind)
     case T_ON:                  return next == T_ERASE ? kind : T_NAME;
     case T_EXPORT:              return next == T_AS ? kind : T_NAME;
     case T_CACHE:               return word_ahead(layer, 1) ? kind : T_NAME;
+    case T_APPEND:              return next == T_ONLY ? kind : T_NAME;
     default:                    return T_NAME;
     }
 }
@@ -210,6 +219,8 @@ static int word_at_start(Layer *layer, int kind)
     case T_SLEEP: case T_PROGRESS: case T_ADVANCE: case T_ANSWER: case T_EXPECT:
         return operand_ahead(layer, 1) ? kind : T_NAME;
     case T_WAIT:   return next == T_UNTIL ? kind : T_NAME;
+    case T_AUDIT:  return word_ahead(layer, 1) && kind_ahead(layer, 2) == T_ON ? kind : T_NAME;
+    case T_REBUILD: return word_ahead(layer, 1) && line_ends_ahead(layer, 2) ? kind : T_NAME;
     case T_CANCEL: return line_ends_ahead(layer, 1) ? kind : T_NAME;
     case T_CRASH:  return next == T_EVERYWHERE ? kind : T_NAME;
     case T_SAVE: case T_DELETE: return word_ahead(layer, 1) && kind_ahead(layer, 2) == '[' ? kind : T_NAME;
@@ -237,6 +248,7 @@ static int word_at_operand(Layer *layer, int kind)
     case T_START:  return word_ahead(layer, 1) && operand_ahead(layer, 1) && (second == '(' || second == '.') ? kind : T_NAME;
     case T_FROM:   return is_word(next) && second == T_IN ? kind : T_NAME;
     case T_INSERT: return is_word(next) && second == '{' ? kind : T_NAME;
+    case T_REPLAY: return word_ahead(layer, 1) && second == '[' ? kind : T_NAME;
     case T_UPDATE: return is_word(next) && (second == T_SET || second == T_IN) ? kind : T_NAME;
     case T_DELETE: return next == T_FROM && is_word(second) ? kind : T_NAME;
     case T_CRITICAL: return frame->kind == FRAME_PARALLEL && is_word(next) ? kind : T_NAME;
@@ -257,9 +269,11 @@ static int word_after_word(Layer *layer, int kind)
     case T_ON:       return kind == T_ERASE && top(layer)->kind == FRAME_TABLE ? kind : T_NAME;
     case T_EXPORT:   return kind == T_AS ? kind : T_NAME;
     case T_CACHE:    return kind == T_AT ? kind : T_NAME;
+    case T_APPEND:   return kind == T_ONLY ? kind : T_NAME;
+    case T_TO:       return kind == T_VERSION ? kind : 0;
     case T_USER:     return kind == T_ANSWERS ? kind : T_NAME;
     case T_AT:       return kind == T_MOST ? kind : 0;
-    case T_GROUP: case T_ORDER: case T_COMPENSATED: return kind == T_BY ? kind : T_NAME;
+    case T_GROUP: case T_ORDER: case T_COMPENSATED: case T_SOURCED: return kind == T_BY ? kind : T_NAME;
     case T_PARALLEL: case T_PARALLEL_VALUE: return kind == T_RACE || kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
     case T_RACE:     return kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
     case T_DELETE:   return kind == T_FROM ? kind : T_NAME;
@@ -300,12 +314,16 @@ static int word_behind_operand(Layer *layer, int kind)
     case T_IN: case T_RETRY: case T_WITHIN: case T_WHERE: case T_JOIN: case T_ON: case T_GROUP: case T_ORDER: case T_LIMIT: case T_SELECT: case T_DESC:
     case T_ASC: case T_SET: case T_COMPENSATE: case T_AT: case T_TIMES: case T_OF: case T_SHARED: case T_AUTH: case T_REQUIRES: case T_DURABILITY:
     case T_ONE: case T_PER: case T_RATE: case T_COMPENSATED: case T_EFFECT: case T_KEY: case T_VIA: case T_LIKE: case T_FAILS: case T_RETURNS: case T_ANSWERS:
-    case T_AFTER: case T_AGAIN: case T_CATCH: case T_FINALLY: case T_AS: case T_TTL: case T_CACHED:
+    case T_AFTER: case T_AGAIN: case T_CATCH: case T_FINALLY: case T_AS: case T_TTL: case T_CACHED: case T_SOURCED: case T_UNTIL:
         return frame->signalling && kind_ahead(layer, 1) == '{' ? T_NAME : kind;
     case T_BY:
-        return frame->kind == FRAME_FIELDS ? kind : T_NAME;
+        return frame->kind == FRAME_FIELDS || frame->header == T_PROJECTION ? kind : T_NAME;
     case T_WITH:
         return frame->failing ? T_DETAILS : kind;
+    case T_TO:
+        return kind_ahead(layer, 1) == T_VERSION ? kind : T_NAME;
+    case T_ROOT: case T_CHILDREN: case T_STATE: case T_WHEN: case T_INVARIANT: case T_COMMAND: case T_CREATE:
+        return frame->kind == FRAME_AGGREGATE ? kind : T_NAME;      /* several members on one line */
     default:
         return T_NAME;
     }
@@ -377,6 +395,10 @@ static int classify_word(Layer *layer, int kind)
             return word_at_top(kind);
         if (frame == FRAME_TABLE)
             return word_at_table(layer, kind);
+        if (frame == FRAME_AGGREGATE)
+            return word_at_aggregate(kind);
+        if (frame == FRAME_PROJECTION && kind == T_ON)
+            return kind;
     }
     if (type_position(layer)) {
         int word = word_in_type(layer, kind);
@@ -414,6 +436,7 @@ static bool header_continues(const Layer *layer, const Frame *frame, int kind)
     case T_EFFECT:      return next != ':';
     case T_ON:          return frame->header == T_FLOW;
     case T_OF: case T_SHARED: case T_AT: return true;
+    case T_SOURCED:     return next == T_BY;
     case T_WHERE:       return frame->header == T_ON;
     default:            return false;
     }
@@ -528,6 +551,7 @@ static FrameKind brace_kind(Layer *layer)
     switch (layer->previous) {
     case T_SAGA: case T_TRY: case T_TRANSACTION: case T_FINALLY: case T_CATCH: case T_COMPENSATE: return FRAME_BLOCK;
     case T_PARTICIPANTS: return FRAME_PARTICIPANTS;
+    case T_STATE:     return FRAME_FIELDS;
     case T_PARALLEL: case T_PARALLEL_VALUE: case T_RACE: return FRAME_PARALLEL;
     case T_ELSE:      return record_or_block(layer);
     case T_FAT_ARROW: return frame->kind == FRAME_MATCH ? record_or_block(layer) : FRAME_RECORD;
@@ -658,6 +682,9 @@ static void word_note(Layer *layer, int kind)
     case T_AGENT:   frame->header = T_AGENT;   frame->brace = FRAME_AGENT;   break;
     case T_TABLE:   frame->header = T_TABLE;   frame->brace = FRAME_TABLE;   break;
     case T_EVENT: case T_TYPE: case T_SESSION: case T_CONTEXT: frame->header = T_EVENT; frame->brace = FRAME_FIELDS; break;
+    case T_AGGREGATE: frame->header = T_AGGREGATE; frame->brace = FRAME_AGGREGATE; break;
+    case T_PROJECTION: frame->header = T_PROJECTION; frame->brace = FRAME_PROJECTION; break;
+    case T_COMMAND: case T_CREATE: frame->header = T_TOOL; break;
     case T_ENUM:    frame->header = T_ENUM;    frame->brace = FRAME_ENUM;    break;
     case T_MACHINE: frame->header = T_MACHINE; frame->brace = FRAME_MACHINE; break;
     case T_POLICY:  frame->header = T_POLICY;  frame->brace = FRAME_POLICY;  break;
@@ -674,7 +701,7 @@ static void word_note(Layer *layer, int kind)
         break;
     case T_TOOL: case T_FLOW: case T_FN: case T_RESOURCE: frame->header = (uint16_t)kind; break;
     case T_ON:
-        if (!frame->header && (frame->kind == FRAME_TOP || frame->kind == FRAME_AGENT))
+        if (!frame->header && (frame->kind == FRAME_TOP || frame->kind == FRAME_AGENT || frame->kind == FRAME_PROJECTION))
             frame->header = T_ON;
         break;
     case T_EMIT: case T_INSERT: case T_SAVE: frame->brace = FRAME_RECORD; break;
@@ -713,6 +740,8 @@ static bool declaration_at_margin(const Layer *layer)
     case T_EVENT: case T_TYPE: case T_ENUM: case T_MACHINE: case T_POLICY: case T_FIXTURE: return is_word(next) && second == '{';
     case T_TABLE:  return is_word(next) && second == T_OF;
     case T_SESSION: case T_CONTEXT: return is_word(next) && second == T_TTL;
+    case T_AGGREGATE: return is_word(next) && (second == T_OF || second == T_SOURCED || second == '{');
+    case T_PROJECTION: return is_word(next) && second == T_BY;
     case T_FN: case T_FLOW: return is_word(next) && second == '(';
     case T_PARTICIPANTS: return next == '{';
     case T_TEST:   return is_string(next) || (next == T_DOCUMENTED && is_string(second));
@@ -775,7 +804,7 @@ static void doc_attach(Layer *layer, Token *token, int kind)
 {
     int frame = top(layer)->kind;
     bool start = at_start(layer) || (layer->previous == ',' && frame == FRAME_ENUM);
-    bool place = frame == FRAME_TOP || frame == FRAME_AGENT || frame == FRAME_FIELDS || frame == FRAME_ENUM ||
+    bool place = frame == FRAME_TOP || frame == FRAME_AGENT || frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_AGGREGATE || frame == FRAME_PROJECTION ||
                  (frame == FRAME_TABLE && kind == T_NAME && kind_ahead(layer, 1) == ':');
     if (start && place && is_word(kind))
         token->flags |= TOKEN_DOC_USED;

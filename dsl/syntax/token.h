@@ -62,7 +62,7 @@ Str token_text(const Tokens *tokens, const Token *token);       /* as it stands 
 
 /* What a bracket encloses. */
 typedef enum {
-    FRAME_TOP, FRAME_AGENT, FRAME_FIELDS, FRAME_ENUM, FRAME_MACHINE, FRAME_TABLE, FRAME_POLICY, FRAME_PARTICIPANTS, FRAME_FIXTURE,
+    FRAME_TOP, FRAME_AGENT, FRAME_FIELDS, FRAME_ENUM, FRAME_MACHINE, FRAME_TABLE, FRAME_POLICY, FRAME_AGGREGATE, FRAME_PROJECTION, FRAME_PARTICIPANTS, FRAME_FIXTURE,
     FRAME_BLOCK, FRAME_PARALLEL, FRAME_MATCH,                   /* so far a line end separates */
     FRAME_RECORD, FRAME_RECORD_TYPE,                            /* a line end separates when a new field follows */
     FRAME_PAREN, FRAME_PARAMS, FRAME_LIST, FRAME_ANGLE, FRAME_INTERPOLATION

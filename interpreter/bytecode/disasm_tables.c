@@ -183,7 +183,8 @@ static void table_print(const Image *image, const ImageTable *table, Buf *out)
         buf_put_text(out, " of ");
         disasm_name(agent_name, image, table->agent, image->agent_count, out);
     }
-    buf_printf(out, "%s%s%s, on erase %s\n", table->shared ? " shared" : "", table->versioned ? " versioned" : "", table->cached ? " cached" : "", WORD(erase_words, table->erase));
+    buf_printf(out, "%s%s%s%s, on erase %s\n", table->shared ? " shared" : "", table->versioned ? " versioned" : "", table->cached ? " cached" : "",
+               table->append_only ? " append only" : "", WORD(erase_words, table->erase));
     for (int i = 0; i < table->column_count; i++) {
         const ImageColumn *column = &table->columns[i];
         buf_printf(out, "    %.*s: ", STR_ARG(column->name));
@@ -257,7 +258,7 @@ static void effects_print(const Image *image, Buf *out)
 static void tool_flags_print(uint16_t flags, Buf *out)
 {
     static const struct { uint16_t flag; const char *word; } words[] = {
-        { TOOL_READS, "reads" }, { TOOL_IDEMPOTENT, "idempotent" }, { TOOL_KEYED, "keyed" }, { TOOL_IRREVERSIBLE, "irreversible" }, { TOOL_REMOTE, "remote" }
+        { TOOL_READS, "reads" }, { TOOL_IDEMPOTENT, "idempotent" }, { TOOL_KEYED, "keyed" }, { TOOL_IRREVERSIBLE, "irreversible" }, { TOOL_REMOTE, "remote" }, { TOOL_COMMAND, "command" }
     };
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (flags & words[i].flag) buf_printf(out, " %s", words[i].word);

@@ -16,7 +16,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 2, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 3, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -118,7 +118,7 @@ typedef struct ImageEffect {
 
 typedef struct ImageAgent { Str name, title; uint8_t location; Str location_env, location_text, credential; } ImageAgent;
 enum { AGENT_LOCAL, AGENT_HTTP, AGENT_MCP };             /* location: base URL from environment variable location_env, else location_text */
-enum { TOOL_READS = 1, TOOL_IDEMPOTENT = 2, TOOL_KEYED = 4, TOOL_IRREVERSIBLE = 8, TOOL_REMOTE = 16 };
+enum { TOOL_READS = 1, TOOL_IDEMPOTENT = 2, TOOL_KEYED = 4, TOOL_IRREVERSIBLE = 8, TOOL_REMOTE = 16, TOOL_COMMAND = 32 /* of an aggregate: the trace shows the repository */ };
 typedef struct ImageTool {
     Str name, doc; uint16_t agent, func /* NO_INDEX when remote */; uint16_t flags; uint16_t compensated_by;
     Str *scopes; uint16_t scope_count;
@@ -143,7 +143,7 @@ typedef struct ImageIndex { bool unique; uint16_t columns[8]; uint16_t column_co
 enum { ERASE_NONE, ERASE_DELETE, ERASE_ANONYMIZE, ERASE_RETAIN };
 /* The compiler's columns first, in declaration order; row type is a record of exactly them (version included as int when `versioned`). */
 typedef struct ImageTable {
-    Str name; uint16_t agent; bool shared, versioned; Str id_prefix; uint16_t id_column;   /* NO_INDEX when it has no `id` */
+    Str name; uint16_t agent; bool shared, versioned, append_only; Str id_prefix; uint16_t id_column;   /* NO_INDEX when it has no `id` */
     ImageColumn *columns; uint16_t column_count; uint16_t row_type;
     ImageIndex *indexes; uint16_t index_count;
     bool cached;                         /* writes make cached reads of it old */

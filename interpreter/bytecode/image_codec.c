@@ -372,6 +372,7 @@ static void code_table(Coder *c, ImageTable *table)
     code_index(c, &table->agent);
     code_bool(c, &table->shared);
     code_bool(c, &table->versioned);
+    code_bool(c, &table->append_only);
     code_str(c, &table->id_prefix);
     code_index(c, &table->id_column);
     code_columns(c, &table->columns, &table->column_count);

@@ -174,7 +174,7 @@ static Err verify_agents(Verifier *v)
 
 static Err verify_tool(Verifier *v, uint32_t index, const ImageTool *tool)
 {
-    enum { TOOL_FLAGS = TOOL_READS | TOOL_IDEMPOTENT | TOOL_KEYED | TOOL_IRREVERSIBLE | TOOL_REMOTE };
+    enum { TOOL_FLAGS = TOOL_READS | TOOL_IDEMPOTENT | TOOL_KEYED | TOOL_IRREVERSIBLE | TOOL_REMOTE | TOOL_COMMAND };
     const Image *m = v->image;
     if (!tool->name.len) return verify_fail(v, "has no name");
     if (tool->agent >= m->agent_count) return verify_fail(v, "agent %u does not exist", tool->agent);

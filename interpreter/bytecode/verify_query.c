@@ -401,6 +401,8 @@ static Err verify_query(Verifier *v, const Query *query)
         if (!type_is_value(v, query->params[i])) return verify_fail(v, "parameter %d has type %u, which is not a type of values", i, query->params[i]);
     if (query->cached_us && (query->kind >= QUERY_INSERT || query->cached_us < CACHE_TTL_MIN || query->cached_us > CACHE_TTL_MAX))
         return verify_fail(v, "its result cannot be kept for %lld us", (long long)query->cached_us);
+    if (v->image->tables[query->table].append_only && (query->kind == QUERY_UPDATE || query->kind == QUERY_DELETE))
+        return verify_fail(v, "changes rows of table %u, which is append only", query->table);
     Err err = verify_clauses(&q);
     if (!err) err = verify_result(&q);
     if (!err) err = verify_joins(&q);

@@ -75,8 +75,15 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE flow_subscriptions (subscriber " T " PRIMARY KEY, owner " T " NOT NULL, event " T " NOT NULL, module_hash " T " NOT NULL);"
     "CREATE INDEX flow_subscriptions_event ON flow_subscriptions (event);"
     "CREATE INDEX flow_subscriptions_owner ON flow_subscriptions (owner);",
+    /* 4: tables that are append only */
+    "CREATE FUNCTION flow_refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the table is append only'; END $$;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
+
+static const char *const append_only[] = {
+    "CREATE TRIGGER flow_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON @t FOR EACH STATEMENT EXECUTE FUNCTION flow_refuse_change()",
+    NULL,
+};
 
 const SqlDialect PG_DIALECT = {
     .name = "postgresql", .placeholder = '$', .name_max = 63,
@@ -97,6 +104,7 @@ const SqlDialect PG_DIALECT = {
     .quote = "SELECT quote_literal(CAST($1 AS text))", .quote_blob = "SELECT quote_literal(CAST(CAST($1 AS bytea) AS text))",
     .lock_rows = " FOR NO KEY UPDATE OF s0", .skip_locked = " FOR NO KEY UPDATE SKIP LOCKED",
     .lock_name = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || ?1, 0))",
+    .append_only = append_only,
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
                     "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
 };

@@ -33,6 +33,7 @@ typedef struct SqlDialect {
     const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
     const char *secure_table;            /* statements, separated by `;`, that bind the rows of the new table @a to their tenant; NULL: none */
     uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
+    const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
 } SqlDialect;
 

@@ -610,6 +610,40 @@ static Err lock_tables(SqlDb *db, StoreBatch *batch, Error *error)
     return db->dialect->lock_name ? db->run(db, str_of(db->dialect->lock_name), &name, 1, batch->arena, NULL, error) : ERR_OK;
 }
 
+static Err guard_statement(const Ensure *e, const char *template)
+{
+    Buf sql = { 0 };
+    Err err = ERR_OK;
+    for (const char *p = template; *p && !err; p++) {
+        const char *prefix = p[0] != '@' ? NULL : p[1] == 't' ? "" : p[1] == 'u' ? "append_u_" : p[1] == 'd' ? "append_d_" : NULL;
+        if (!prefix) {
+            buf_put_char(&sql, *p);
+            continue;
+        }
+        err = sql_put_identifier(&sql, prefix, e->name, e->error);
+        p++;
+    }
+    if (!err)
+        return run_text(e, &sql, NULL, 0, NULL);
+    buf_free(&sql);
+    return err;
+}
+
+/* The database refuses what the compiler refuses, also from others. Told from the indexes by its name. */
+static Err ensure_append_only(const Ensure *e)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(e->name), cell_text(STR("append only")) };
+    if (!e->table->append_only)
+        return ERR_OK;
+    Err err = SQL_RUN(e->db, "INSERT INTO flow_indexes (table_name, index_name) VALUES (?1, ?2) ON CONFLICT DO NOTHING", args, e->arena, &rows, e->error);
+    if (err || rows.changes == 0)
+        return err;
+    for (const char *const *statement = e->db->dialect->append_only; *statement && !err; statement++)
+        err = guard_statement(e, *statement);
+    return err;
+}
+
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     Err err = lock_tables(db, batch, error);
@@ -627,6 +661,8 @@ Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
             err = ensure_column(&e, i);
         if (!err)
             err = ensure_indexes(&e);
+        if (!err)
+            err = ensure_append_only(&e);
     }
     return err;
 }

@@ -87,6 +87,12 @@ static const char *const MIGRATIONS[] = {
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
+static const char *const append_only[] = {
+    "CREATE TRIGGER @u BEFORE UPDATE ON @t BEGIN SELECT RAISE(ABORT, 'the table is append only'); END",
+    "CREATE TRIGGER @d BEFORE DELETE ON @t BEGIN SELECT RAISE(ABORT, 'the table is append only'); END",
+    NULL,
+};
+
 static const SqlDialect DIALECT = {
     .name = "sqlite", .placeholder = '?',
     .type_bool = "INTEGER", .type_int = "INTEGER", .type_float = "REAL", .type_decimal = "TEXT COLLATE decimal", .type_text = "TEXT", .type_blob = "BLOB",
@@ -99,7 +105,7 @@ static const SqlDialect DIALECT = {
     .date_shift = "flow_date_shift(@a, @b)",
     .contains = "(instr(@a, @b) > 0)", .starts = "flow_starts(@a, @b)", .ends = "flow_ends(@a, @b)", .lower = "flow_lower(@a)", .upper = "flow_upper(@a)",
     .in_list = "(@a IN (SELECT value FROM json_each(@b)))", .in_text_list = "(@a IN (SELECT value FROM json_each(@b)))", .in_blob_list = "(hex(@a) IN (SELECT value FROM json_each(@b)))",
-    .quote = "SELECT quote(?1)", .quote_blob = "SELECT quote(?1)", .lock_rows = "", .integrity = "PRAGMA integrity_check",
+    .quote = "SELECT quote(?1)", .quote_blob = "SELECT quote(?1)", .append_only = append_only, .lock_rows = "", .integrity = "PRAGMA integrity_check",
 };
 
 /* ---- functions in SQL ------------------------------------------------------------------------------------ */

@@ -1,0 +1,65 @@
+/* expand_internal.h - what the files of the expansion share.
+ *
+ * Code is written as text with holes and parsed: `__body()` stands for the statements of the author, `__invariant(n, condition)` for the
+ * condition of an `if` that stands at invariant n. Everything lives in the program's arena.
+ */
+#ifndef COMPILER_EXPAND_INTERNAL_H
+#define COMPILER_EXPAND_INTERNAL_H
+#include "compiler/expand.h"
+
+typedef struct Expander {
+    Program *program;
+    Arena *arena;
+    Diags *diags;
+    Map tables, agents, events;                  /* name -> declaration */
+    struct Projection *projections;
+} Expander;
+
+typedef struct Projection {
+    struct Projection *next;
+    Ast_projection_decl *decl;
+    Aggregate *aggregate;                        /* whose events it is made of; NULL: diagnosed */
+} Projection;
+
+/* ---- trees: expand_tree.c ---- */
+AstList expand_parse(Expander *x, Str title, Str text, Span span);             /* declarations, all of them made at `span` */
+Ast  *expand_name(Expander *x, Span span, const char *text);
+Ast  *expand_field(Expander *x, Span span, const char *object, Str field);      /* object.field */
+Ast  *expand_let(Expander *x, Span span, bool mutable, const char *name, Ast *type, Ast *value);       /* type may be NULL */
+Ast  *expand_equal(Expander *x, Span span, Ast *left, Ast *right);
+Ast  *expand_and(Expander *x, Ast *left, Ast *right);                          /* right may be NULL */
+void  expand_append(Expander *x, AstList *list, Ast *item);
+void  expand_append_all(Expander *x, AstList *list, AstList items);
+Str   expand_source(Expander *x, const Ast *node);                             /* as the author wrote it */
+bool  expand_mentions(Ast *root, Str name);                                    /* as a bare name, anywhere below */
+bool  expand_is_name(const Ast *node, const char *name);
+/* The block below `root` that holds the statement `__body()`, and where; NULL when there is none. */
+Ast_block *expand_hole(Ast *root, uint32_t *index);
+void  expand_fill(Expander *x, Ast *root, AstList statements);                 /* puts them into the hole */
+
+/* ---- what stands in a body: expand_body.c ---- */
+typedef struct Fields { Str *names; uint32_t count; } Fields;                  /* columns of the root, or fields of the state */
+Fields expand_fields_of(Expander *x, const Aggregate *a);
+bool   expand_has_field(const Fields *fields, Str name);
+bool   expand_has_param(AstList params, Str name);
+/* Bare fields become __now.field; queries of children are bound to __id. */
+void   expand_qualify(Expander *x, Aggregate *a, const Fields *fields, Ast **slot);
+/* Binds the queries and writes of a body to the aggregate and turns assignments and events into what they do. Gives the statements; `result`: the value of the
+   `return` at its end, or NULL. */
+AstList expand_body(Expander *x, Aggregate *a, Ast_command_decl *command, const Fields *fields, Ast **result);
+/* The invariants as statements of a text. */
+void   expand_put_invariants(Expander *x, const Aggregate *a, Buf *text);
+void   expand_place_invariants(Expander *x, Aggregate *a, const Fields *fields, Ast *root);
+/* `var limit = __now.limit` for each field that the body names and no parameter hides. */
+void   expand_put_fields(const Fields *fields, const Ast_command_decl *command, Buf *text);
+bool   expand_is_visible(const Fields *fields, const Ast_command_decl *command, Str name);
+/* Makes the tool of a command out of the text of one and the statements for its hole, and puts it into the agent. */
+void   expand_add_tool(Expander *x, Aggregate *a, Ast_command_decl *command, const Fields *fields, Str text, AstList statements);
+
+/* ---- kinds of aggregates ---- */
+void expand_root(Expander *x, Aggregate *a);                                   /* expand_root.c: a table and its children */
+AstList expand_sourced(Expander *x, Aggregate *a);                             /* expand_sourced.c: a fold over events; gives declarations */
+bool expand_is_source(const Aggregate *a, Str event);
+Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *until, Span span);
+AstList expand_projection(Expander *x, Projection *p);
+#endif
