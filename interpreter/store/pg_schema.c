@@ -225,7 +225,9 @@ Err pg_migrate(PgConn *c, bool read_only, Error *error)
 Err pg_clear(void *conn, Error *error)
 {
     return pg_query(conn, STR(
-        "DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')"
+        "DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.relname, EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'flow_append_only') AS guarded FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p')"
         " AND c.relname NOT IN ('flow_meta', 'flow_schema', 'flow_tables', 'flow_columns', 'flow_indexes')"
-        " LOOP EXECUTE format('TRUNCATE TABLE %I RESTART IDENTITY CASCADE', t.relname); END LOOP; END $$"), NULL, 0, NULL, NULL, error);
+        " LOOP IF t.guarded THEN EXECUTE format('ALTER TABLE %I DISABLE TRIGGER flow_append_only', t.relname); END IF;"
+        " EXECUTE format('TRUNCATE TABLE %I RESTART IDENTITY CASCADE', t.relname);"
+        " IF t.guarded THEN EXECUTE format('ALTER TABLE %I ENABLE TRIGGER flow_append_only', t.relname); END IF; END LOOP; END $$"), NULL, 0, NULL, NULL, error);
 }

@@ -620,7 +620,7 @@ static Err guard_statement(const Ensure *e, const char *template)
             buf_put_char(&sql, *p);
             continue;
         }
-        err = sql_put_identifier(&sql, prefix, e->name, e->error);
+        err = sql_put_identifier(e->db->dialect, &sql, prefix, e->name, e->error);
         p++;
     }
     if (!err)
