@@ -238,6 +238,31 @@ static Err session_key(void *state, uint32_t *id, uint8_t bytes[32], Error *erro
     return err == ERR_IO ? ERR_OK : err;
 }
 
+/* The runs, then all that found them. */
+static Err session_drop(const char *url, Error *error)
+{
+    static const char SCRIPT[] =
+        "for _, p in ipairs(redis.call('ZRANGE', 'flow:session:runs', 0, -1)) do redis.call('UNLINK', p .. ':state', p .. ':journal', p .. ':mail') end "
+        "local cursor = '0' repeat local page = redis.call('SCAN', cursor, 'MATCH', 'flow:session:*', 'COUNT', 1000) cursor = page[1] "
+        "for _, key in ipairs(page[2]) do redis.call('UNLINK', key) end until cursor == '0' return 'OK'";
+    RedisAddress address;
+    RedisWords words = { 0 };
+    struct redisReply *reply = NULL;
+    Err err = redis_address_parse(url, &address, error);
+    if (err)
+        return err;
+    RedisConn *conn = redis_conn_new(&address);
+    redis_put_word(&words, STR("EVAL"));
+    redis_put_word(&words, (Str){ SCRIPT, sizeof SCRIPT - 1 });
+    redis_put_word(&words, STR("0"));
+    err = redis_call(conn, &words, &reply, error);
+    redis_reply_free(reply);
+    redis_words_free(&words);
+    redis_conn_free(conn);
+    redis_address_free(&address);
+    return err;
+}
+
 static bool session_is_up(const void *state)
 {
     const SessionStore *s = state;
@@ -246,7 +271,7 @@ static bool session_is_up(const void *state)
 
 const StoreOps STORE_REDIS = {
     .kind = "redis", .also = "unix", .read_lanes = SESSION_READ_LANES, .txn_lanes = SESSION_TXN_LANES,
-    .open = session_open, .close = session_close, .key = session_key, .conn = session_conn, .begin = session_begin, .commit = session_commit,
+    .open = session_open, .close = session_close, .drop = session_drop, .key = session_key, .conn = session_conn, .begin = session_begin, .commit = session_commit,
     .rollback = session_rollback, .in_transaction = session_in_transaction, .check_fence = session_check_fence, .apply = session_apply, .fsck = session_fsck,
     .read = session_read, .announce = session_announce, .on_wake = session_on_wake, .is_up = session_is_up,
 };

@@ -275,7 +275,22 @@ static void another_workers_work_wakes_and_ones_own_does_not(void **state)
     event_base_free(loop);
 }
 
-static void a_thousand_runs_are_claimed_in_pages(void **state)
+static void a_store_that_was_dropped_left_nothing_of_its_own(void **state)
+{
+    RunRow row = run_row("r1");
+    row.concurrency_key = STR("k"), row.limit_key = STR("l"), row.limit_count = 3;
+    put_run(&row);
+    set_timer("r1", 1, 5);
+    must_go(journal_batch("r1", 0, 1));
+    must_go(mail_batch("r1", "m", MAIL_SIGNAL));
+    assert_int_equal(claim(0, 1), 1);
+    assert_non_null(strstr(redis_say("SET foreign 1"), "+OK"));
+    assert_int_equal(store_drop(contract_url, NULL), ERR_OK);
+    assert_non_null(strstr(redis_say("DBSIZE"), ":1"));
+    assert_non_null(strstr(redis_say("GET foreign"), "1"));
+}
+
+static void many_runs_are_claimed_in_pages(void **state)
 {
     for (int i = 0; i < 300; i++) {
         char id[16];
@@ -306,7 +321,7 @@ int main(void)
         CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
         CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
         CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
-        CONTRACT_TEST(a_thousand_runs_are_claimed_in_pages),
+        CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return redis_remove() || failed;
