@@ -78,8 +78,11 @@ static void claimed(const StoreResult *result, void *arg) {
         store_runs(result->batch, claim->runs, &count);
         open_claimed(engine, result->batch, claim->runs);
         serve_timer(engine, store_time(result->batch, claim->next));
-        if (count == claim->wanted) engine->claim_wanted = true;         /* there may be more */
         int64_t soonest = engine_now(engine) + ENGINE_RETRY;
+        if (store_claim_more(result->batch, claim->runs)) {
+            if (count) engine->claim_wanted = true;
+            else serve_timer(engine, soonest);
+        }
         if (count == 0 && engine->due_us < soonest) engine->due_us = soonest;    /* another worker is about to have it */
     }
     free(claim);

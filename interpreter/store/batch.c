@@ -607,6 +607,12 @@ int64_t store_time(const StoreBatch *batch, int index)
     return slot_at(batch, index)->time;
 }
 
+bool store_claim_more(const StoreBatch *batch, int index)
+{
+    assert(slot_is(batch, index, DO_CLAIM, DO_CLAIM, DO_CLAIM));
+    return slot_at(batch, index)->found;
+}
+
 uint32_t store_taken_over(const StoreBatch *batch, int index)
 {
     assert(slot_is(batch, index, DO_CLAIM, DO_CLAIM, DO_CLAIM));

@@ -50,6 +50,7 @@ struct SqlDb {
     Err (*run)(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
     Err (*check_fence)(SqlDb *db, StoreBatch *batch, Error *error);                    /* NULL: a plain read of the epoch is enough */
     Err (*use_tenant)(SqlDb *db, Str tenant, Error *error);                            /* before statements on tables of programs; NULL: nothing to do */
+    Buf claimed_tenant; size_t claims;   /* where the next claim goes on in turn */
     bool changed;                        /* some statement changed something since it was cleared */
     Buf constraint;
     Map queries; Arena *queries_arena;   /* rendered: image hash and number → SqlText */

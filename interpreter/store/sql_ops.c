@@ -316,6 +316,7 @@ Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error)
 void sql_db_deinit(SqlDb *db)
 {
     buf_free(&db->constraint);
+    buf_free(&db->claimed_tenant);
     map_free(&db->queries);
     if (db->queries_arena)
         arena_free(db->queries_arena);

@@ -1,23 +1,10 @@
-/* sql_runs.c - runs: rows, leases, claims, copies.
- *
- * A claim looks only at runs that have not ended, through partial indexes: ready ones, expired leases, due timers, fresh mail. Each
- * candidate is then taken by an update that checks everything again, so that two claims in one batch, or on a store with concurrent
- * writers, cannot both win. A run holds its concurrency key and its place under a limit from its first claim until it ends, also
- * while it is parked.
+/* sql_runs.c - runs: rows, leases, copies. Claims are in sql_claims.c.
  */
-#include "interpreter/store/sql.h"
+#include "interpreter/store/sql_runs.h"
 
-#define RUN_COLUMNS "tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
-    "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, " \
-    "ended_us, durability, cancel_requested"
 enum { RUN_COLUMN_COUNT = 30 };
 
-/* May run r start, by its key and its limit? */
-#define FREE_TO_START "(r.epoch > 0 OR ((r.concurrency_key = '' OR NOT EXISTS (SELECT 1 FROM flow_runs k WHERE k.tenant = r.tenant AND k.concurrency_key = r.concurrency_key " \
-    "AND k.concurrency_key <> '' AND k.status < 3 AND k.epoch > 0)) AND (r.limit_key = '' OR (SELECT COUNT(*) FROM flow_runs k WHERE k.tenant = r.tenant AND k.limit_key = r.limit_key " \
-    "AND k.limit_key <> '' AND k.status < 3 AND k.epoch > 0) < r.limit_count)))"
-
-static void take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
+void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
 {
     RunRow *out = ARENA_ARRAY(batch->arena, RunRow, slot->count + rows->set.rows);
     if (slot->count)
@@ -47,7 +34,7 @@ static Err insert_run(SqlDb *db, StoreBatch *batch, const RunRow *r, bool or_ign
         cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
         cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested),
     };
-#define INSERT_RUN "INSERT INTO flow_runs (" RUN_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
+#define INSERT_RUN "INSERT INTO flow_runs (" SQL_RUN_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
     Err err = or_ignore ? SQL_RUN(db, INSERT_RUN " ON CONFLICT DO NOTHING", args, batch->arena, NULL, error) : SQL_RUN(db, INSERT_RUN, args, batch->arena, NULL, error);
     return err == ERR_CONFLICT ? err_set(error, err, "run `%.*s` exists already", STR_ARG(r->run_id)) : err;
 }
@@ -67,8 +54,8 @@ static Err no_run(const StoreBatch *batch, Error *error)
     return err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(batch->run_id));
 }
 
-/* A run that has ended waits for nothing. */
-static Err forget_waits(SqlDb *db, StoreBatch *batch, Error *error)
+/* A run that has ended waits for nothing, and nobody waits for it. */
+static Err forget_waits(SqlDb *db, StoreBatch *batch, const SqlRows *keys, Error *error)
 {
     const Cell key[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
     Err err = SQL_RUN(db, "DELETE FROM flow_timers WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, NULL, error);
@@ -76,7 +63,7 @@ static Err forget_waits(SqlDb *db, StoreBatch *batch, Error *error)
         err = SQL_RUN(db, "DELETE FROM flow_waits WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, NULL, error);
     if (!err)
         err = SQL_RUN(db, "UPDATE flow_mail SET taken = 1, fresh = 0 WHERE tenant = ?1 AND run_id = ?2 AND taken = 0", key, batch->arena, NULL, error);
-    return err;
+    return err ? err : sql_free_keys(db, batch, keys->set.cells[0].text, keys->set.cells[1].text, error);
 }
 
 /* Only a running run has a worker and a lease. */
@@ -89,20 +76,20 @@ static Err update_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         cell_u64(r->snapshot_seq), cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->status == RUN_RUNNING ? r->lease_until_us : 0),
     };
     Err err = SQL_RUN(db, "UPDATE flow_runs SET status = ?3, result_json = ?4, waits_json = ?5, last_seq = ?6, snapshot_seq = ?7, updated_us = ?8, started_us = ?9, ended_us = ?10, "
-                          "lease_until_us = ?11, worker = CASE WHEN ?3 = 1 THEN worker ELSE '' END WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
-    if (!err && rows.changes == 0)
+                          "lease_until_us = ?11, worker = CASE WHEN ?3 = 1 THEN worker ELSE '' END WHERE tenant = ?1 AND run_id = ?2 RETURNING concurrency_key, limit_key", args, batch->arena, &rows, error);
+    if (!err && rows.set.rows == 0)
         err = no_run(batch, error);
-    return !err && run_status_ended(r->status) ? forget_waits(db, batch, error) : err;
+    return !err && run_status_ended(r->status) ? forget_waits(db, batch, &rows, error) : err;
 }
 
 static Err release(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_runs SET status = ?3, worker = '', lease_until_us = 0 WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
-    if (!err && rows.changes == 0)
+    Err err = SQL_RUN(db, "UPDATE flow_runs SET status = ?3, worker = '', lease_until_us = 0 WHERE tenant = ?1 AND run_id = ?2 RETURNING concurrency_key, limit_key", args, batch->arena, &rows, error);
+    if (!err && rows.set.rows == 0)
         err = no_run(batch, error);
-    return !err && run_status_ended((RunStatus)op->number) ? forget_waits(db, batch, error) : err;
+    return !err && run_status_ended((RunStatus)op->number) ? forget_waits(db, batch, &rows, error) : err;
 }
 
 /* A run that parked or ended meanwhile has no lease to prolong. */
@@ -118,13 +105,13 @@ static Err get_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell exact[] = { cell_text(batch->tenant), cell_text(op->text) };
-    Err err = SQL_RUN(db, "SELECT " RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", exact, batch->arena, &rows, error);
+    Err err = SQL_RUN(db, "SELECT " SQL_RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", exact, batch->arena, &rows, error);
     if (!err && rows.set.rows == 0 && op->text.len) {
         Buf last = { 0 };                                   /* sorts behind everything that begins with the prefix */
         buf_put_str(&last, op->text);
         buf_put_text(&last, "\xF4\x8F\xBF\xBF");
         const Cell range[] = { cell_text(batch->tenant), cell_text(op->text), cell_text(buf_str(&last)) };
-        err = SQL_RUN(db, "SELECT " RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id >= ?2 AND run_id < ?3 LIMIT 2", range, batch->arena, &rows, error);
+        err = SQL_RUN(db, "SELECT " SQL_RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id >= ?2 AND run_id < ?3 LIMIT 2", range, batch->arena, &rows, error);
         buf_free(&last);
     }
     if (err)
@@ -133,7 +120,7 @@ static Err get_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         return err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(op->text));
     if (rows.set.rows > 1)
         return err_set(error, ERR_CONFLICT, "run `%.*s` is ambiguous", STR_ARG(op->text));
-    take_runs(batch, store_slot(batch, op), &rows);
+    sql_take_runs(batch, store_slot(batch, op), &rows);
     return ERR_OK;
 }
 
@@ -142,7 +129,7 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const RunFilter *f = op->row;
     Buf sql = { 0 };
-    buf_put_text(&sql, "SELECT " RUN_COLUMNS " FROM flow_runs WHERE 1 = 1");
+    buf_put_text(&sql, "SELECT " SQL_RUN_COLUMNS " FROM flow_runs WHERE 1 = 1");
     if (!f->any_tenant)
         buf_put_text(&sql, " AND tenant = ?1");
     if (f->correlation.len)
@@ -162,90 +149,9 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     SqlRows rows;
     Err err = db->run(db, buf_str(&sql), args, 6, batch->arena, &rows, error);
     if (!err)
-        take_runs(batch, store_slot(batch, op), &rows);
+        sql_take_runs(batch, store_slot(batch, op), &rows);
     buf_free(&sql);
     return err;
-}
-
-/* ---- claims --------------------------------------------------------------------------------------------- */
-
-/* Candidates (tenant, run_id), most urgent first: ?1 now, ?2 how many, ?3 the tenant or empty. */
-static const Str CANDIDATES[] = {
-    STR("SELECT r.tenant, r.run_id FROM flow_runs r WHERE r.status = 1 AND r.lease_until_us <= ?1 AND (?3 = '' OR r.tenant = ?3) ORDER BY r.lease_until_us LIMIT ?2"),
-    STR("SELECT t.tenant, t.run_id FROM flow_timers t JOIN flow_runs r ON r.tenant = t.tenant AND r.run_id = t.run_id "
-        "WHERE t.due_us <= ?1 AND r.status = 2 AND (?3 = '' OR t.tenant = ?3) ORDER BY t.due_us LIMIT ?2"),
-    STR("SELECT m.tenant, m.run_id FROM flow_mail m JOIN flow_runs r ON r.tenant = m.tenant AND r.run_id = m.run_id "
-        "WHERE m.fresh = 1 AND r.status = 2 AND (?3 = '' OR m.tenant = ?3) ORDER BY m.position LIMIT ?2"),
-    STR("SELECT r.tenant, r.run_id FROM flow_runs r WHERE r.status = 0 AND ?1 = ?1 AND (?3 = '' OR r.tenant = ?3) AND " FREE_TO_START " ORDER BY r.priority DESC, r.created_us, r.row_no LIMIT ?2"),
-};
-
-static Err claim_one(SqlDb *db, StoreBatch *batch, StoreOp *op, Str tenant, Str run_id, bool *claimed, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_text(tenant), cell_text(run_id), cell_text(op->text), cell_int(op->now_us), cell_int(op->now_us + op->lease_us), cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_runs AS r SET status = 1, epoch = epoch + 1, worker = ?3, lease_until_us = ?5, updated_us = ?4 WHERE r.tenant = ?1 AND r.run_id = ?2 AND "
-                          "(r.status = 0 OR (r.status = 1 AND (r.lease_until_us <= ?4 OR (?6 = 1 AND r.worker = ?3))) OR (r.status = 2 AND ("
-                          "EXISTS (SELECT 1 FROM flow_timers t WHERE t.tenant = ?1 AND t.run_id = ?2 AND t.due_us <= ?4) OR "
-                          "EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = ?1 AND m.run_id = ?2 AND m.fresh = 1)))) AND " FREE_TO_START " RETURNING " RUN_COLUMNS,
-                      args, batch->arena, &rows, error);
-    *claimed = !err && rows.set.rows == 1;
-    if (!*claimed)
-        return err;
-    take_runs(batch, store_slot(batch, op), &rows);
-    const Cell key[] = { args[0], args[1] };
-    return SQL_RUN(db, "UPDATE flow_mail SET fresh = 0 WHERE tenant = ?1 AND run_id = ?2 AND fresh = 1", key, batch->arena, NULL, error);
-}
-
-static Err claim_from(SqlDb *db, StoreBatch *batch, StoreOp *op, Str candidates, Error *error)
-{
-    StoreSlot *slot = store_slot(batch, op);
-    for (bool any = true; any && slot->count < op->limit;) {
-        SqlRows rows;
-        const Cell args[] = { cell_int(op->now_us), cell_int(op->limit - slot->count), cell_text(batch->tenant) };
-        Err err = db->run(db, candidates, args, 3, batch->arena, &rows, error);
-        if (err)
-            return err;
-        any = false;                                       /* again while it helps: of several that share a key only one could be taken */
-        for (uint32_t i = 0; i < rows.set.rows && slot->count < op->limit; i++) {
-            bool claimed;
-            const Cell *c = &rows.set.cells[i * rows.set.columns];
-            if ((err = claim_one(db, batch, op, c[0].text, c[1].text, &claimed, error)))
-                return err;
-            any |= claimed;
-        }
-    }
-    return ERR_OK;
-}
-
-static Err claim(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    if (op->more.len) {
-        bool claimed;
-        return claim_one(db, batch, op, batch->tenant, op->more, &claimed, error);
-    }
-    Err err = ERR_OK;
-    for (size_t i = 0; i < sizeof CANDIDATES / sizeof *CANDIDATES && !err; i++) {
-        err = claim_from(db, batch, op, CANDIDATES[i], error);
-        if (i == 0)
-            store_slot(batch, op)->seq = store_slot(batch, op)->count;       /* those of ended leases come first */
-    }
-    return err;
-}
-
-/* Timers of runs that work are over or will be set again when they park. The leases of the worker that asks are its own concern. */
-static Err next_claim(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows timers, leases;
-    const Cell args[] = { cell_text(op->text) };
-    Err err = db->run(db, STR("SELECT t.due_us FROM flow_timers t JOIN flow_runs r ON r.tenant = t.tenant AND r.run_id = t.run_id WHERE r.status = 2 ORDER BY t.due_us LIMIT 1"),
-                      NULL, 0, batch->arena, &timers, error);
-    if (!err)
-        err = SQL_RUN(db, "SELECT lease_until_us FROM flow_runs WHERE status = 1 AND worker <> ?1 ORDER BY lease_until_us LIMIT 1", args, batch->arena, &leases, error);
-    if (err)
-        return err;
-    int64_t timer = timers.set.rows ? timers.set.cells[0].i : INT64_MAX, lease = leases.set.rows ? leases.set.cells[0].i : INT64_MAX;
-    store_slot(batch, op)->time = timer < lease ? timer : lease;
-    return ERR_OK;
 }
 
 /* ---- a copy --------------------------------------------------------------------------------------------- */
@@ -255,11 +161,11 @@ static Err fork_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell key[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
-    Err err = SQL_RUN(db, "SELECT " RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error);
+    Err err = SQL_RUN(db, "SELECT " SQL_RUN_COLUMNS " FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error);
     if (err || rows.set.rows == 0)
         return err ? err : no_run(batch, error);
     StoreSlot found = { 0 };
-    take_runs(batch, &found, &rows);
+    sql_take_runs(batch, &found, &rows);
     RunRow run = *(const RunRow *)found.rows;
     const Cell upto[] = { key[0], key[1], cell_u64(op->number) };
     if ((err = SQL_RUN(db, "SELECT COUNT(*) FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq <= ?3", upto, batch->arena, &rows, error)))
@@ -291,8 +197,8 @@ Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     case DO_UPDATE_RUN: return update_run(db, batch, op, error);
     case DO_RELEASE:    return release(db, batch, op, error);
     case DO_RENEW:      return renew(db, batch, op, error);
-    case DO_CLAIM:      return claim(db, batch, op, error);
-    case DO_NEXT_CLAIM: return next_claim(db, batch, op, error);
+    case DO_CLAIM:      return sql_claim(db, batch, op, error);
+    case DO_NEXT_CLAIM: return sql_next_claim(db, batch, op, error);
     case DO_FORK:       return fork_run(db, batch, op, error);
     case DO_GET_RUN:    return get_run(db, batch, op, error);
     default:            return list_runs(db, batch, op, error);

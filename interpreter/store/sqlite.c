@@ -84,6 +84,12 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE flow_subscriptions (subscriber TEXT PRIMARY KEY, owner TEXT NOT NULL, event TEXT NOT NULL, module_hash TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE INDEX flow_subscriptions_event ON flow_subscriptions (event);"
     "CREATE INDEX flow_subscriptions_owner ON flow_subscriptions (owner);",
+    /* 4: ready runs by tenant; those that wait for a key leave the index */
+    "ALTER TABLE flow_runs ADD COLUMN blocked INTEGER NOT NULL DEFAULT 0;"
+    "DROP INDEX flow_runs_ready;"
+    "CREATE INDEX flow_runs_ready ON flow_runs (tenant, priority DESC, created_us, row_no) WHERE status = 0 AND blocked = 0;"
+    "CREATE INDEX flow_runs_blocked_key ON flow_runs (tenant, concurrency_key, priority DESC, created_us, row_no) WHERE blocked = 1;"
+    "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -183,6 +183,7 @@ int  store_next_due(StoreBatch *batch);                             /* earliest 
 int  store_claim(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, uint32_t max, Str only_run);
 /* Takes that run also when this very worker is said to hold it: after an outage nobody knows what of the last commits stands. */
 int  store_claim_again(StoreBatch *batch, Str worker, int64_t now_us, int64_t lease_us, Str run_id);
+bool store_claim_more(const StoreBatch *batch, int index);            /* the claim did not look at all that is there */
 uint32_t store_taken_over(const StoreBatch *batch, int index);        /* so many of a claim's first runs came from workers whose lease had ended */
 int  store_next_claim(StoreBatch *batch, Str worker);                 /* when a run wants a worker next: the first timer of a parked run, the first end of a lease of another worker; store_time() */
 void store_renew(StoreBatch *batch, int64_t lease_until_us);          /* nothing happens when the run does not run any more */
