@@ -3,7 +3,7 @@
 # FLOW_TEST_QUICK=1 leaves out what is about processes and documents (used for the second, instrumented build).
 # PostgreSQL and Redis are started for the tests alone and removed with them. They do not sync: what is tested here is the death of processes, whose
 # writes the kernel still has; the tests that stop the servers themselves bring their own, which do.
-set -u
+set -uf                                  # words with a ? in them are not patterns
 build=${BUILD:-build}
 passed=0
 failed=0
@@ -42,23 +42,36 @@ add() {
     [ "$f" = 0 ] || grep -vE '^  ok ' "$log" | tail -n 80
 }
 
-unit() {
-    for t in "$build"/tests/unit/test_*; do
-        case $t in *.d|*.o) continue ;; esac
-        [ -x "$t" ] || continue
-        "$t" >"$log" 2>&1
+# Runs the unit tests given; what they did goes to standard output, "PASSED FAILED" of each to the file named first.
+unit_tests() {
+    counts=$1
+    shift
+    for t in "$@"; do
+        timeout 300 "$t" >"$counts.log" 2>&1
         code=$?
-        p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-        f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p' "$log" | awk '{ n += $1 } END { print n + 0 }')
-        passed=$((passed + ${p:-0}))
-        failed=$((failed + ${f:-0}))
+        p=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test(s).*/\1/p' "$counts.log" | awk '{ n += $1 } END { print n + 0 }')
+        f=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test(s).*/\1/p' "$counts.log" | awk '{ n += $1 } END { print n + 0 }')
         if [ "$code" != 0 ]; then
-            [ "${f:-0}" -gt 0 ] || failed=$((failed + 1))
+            [ "${f:-0}" -gt 0 ] || f=1
             echo "!! $t exited with $code"
-            grep -vE '^\[ (RUN|      OK) ' "$log" | tail -n 40
+            grep -vE '^\[ (RUN|      OK) ' "$counts.log" | tail -n 40
         fi
+        echo "${p:-0} ${f:-0}" >>"$counts"
     done
-    report unit "$passed passed, $failed failed"
+}
+
+# In two halves, side by side.
+unit() {
+    find "$build/tests/unit" -name 'test_*' -type f -perm -u+x ! -name '*.[do]' | sort >"$work/files"
+    # shellcheck disable=SC2046 # lists of words
+    unit_tests "$work/first" $(awk 'NR % 2' "$work/files") >"$work/half" 2>&1 &
+    half=$!
+    # shellcheck disable=SC2046
+    unit_tests "$work/second" $(awk 'NR % 2 == 0' "$work/files")
+    wait "$half"
+    cat "$work/half"
+    awk '{ p += $1; f += $2 } END { print p + 0 " passed, " f + 0 " failed" }' "$work/first" "$work/second" >"$log"
+    add unit
 }
 
 # flows NAME OPTIONS-1 OPTIONS-2: every flow, in two halves side by side: every second file to each, with options of its own.
