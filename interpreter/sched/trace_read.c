@@ -297,7 +297,8 @@ static void read_query(RunReader *r, const JournalRow *row) {
     bool behind = repository.len > 0;
     if (!told && !behind) { read_part(r, row, "database", "", true); return; }
     Str asks = behind ? repository : from;
-    if (behind) message_of(r, row, MESSAGE_CALL, from, repository, with_args(r, row));
+    bool one = row->target < r->image->query_count && r->image->queries[row->target].kind == QUERY_SELECT_ONE;
+    if (behind) message_of(r, row, MESSAGE_CALL, from, repository, one ? str_of(arena_printf(r->trace->arena, "findById: %.*s", STR_ARG(with_args(r, row)))) : with_args(r, row));
     if (told) read_cached(r, row, told, asks, behind);
     else read_database(r, row, asks, behind, shorten(r->trace, row->detail_json));
     if (behind) message_of(r, row, MESSAGE_REPLY, repository, from, told ? value_of(r, told) : shorten(r->trace, row->detail_json));
