@@ -301,9 +301,11 @@ void store_deliver(StoreBatch *batch, Str tenant, Str event_id, Str subscriber, 
     op->or_ignore = true;
 }
 
-void store_settle_event(StoreBatch *batch, uint64_t position)
+void store_settle_event(StoreBatch *batch, Str tenant, uint64_t position)
 {
-    store_add_op(batch, DO_SETTLE_EVENT, false)->number = position;
+    StoreOp *op = store_add_op(batch, DO_SETTLE_EVENT, false);
+    op->text = copy(batch, tenant);
+    op->number = position;
 }
 
 void store_put_subscription(StoreBatch *batch, const SubscriptionRow *row)

@@ -25,24 +25,25 @@ static Err put_event(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return sql_conflict(err, error, "event", r->event_id);
 }
 
-static Err event_dispatched(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+/* The batch's tenant is the event's: every key leads with it, so that the tables can be partitioned. */
+static Err mark_event(SqlDb *db, StoreBatch *batch, StoreOp *op, Str sql, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 1 WHERE position = ?1", args, batch->arena, &rows, error);
+    const Cell args[] = { cell_u64(op->number), cell_text(batch->tenant) };
+    Err err = db->run(db, sql, args, 2, batch->arena, &rows, error);
     if (!err && rows.changes == 0)
         err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
     return err;
 }
 
+static Err event_dispatched(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    return mark_event(db, batch, op, STR("UPDATE flow_events SET dispatched = 1 WHERE tenant = ?2 AND position = ?1"), error);
+}
+
 static Err event_redeliver(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
-    SqlRows rows;
-    const Cell args[] = { cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 0, leased_until_us = 0 WHERE position = ?1", args, batch->arena, &rows, error);
-    if (!err && rows.changes == 0)
-        err = err_set(error, ERR_NOT_FOUND, "no event at position %llu", (unsigned long long)op->number);
-    return err;
+    return mark_event(db, batch, op, STR("UPDATE flow_events SET dispatched = 0, leased_until_us = 0 WHERE tenant = ?2 AND position = ?1"), error);
 }
 
 static void take_events(StoreBatch *batch, const StoreOp *op, const SqlRows *rows, bool backwards)
@@ -99,8 +100,8 @@ static Err claim_outbox(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     if (err)
         return err;
     for (uint32_t i = 0; i < rows.set.rows && !err; i++) {
-        const Cell lease[] = { rows.set.cells[i * rows.set.columns], cell_int(op->lease_us) };
-        err = SQL_RUN(db, "UPDATE flow_events SET leased_until_us = ?2 WHERE position = ?1", lease, batch->arena, NULL, error);
+        const Cell lease[] = { rows.set.cells[i * rows.set.columns], cell_int(op->lease_us), rows.set.cells[i * rows.set.columns + 1] };
+        err = SQL_RUN(db, "UPDATE flow_events SET leased_until_us = ?2 WHERE tenant = ?3 AND position = ?1", lease, batch->arena, NULL, error);
     }
     if (!err)
         take_events(batch, op, &rows, false);
@@ -174,13 +175,13 @@ static Err deliver(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static Err settle_event(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_u64(op->number) };
-    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 1 WHERE position = ?1 AND dispatched = 0 AND NOT EXISTS (SELECT 1 FROM flow_subscriptions s WHERE s.event = flow_events.name "
+    const Cell args[] = { cell_u64(op->number), cell_text(op->text) };
+    Err err = SQL_RUN(db, "UPDATE flow_events SET dispatched = 1 WHERE tenant = ?2 AND position = ?1 AND dispatched = 0 AND NOT EXISTS (SELECT 1 FROM flow_subscriptions s WHERE s.event = flow_events.name "
                           "AND NOT EXISTS (SELECT 1 FROM flow_deliveries d WHERE d.tenant = flow_events.tenant AND d.event_id = flow_events.event_id AND d.subscriber = s.subscriber))",
                       args, batch->arena, &rows, error);
     if (err || rows.changes == 0)
         return err;
-    return SQL_RUN(db, "DELETE FROM flow_deliveries WHERE (tenant, event_id) IN (SELECT tenant, event_id FROM flow_events WHERE position = ?1)", args, batch->arena, NULL, error);
+    return SQL_RUN(db, "DELETE FROM flow_deliveries WHERE (tenant, event_id) IN (SELECT tenant, event_id FROM flow_events WHERE tenant = ?2 AND position = ?1)", args, batch->arena, NULL, error);
 }
 
 /* ---- the dead --------------------------------------------------------------------------------------------- */

@@ -137,13 +137,13 @@ void store_clear_timer(StoreBatch *batch, uint64_t request);
 void store_put_wait(StoreBatch *batch, const WaitRow *row);         /* a new one also brings the run, as mail under the event's id, what was emitted since the run was made and it has not had */
 void store_clear_wait(StoreBatch *batch, uint64_t request);
 void store_put_event(StoreBatch *batch, const EventRow *row);       /* outbox */
-void store_event_dispatched(StoreBatch *batch, uint64_t position);
+void store_event_dispatched(StoreBatch *batch, uint64_t position);  /* of the batch's tenant, here and below; ERR_NOT_FOUND */
 void store_event_redeliver(StoreBatch *batch, uint64_t position);   /* as if it had not been dispatched: handlers that ran are not run again */
 /* The outbox over streams: a claim leases undispatched events that nobody else has under lease, oldest first; the lease ends by itself, or all of them at once. */
 int  store_claim_outbox(StoreBatch *batch, int64_t now_us, int64_t until_us, uint32_t limit);
 void store_republish(StoreBatch *batch);
 void store_deliver(StoreBatch *batch, Str tenant, Str event_id, Str subscriber, const RunRow *run);      /* once for each subscriber, with the run that this makes (NULL: its condition did not hold) */
-void store_settle_event(StoreBatch *batch, uint64_t position);      /* dispatched, if every subscription to its name has it */
+void store_settle_event(StoreBatch *batch, Str tenant, uint64_t position);          /* dispatched, if every subscription to its name has it */
 void store_put_subscription(StoreBatch *batch, const SubscriptionRow *row);           /* replaces the subscriber's */
 void store_drop_subscriptions(StoreBatch *batch, Str owner, Str module_hash);         /* of the owner, by other modules than this */
 void store_put_dead(StoreBatch *batch, const DeadRow *row);

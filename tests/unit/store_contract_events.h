@@ -53,7 +53,7 @@ static void a_claimed_event_is_nobody_elses_until_its_lease_ends(void **state)
     reopen();
     assert_int_equal(claim_events(21, 30, 9, ids), 3);
     uint32_t count;
-    batch = engines_batch();
+    batch = batch_of("", 0);
     store_event_dispatched(batch, get_event("acme", "e2", &count).position);
     store_republish(batch);
     must_go(batch);
@@ -111,7 +111,7 @@ static bool settle(const char *event)
 {
     uint32_t count;
     StoreBatch *batch = engines_batch();
-    store_settle_event(batch, get_event("acme", event, &count).position);
+    store_settle_event(batch, STR("acme"), get_event("acme", event, &count).position);
     must_go(batch);
     return get_event("acme", event, &count).dispatched;
 }

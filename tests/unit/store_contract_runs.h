@@ -526,13 +526,14 @@ static void events_leave_the_outbox_in_order_and_stay_listed(void **state)
     assert_str(rows[0].tenant, "acme");
     uint64_t first = rows[0].position;
     store_batch_free(batch);
-    batch = store_batch(contract_store, (Str){ 0 }, (Str){ 0 }, 0);
+    batch = store_batch(contract_store, STR("other"), (Str){ 0 }, 0), store_event_dispatched(batch, first), fails_with(batch, ERR_NOT_FOUND, "no event");
+    batch = batch_of("", 0);
     store_event_dispatched(batch, first);
     outbox = store_get_outbox(batch, 1);
     must(batch);
     assert_str(store_events(batch, outbox, &count)->event_id, "e1");
     store_batch_free(batch);
-    batch = store_batch(contract_store, (Str){ 0 }, (Str){ 0 }, 0);         /* delivered once more, then out again */
+    batch = batch_of("", 0);                                                /* delivered once more, then out again */
     store_event_redeliver(batch, first);
     outbox = store_get_outbox(batch, 1);
     store_event_dispatched(batch, first);
