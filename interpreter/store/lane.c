@@ -4,9 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -36,6 +39,7 @@ struct Lane {
     void (*body)(void *arg); void *arg;
     bool busy;
     int fd, want, timeout_ms, got;       /* what it waits for; what came */
+    int64_t until_ms;                    /* the end of its time, for lane_drive */
 #ifdef LANE_ASAN
     void *self_fake, *caller_fake;
     const void *caller_bottom; size_t caller_size;
@@ -43,6 +47,13 @@ struct Lane {
 };
 
 static Lane *current;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 bool lane_current(void) { return current != NULL; }
 bool lane_busy(const Lane *lane) { return lane->busy; }
@@ -146,6 +157,7 @@ int lane_wait_fd(int fd, int what, int timeout_ms)
     lane->want = what;
     lane->timeout_ms = timeout_ms;
     lane->got = 0;
+    lane->until_ms = timeout_ms >= 0 ? now_ms() + timeout_ms : INT64_MAX;
     watch(lane);
     LEAVE(&lane->self_fake, lane->caller_bottom, lane->caller_size);
     swapcontext(&lane->self, &lane->caller);
@@ -160,26 +172,26 @@ bool lane_drive(Lane *const *lanes, size_t count, int timeout_ms)
     struct pollfd fds[LANE_DRIVE_MAX];
     Lane *busy[LANE_DRIVE_MAX];
     nfds_t n = 0;
-    int wait = timeout_ms;
+    int64_t now = now_ms(), until = timeout_ms >= 0 ? now + timeout_ms : INT64_MAX;
     for (size_t i = 0; i < count && n < LANE_DRIVE_MAX; i++) {
         Lane *lane = lanes[i];
         if (!lane || !lane->busy)
             continue;
         fds[n] = (struct pollfd){ .fd = lane->fd, .events = (short)((lane->want & LANE_READ ? POLLIN : 0) | (lane->want & LANE_WRITE ? POLLOUT : 0)) };
         busy[n++] = lane;
-        if (lane->timeout_ms >= 0 && (wait < 0 || lane->timeout_ms < wait))
-            wait = lane->timeout_ms;
+        until = lane->until_ms < until ? lane->until_ms : until;
     }
     if (n == 0)
         return false;
-    int ready = poll(fds, n, wait);
+    int64_t left = until == INT64_MAX ? -1 : until > now ? until - now : 0;
+    int ready = poll(fds, n, left > INT_MAX ? INT_MAX : (int)left);
     if (ready < 0)
         return errno == EINTR;
     bool any = false;
+    now = now_ms();
     for (nfds_t i = 0; i < n; i++) {
         short got = fds[i].revents;
-        bool late = ready == 0 && busy[i]->timeout_ms >= 0 && busy[i]->timeout_ms <= wait;
-        if (!got && !late)
+        if (!got && busy[i]->until_ms > now)
             continue;
         if (busy[i]->event)
             event_del(busy[i]->event);
