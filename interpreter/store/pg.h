@@ -16,7 +16,7 @@ enum {
     PG_WAIT_MS = 10000,                  /* new work waits that long for a server that is lost */
     PG_BACKOFF_MS = 50, PG_BACKOFF_MAX_MS = 1000,            /* between two tries to connect */
     PG_STATEMENT_MS = 60000,             /* statement_timeout */
-    PG_LOCK_MS = 5000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
+    PG_LOCK_MS = 2000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
     PG_IDLE_TXN_MS = 60000,              /* a process that stopped inside a transaction gives its locks back */
     PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
     PG_PARAMS_MAX = 1024,                /* of one statement */
@@ -70,6 +70,7 @@ int64_t pg_now_ms(void);
 /* pg_schema.c */
 extern const SqlDialect PG_DIALECT;
 Err  pg_migrate(PgConn *c, bool read_only, Error *error);
+void pg_put_migrations(Buf *sql, int64_t from, int64_t to);  /* the script from one version to another */
 Err  pg_clear(void *conn, Error *error);                     /* StoreOps.clear */
 void pg_quote(Buf *out, const char *name);                   /* "name" */
 

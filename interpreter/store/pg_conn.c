@@ -96,6 +96,11 @@ static Err result_error(PgConn *c, const PGresult *result, Error *error)
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE), *text = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
     if (!state)
         return lose(c, error);
+    const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)) {        /* the server's last word */
+        lose(c, NULL);
+        return err_set(error, ERR_IO, "PostgreSQL was lost: %s", text ? text : state);
+    }
     static const struct { const char *state; Err code; const char *format; } KINDS[] = {
         { "23505", ERR_CONFLICT, "%s" }, { "23503", ERR_NOT_FOUND, "the run it belongs to is not there" },
         { "40001", ERR_BUSY, "lost a race with another writer: %s" }, { "40P01", ERR_BUSY, "lost a race with another writer: %s" }, { "55P03", ERR_BUSY, "lost a race with another writer: %s" },
@@ -126,6 +131,9 @@ static Err wait_socket(PgConn *c, int what, int timeout_ms, Error *error)
     return ERR_OK;
 }
 
+/* libpq would print them; what matters comes as an error too. */
+static void ignore_notice(void *arg, const char *message) { }
+
 static Err connect_once(PgConn *c, int timeout_ms, Error *error)
 {
     const char *const names[] = { "dbname", "fallback_application_name", "client_encoding", NULL }, *const values[] = { c->store->url, "flowd", "UTF8", NULL };
@@ -143,6 +151,7 @@ static Err connect_once(PgConn *c, int timeout_ms, Error *error)
     }
     if (state != PGRES_POLLING_OK)
         return err_set(error, ERR_IO, "PostgreSQL cannot be reached: %.*s", first_line(PQerrorMessage(c->pg)), PQerrorMessage(c->pg));
+    PQsetNoticeProcessor(c->pg, ignore_notice, NULL);
     return PQsetnonblocking(c->pg, 1) ? lose(c, error) : ERR_OK;
 }
 

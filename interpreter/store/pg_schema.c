@@ -186,22 +186,32 @@ static Err lock_schema(PgConn *c, bool lock, Error *error)
                 : pg_query(c, STR("SELECT pg_advisory_unlock(hashtextextended('flow migration ' || ?1, 0))"), args, 1, NULL, NULL, error);
 }
 
+void pg_put_migrations(Buf *sql, int64_t from, int64_t to)
+{
+    for (int64_t v = from; v < to; v++) {
+        buf_put_text(sql, MIGRATIONS[v]);
+        if (v == 0) {
+            put_case_function(sql, "flow_lower", "lower", text_lower);
+            put_case_function(sql, "flow_upper", "upper", text_upper);
+        }
+    }
+    buf_printf(sql, "CREATE TABLE IF NOT EXISTS flow_schema (version bigint NOT NULL); DELETE FROM flow_schema; INSERT INTO flow_schema VALUES (%lld);", (long long)to);
+}
+
 /* One script, one transaction: all of it or nothing. */
 static Err apply_migrations(PgConn *c, int64_t version, Error *error)
 {
     Buf sql = { 0 };
-    buf_put_text(&sql, "BEGIN; CREATE SCHEMA IF NOT EXISTS ");
-    pg_quote(&sql, c->store->schema);
-    buf_put_text(&sql, "; CREATE TABLE IF NOT EXISTS flow_schema (version bigint NOT NULL);");
-    for (int64_t v = version; v < SCHEMA_VERSION; v++) {
-        buf_put_text(&sql, MIGRATIONS[v]);
-        if (v == 0) {
-            put_case_function(&sql, "flow_lower", "lower", text_lower);
-            put_case_function(&sql, "flow_upper", "upper", text_upper);
-        }
+    buf_put_text(&sql, "BEGIN; ");
+    if (version == 0) {                                     /* a role that may not make schemas can be given one */
+        buf_put_text(&sql, "DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = current_setting('flow.schema')) THEN EXECUTE format('CREATE SCHEMA %I', current_setting('flow.schema')); END IF; END $$;");
     }
-    buf_printf(&sql, "DELETE FROM flow_schema; INSERT INTO flow_schema VALUES (%d); COMMIT", SCHEMA_VERSION);
-    Err err = pg_execute(c, buf_cstr(&sql), error);
+    pg_put_migrations(&sql, version, SCHEMA_VERSION);
+    buf_put_text(&sql, "COMMIT");
+    const Cell name = cell_text(str_of(c->store->schema));
+    Err err = pg_query(c, STR("SELECT set_config('flow.schema', ?1, false)"), &name, 1, NULL, NULL, error);
+    if (!err)
+        err = pg_execute(c, buf_cstr(&sql), error);
     if (err && !c->lost)
         pg_execute(c, "ROLLBACK", NULL);
     buf_free(&sql);

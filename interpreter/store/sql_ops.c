@@ -205,25 +205,46 @@ static Err get_waits(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 
 /* `fresh` mail makes a parked run claimable; a claim clears the mark, so mail that the program does not want yet wakes nobody twice.
    `taken` mail stays, so that the same mail_id is refused for ever. */
+static Err no_mail_now(const MailRow *r, bool there, Error *error)
+{
+    if (!there)
+        return err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(r->run_id));
+    return err_set(error, ERR_CONFLICT, "run `%.*s` has ended", STR_ARG(r->run_id));
+}
+
+/* Makes a parked run ready. The row of one that works is left alone, unless it is cancelled: its worker has it locked at every commit, and fresh
+   mail wakes it anyway when it parks. *status: what it was when nothing had to change. */
+static Err wake_for_mail(SqlDb *db, StoreBatch *batch, const MailRow *r, int64_t *status, Error *error)
+{
+    SqlRows rows;
+    const Cell run[] = { cell_text(r->tenant), cell_text(r->run_id), cell_int(r->kind == MAIL_CANCEL), cell_int(r->created_us) };
+    for (int tries = 0; tries < STORE_BUSY_TRIES; tries++) {     /* it may park between the two statements */
+        Err err = SQL_RUN(db, "UPDATE flow_runs SET status = CASE status WHEN 2 THEN 0 ELSE status END, cancel_requested = CASE WHEN ?3 = 1 THEN 1 ELSE cancel_requested END, updated_us = ?4 "
+                              "WHERE tenant = ?1 AND run_id = ?2 AND (status = 2 OR (?3 = 1 AND status < 3))", run, batch->arena, &rows, error);
+        *status = RUN_READY;
+        if (err || rows.changes)
+            return err;
+        const Cell key[] = { run[0], run[1] };
+        if ((err = SQL_RUN(db, "SELECT status FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error)))
+            return err;
+        *status = rows.set.rows ? rows.set.cells[0].i : -1;
+        if (*status != RUN_PARKED && !(r->kind == MAIL_CANCEL && *status >= 0 && *status < RUN_PARKED))
+            return ERR_OK;
+    }
+    return err_set(error, ERR_BUSY, "run `%.*s` changes its state too often to take mail", STR_ARG(r->run_id));
+}
+
 static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const MailRow *r = op->row;
-    SqlRows rows;
+    int64_t status;
     Err err = sql_check_tenant(batch, r->tenant, error);
+    if (!err)
+        err = wake_for_mail(db, batch, r, &status, error);
     if (err)
         return err;
-    const Cell run[] = { cell_text(r->tenant), cell_text(r->run_id), cell_int(r->kind == MAIL_CANCEL), cell_int(r->created_us) };
-    if ((err = SQL_RUN(db, "UPDATE flow_runs SET status = CASE status WHEN 2 THEN 0 ELSE status END, cancel_requested = CASE WHEN ?3 = 1 THEN 1 ELSE cancel_requested END, updated_us = ?4 "
-                           "WHERE tenant = ?1 AND run_id = ?2 AND status < 3", run, batch->arena, &rows, error)))
-        return err;
-    if (rows.changes == 0) {
-        const Cell key[] = { run[0], run[1] };
-        if ((err = SQL_RUN(db, "SELECT 1 FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error)))
-            return err;
-        if (rows.set.rows == 0)
-            return err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(r->run_id));
-        return r->kind == MAIL_EVENT ? ERR_OK : err_set(error, ERR_CONFLICT, "run `%.*s` has ended", STR_ARG(r->run_id));    /* nobody waits for the event any more */
-    }
+    if (status < 0 || run_status_ended((RunStatus)status))
+        return status >= 0 && r->kind == MAIL_EVENT ? ERR_OK : no_mail_now(r, status >= 0, error);      /* nobody waits for the event any more */
     const Cell args[] = {
         cell_text(r->tenant), cell_text(r->run_id), cell_text(r->mail_id), cell_int(r->kind), cell_u64(r->request), cell_text(r->name), cell_text(r->payload), cell_int(r->created_us),
     };

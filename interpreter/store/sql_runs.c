@@ -96,7 +96,14 @@ static Err release(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 static Err renew(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_int(op->lease_us) };
-    return SQL_RUN(db, "UPDATE flow_runs SET lease_until_us = ?3 WHERE tenant = ?1 AND run_id = ?2 AND status = 1", args, batch->arena, NULL, error);
+    if (!db->dialect->skip_locked)
+        return SQL_RUN(db, "UPDATE flow_runs SET lease_until_us = ?3 WHERE tenant = ?1 AND run_id = ?2 AND status = 1", args, batch->arena, NULL, error);
+    Buf sql = { 0 };                                        /* a row that the run's own transaction holds is safe from others until that ends */
+    buf_printf(&sql, "UPDATE flow_runs SET lease_until_us = ?3 WHERE tenant = ?1 AND run_id = ?2 AND run_id IN "
+                     "(SELECT run_id FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 AND status = 1%s)", db->dialect->skip_locked);
+    Err err = db->run(db, buf_str(&sql), args, 3, batch->arena, NULL, error);
+    buf_free(&sql);
+    return err;
 }
 
 /* ---- reads ---------------------------------------------------------------------------------------------- */

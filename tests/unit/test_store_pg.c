@@ -2,6 +2,8 @@
 #define CONTRACT_CONCURRENT 1
 #include "tests/unit/store_contract.h"
 
+#include "interpreter/store/pg.h"
+
 static int schemas;
 
 static const char *server(void) { return getenv("FLOW_TEST_POSTGRES"); }
@@ -13,12 +15,495 @@ static const char *fresh_url(void)
     return url;
 }
 
+/* ---- a second way in ---- */
+
+static PGconn *raw;
+
+static void raw_open(void)
+{
+    raw = PQconnectdb(server());
+    if (PQstatus(raw) != CONNECTION_OK) fail_msg("%s", PQerrorMessage(raw));
+    PQclear(PQexec(raw, "SET client_min_messages = warning"));
+}
+
+/* %s: the store's schema, as often as it is there. The state of the error, or NULL; the first cell into *cell. */
+static const char *raw_state(const char *sql, char *cell)
+{
+    static char state[8];
+    Buf text = { 0 };
+    const char *schema = strstr(contract_url, "schema=") + 7;
+    for (const char *p = sql; *p; p++) {
+        if (p[0] == '%' && p[1] == 's') buf_put_text(&text, schema), p++;
+        else buf_put_char(&text, *p);
+    }
+    PGresult *result = PQexec(raw, buf_cstr(&text));
+    const char *code = PQresultErrorField(result, PG_DIAG_SQLSTATE);
+    snprintf(state, sizeof state, "%s", code ? code : "");
+    if (cell) snprintf(cell, 64, "%s", PQntuples(result) && PQnfields(result) ? PQgetvalue(result, 0, 0) : "");
+    PQclear(result);
+    buf_free(&text);
+    return *state ? state : NULL;
+}
+
+static void raw_do(const char *sql)
+{
+    const char *state = raw_state(sql, NULL);
+    if (state) fail_msg("%s: %s", state, sql);
+}
+
+static int raw_int(const char *sql)
+{
+    char cell[64];
+    const char *state = raw_state(sql, cell);
+    if (state) fail_msg("%s: %s", state, sql);
+    return atoi(cell);
+}
+
+static int raw_setup(void **state)
+{
+    contract_setup(state);
+    raw_open();
+    return 0;
+}
+
+static int raw_teardown(void **state)
+{
+    PQfinish(raw);
+    return contract_teardown(state);
+}
+
+static int raw_shop_setup(void **state)
+{
+    shop_setup(state);
+    raw_open();
+    return 0;
+}
+
+static int raw_shop_teardown(void **state)
+{
+    PQfinish(raw);
+    return shop_teardown(state);
+}
+
+#define RAW_TEST(name) cmocka_unit_test_setup_teardown(name, raw_setup, raw_teardown)
+#define RAW_SHOP_TEST(name) cmocka_unit_test_setup_teardown(name, raw_shop_setup, raw_shop_teardown)
+
+/* ---- row security ---- */
+
+static void the_rows_of_programs_are_walled_off_for_the_stores_own_role(void **state)
+{
+    const RowSet *rows;
+    uint16_t insert = add_insert(shop, TABLE_ITEMS, PARAMS(C_ID));
+    for (int i = 0; i < 2; i++) assert_int_equal(ask_as("acme", "ann", insert, CELLS(ct(i ? "a" : "b")), &rows, NULL), ERR_OK);
+    assert_int_equal(ask_as("other", "ann", insert, CELLS(ct("a")), &rows, NULL), ERR_OK);
+    if (raw_int("SELECT (rolsuper OR rolbypassrls)::int FROM pg_roles WHERE rolname = current_user")) fail_msg("FLOW_TEST_POSTGRES names a role that row security does not bind");
+    assert_true(raw_int("SELECT COUNT(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '%s' AND c.relname LIKE 't\\_%' AND c.relkind = 'r'") >= 3);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '%s' AND c.relname LIKE 't\\_%' AND c.relkind = 'r' AND NOT (c.relrowsecurity AND c.relforcerowsecurity)"), 0);
+    char table[64], sql[512];
+    assert_null(raw_state("SELECT name FROM %s.flow_tables WHERE table_name = 'items'", table));
+#define ON_ITEMS(format) (snprintf(sql, sizeof sql, format, table), sql)
+    raw_do("SET search_path = %s");
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 0);
+    raw_do("SET flow.tenant = 'acme'");
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 2);
+    raw_do("SET flow.tenant = 'other'");
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 1);
+    assert_string_equal(raw_state(ON_ITEMS("INSERT INTO \"%s\" (tenant_id, owner_id, c_id) VALUES ('acme', 'ann', 'z')"), NULL), "42501");
+    assert_string_equal(raw_state(ON_ITEMS("UPDATE \"%s\" SET tenant_id = 'acme'"), NULL), "42501");
+    raw_do(ON_ITEMS("DELETE FROM \"%s\""));                 /* its own rows only */
+    raw_do("SET flow.tenant = 'acme'");
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 2);
+}
+
+static void one_transaction_may_serve_several_tenants(void **state)
+{
+    enum { TENANTS = 3, ROUNDS = 4 };
+    static const char *const WHO[TENANTS] = { "acme", "other", "third" };
+    Seen seen = { 0 };
+    uint16_t insert = add_insert(shop, TABLE_ITEMS, PARAMS(C_ID)), all = select_ids((QueryExpr){ 0 }, NULL, 0);
+    for (int i = 0; i < TENANTS * ROUNDS; i++) {            /* one of them fails, so the group is done again batch by batch */
+        Cell id = ct(i / TENANTS == 0 ? "a" : i / TENANTS == 1 ? "b" : i / TENANTS == 2 ? "c" : i % TENANTS == 1 ? "a" : "d");
+        StoreBatch *batch = store_batch(contract_store, str_of(WHO[i % TENANTS]), STR(""), 0);
+        store_query(batch, shop, insert, STR("ann"), &id, 1);
+        store_submit(batch, see, &seen);
+    }
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "kkkkkkkkkkck");
+    const RowSet *rows;
+    for (int i = 0; i < TENANTS; i++) {
+        assert_int_equal(ask_as(WHO[i], "ann", all, NULL, 0, &rows, NULL), ERR_OK);
+        assert_int_equal(rows->rows, i == 1 ? 3 : 4);
+    }
+}
+
+/* ---- schema ---- */
+
+static void a_schema_of_a_newer_program_is_refused(void **state)
+{
+    Store *store = NULL;
+    Error error;
+    raw_do("UPDATE %s.flow_schema SET version = 1000");
+    assert_int_equal(store_open(contract_url, NULL, &store, &error), ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "version 1000"));
+}
+
+static void an_old_schema_is_brought_up_and_keeps_its_rows(void **state)
+{
+    Buf sql = { 0 };
+    store_close(contract_store);
+    contract_store = NULL;
+    raw_do("DROP SCHEMA %s CASCADE");
+    raw_do("CREATE SCHEMA %s");
+    raw_do("SET search_path = %s");
+    pg_put_migrations(&sql, 0, 1);
+    PGresult *result = PQexec(raw, buf_cstr(&sql));
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    buf_free(&sql);
+    raw_do("INSERT INTO flow_meta VALUES ('snapshot_key', decode(repeat('ab', 32), 'hex'))");
+    raw_do("INSERT INTO flow_modules VALUES ('00', 'x')");
+    Store *store = NULL;
+    Error error;
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .read_only = true }, &store, &error), ERR_UNSUPPORTED);       /* not by who only reads */
+    assert_non_null(strstr(error.text, "version 1"));
+    contract_store = open_again();
+    assert_true(raw_int("SELECT version FROM flow_schema") > 1);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_modules"), 1);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_hot"), 0);
+    uint32_t id;
+    uint8_t key[32];
+    store_snapshot_key(contract_store, &id, key);
+    assert_int_equal(key[0], 0xab);
+    new_run("r1");
+}
+
+static void long_names_stay_distinct(void **state)
+{
+    static char name[2][130], text[2][120];
+    Image *image = image_new();
+    uint16_t agent = IMAGE_ADD(image, agent);
+    memset(text, 'a', sizeof text);
+    image->agents[agent].name = (Str){ text[0], 60 };
+    for (int i = 0; i < 2; i++) {
+        memset(name[i], 'n', sizeof name[i]);
+        name[i][119] = (char)('1' + i);
+        uint16_t table = IMAGE_ADD(image, table);
+        ImageColumn *columns = ARENA_ARRAY(image->arena, ImageColumn, 2);
+        for (int k = 0; k < 2; k++) columns[k] = (ImageColumn){ .name = { name[k], 120 }, .type = TYPE_INDEX_STRING, .default_const = NO_INDEX };
+        image->tables[table] = (ImageTable){ .name = { name[i], 120 }, .id_column = 0, .columns = columns, .column_count = 2 };
+    }
+    StoreBatch *batch = batch_of("", 0);
+    store_ensure_tables(batch, image);
+    must_go(batch);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '%s' AND c.relkind = 'r' AND c.relname LIKE 't\\_%'"), 2);
+    uint64_t commits = store_commits(contract_store);
+    batch = batch_of("", 0);
+    store_ensure_tables(batch, image);
+    must_go(batch);
+    assert_int_equal(store_commits(contract_store), commits);
+    image_free(image);
+}
+
+/* ---- values and addresses ---- */
+
+static void text_with_a_nul_byte_is_refused(void **state)
+{
+    new_run("r1");
+    StoreBatch *batch = batch_of("r1", 0);
+    store_append_journal(batch, &(JournalRow){ .seq = 1, .name = { "a\0b", 3 } });
+    fails_with(batch, ERR_INVALID, "NUL byte");
+    batch = batch_of("r1", 0);
+    store_append_journal(batch, &(JournalRow){ .seq = 1, .name = { "\xff\xfe", 2 } });
+    fails_with(batch, ERR_INVALID, "encoding");
+    must_go(journal_batch("r1", 0, 1));
+}
+
+static void letters_change_their_case_as_in_the_machine(void **state)
+{
+    static const char *const PAIRS[][2] = { { "ÄÖÜẞ", "äöüß" }, { "İI", "ii" }, { "ΣΑΣ", "σασ" }, { "ԱՊ", "ապ" }, { "𐐀", "𐐨" } };
+    for (size_t i = 0; i < sizeof PAIRS / sizeof *PAIRS; i++) {
+        char sql[200], cell[64];
+        snprintf(sql, sizeof sql, "SELECT %%s.flow_lower('%s')", PAIRS[i][0]);
+        assert_null(raw_state(sql, cell));
+        assert_string_equal(cell, PAIRS[i][1]);
+    }
+    char cell[64];
+    assert_null(raw_state("SELECT %s.flow_upper('straße ǆ')", cell));
+    assert_string_equal(cell, "STRAẞE Ǆ");                  /* letter by letter: no letter becomes two */
+}
+
+static void averages_of_decimals_are_rounded_as_in_the_machine(void **state)
+{
+    static const char *const CASES[][2] = {
+        { "1, 3", "0.3333333333333333333333333333" }, { "2, 3", "0.6666666666666666666666666667" }, { "-2, 3", "-0.6666666666666666666666666667" }, { "1, 4", "0.25" },
+        { "0.0000000000000000000000000001, 2", "0" }, { "0.0000000000000000000000000003, 2", "0.0000000000000000000000000002" }, { "-0.0000000000000000000000000003, 2", "-0.0000000000000000000000000002" },
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        char sql[200], cell[64];
+        snprintf(sql, sizeof sql, "SELECT trim_scale(%%s.flow_decimal_div(%s))", CASES[i][0]);
+        assert_null(raw_state(sql, cell));
+        assert_string_equal(cell, CASES[i][1]);
+    }
+}
+
+static void an_address_that_is_none_is_refused_and_no_secret_is_shown(void **state)
+{
+    static const struct { const char *url; Err err; const char *part; } BAD[] = {
+        { "postgresql://ann:hunter2@/x?host=/no/such/folder", ERR_IO, "cannot be reached" }, { "postgresql://ann:hunter2@[::1/x", ERR_INVALID, "store's URL" },
+        { "postgresql://ann:hunter2@/x?nonsense=1", ERR_INVALID, "store's URL" },
+        { "postgresql://ann:hunter2@/x?schema=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ERR_INVALID, "PG_SCHEMA_MAX" },
+        { "mongo://ann:hunter2@/x", ERR_UNSUPPORTED, "mongo" },
+    };
+    for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
+        Store *store = NULL;
+        Error error = { 0 };
+        assert_int_equal(store_open(BAD[i].url, NULL, &store, &error), BAD[i].err);
+        if (!strstr(error.text, BAD[i].part) || strstr(error.text, "hunter2")) fail_msg("`%s`", error.text);
+    }
+}
+
+static void a_schema_may_have_any_name(void **state)
+{
+    char url[512];
+    Store *store = NULL;
+    Error error = { 0 };
+    snprintf(url, sizeof url, "%s%cschema=%%22a%%20%%26%%3B%%27_%d", server(), strchr(server(), '?') ? '&' : '?', (int)getpid());
+    if (store_open(url, NULL, &store, &error)) fail_msg("%s", error.text);
+    store_close(store);
+    char sql[120];
+    snprintf(sql, sizeof sql, "SELECT COUNT(*) FROM pg_namespace WHERE nspname = '\"a &;''_%d'", (int)getpid());
+    assert_int_equal(raw_int(sql), 1);
+    assert_int_equal(store_drop(url, NULL), ERR_OK);
+    assert_int_equal(raw_int(sql), 0);
+}
+
+/* ---- order, locks, races ---- */
+
+static void a_read_sees_what_was_submitted_before_it(void **state)
+{
+    new_run("r1");
+    for (uint64_t seq = 1; seq <= 20; seq++) {
+        store_submit(journal_batch("r1", 0, seq), NULL, NULL);
+        if (seq % 4 == 0) assert_int_equal(journal_count(contract_store, "acme", "r1"), seq);
+    }
+}
+
+/* Takes its row in a transaction of somebody else, as a takeover does, and lets it go when told. */
+static void a_batch_waits_for_a_takeover_and_is_fenced_by_it(void **state)
+{
+    Seen seen = { 0 };
+    new_run("r1"), new_run("r2");
+    assert_int_equal(claim(0, 1), 1);
+    raw_do("BEGIN; UPDATE %s.flow_runs SET epoch = epoch + 1 WHERE run_id = 'r1'");
+    store_submit(journal_batch("r1", 1, 1), see, &seen);
+    store_submit(journal_batch("r2", 0, 1), see, &seen);
+    store_flush(contract_store);
+    assert_int_equal(seen.count, 0);                        /* it cannot know yet */
+    raw_do("COMMIT");
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "fk");
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    assert_int_equal(journal_count(contract_store, "acme", "r2"), 1);
+}
+
+static void two_stores_take_over_from_each_other(void **state)
+{
+    Store *other = open_again(), *first = contract_store;
+    new_run("r1");
+    assert_int_equal(claim(0, 1), 1);
+    must_go(journal_batch("r1", 1, 1));
+    contract_store = other;
+    assert_int_equal(claim_as(other, "", "w2", 2000, 1, "", NULL), 1);
+    must_go(journal_batch("r1", 2, 2));
+    contract_store = first;
+    fails_with(journal_batch("r1", 1, 2), ERR_FENCED, "epoch 2");
+    assert_int_equal(journal_count(first, "acme", "r1"), 2);
+    store_close(other);
+}
+
+static void a_transaction_holds_its_run_and_nobody_elses(void **state)
+{
+    Seen seen = { 0 };
+    new_run("r1"), new_run("r2");
+    assert_int_equal(claim(0, 1), 1);
+    StoreTxn *txn = begin("r1", 1);
+    assert_string_equal(raw_state("SELECT 1 FROM %s.flow_runs WHERE run_id = 'r1' FOR NO KEY UPDATE NOWAIT", NULL), "55P03");      /* a takeover */
+    StoreBatch *renew = batch_of("r1", 1);
+    store_renew(renew, 99999);
+    renew->epoch = 0;                                       /* as the engine's own, for many runs at once */
+    must_go(renew);
+    must_go(mail_batch("r1", "m1", MAIL_SIGNAL));
+    must_go(journal_batch("r2", 0, 1));
+    StoreBatch *last = journal_batch("r1", 1, 1);
+    store_update_run(last, &(RunRow){ .status = RUN_RUNNING, .last_seq = 1, .lease_until_us = 5 });
+    store_txn_commit(txn, last, see, &seen);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "k");
+    assert_int_equal(get_run("r1").lease_until_us, 5);
+    assert_null(raw_state("SELECT 1 FROM %s.flow_runs WHERE run_id = 'r1' FOR NO KEY UPDATE NOWAIT", NULL));
+}
+
+static StoreBatch *set_quantity(uint16_t update, int64_t to)
+{
+    Cell value = ci(to);
+    StoreBatch *batch = batch_of("", 0);
+    store_query(batch, shop, update, STR("ann"), &value, 1);
+    return batch;
+}
+
+static void of_two_transactions_that_change_one_row_one_is_told_to_try_again(void **state)
+{
+    Seen first = { 0 }, second = { 0 };
+    new_run("r1"), new_run("r2");
+    ask(add_insert(shop, TABLE_ITEMS, PARAMS(C_ID)), CELLS(ct("a")));
+    uint16_t update = add_query(shop, QUERY_UPDATE, TABLE_ITEMS, PARAMS(TYPE_INDEX_INT));
+    set_one(shop, update, C_QTY, EXPRESSION(shop, XC(C_QTY), XP(0), X(ADD)));
+    uint16_t all = select_ids((QueryExpr){ 0 }, NULL, 0);
+    StoreTxn *a = begin("r1", 0), *b = begin("r2", 0);
+    for (int i = 0; i < 2; i++) {                           /* both have their picture of the world */
+        StoreBatch *look = batch_of("", 0);
+        store_query(look, shop, all, STR("ann"), NULL, 0);
+        store_txn_run(i ? b : a, look, NULL, NULL);
+    }
+    store_wait(contract_store);
+    store_txn_run(a, set_quantity(update, 5), see, &first);
+    store_txn_commit(a, NULL, see, &first);
+    store_wait(contract_store);
+    assert_string_equal(first.order, "kk");
+    store_txn_run(b, set_quantity(update, 7), see, &second);
+    store_wait(contract_store);
+    assert_true(second.count == 1 && second.last == ERR_BUSY);
+    store_txn_rollback(b);
+    b = begin("r2", 0);
+    store_txn_run(b, set_quantity(update, 7), see, &second);
+    store_txn_commit(b, NULL, see, &second);
+    store_wait(contract_store);
+    assert_true(second.count == 3 && second.last == ERR_OK);
+    assert_int_equal(ask(all, NULL, 0)->rows, 1);
+    raw_do("SET flow.tenant = 'acme'");
+    char table[64], sql[200];
+    assert_null(raw_state("SELECT name FROM %s.flow_tables WHERE table_name = 'items'", table));
+    snprintf(sql, sizeof sql, "SELECT c_qty FROM %%s.\"%s\"", table);
+    assert_int_equal(raw_int(sql), 13);                     /* 1 by default, both added once */
+}
+
+static void more_transactions_than_connections_wait_for_each_other(void **state)
+{
+    enum { COUNT = PG_TXN_LANES + 3 };
+    TxnSeen seen[COUNT] = { 0 };
+    char name[16];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof name, "r%d", i);
+        new_run(name);
+        store_txn_begin(contract_store, STR("acme"), str_of(name), 0, txn_ready, &seen[i]);
+    }
+    store_wait(contract_store);
+    for (int i = 0; i < COUNT; i++) assert_int_equal(seen[i].count, i < PG_TXN_LANES);
+    new_run("more");                                        /* others do not care */
+    for (int i = 0; i < COUNT; i++) {
+        if (i >= PG_TXN_LANES) assert_true(seen[i].count == 1 && seen[i].txn);
+        store_txn_rollback(seen[i].txn);
+        store_wait(contract_store);
+    }
+}
+
+/* ---- a server that goes away ---- */
+
+enum { PATIENCE_MS = 20000 };
+
+static void end_the_stores_connections(void)
+{
+    raw_do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'flowd' AND usename = current_user");
+    for (int64_t until = pg_now_ms() + PATIENCE_MS; raw_int("SELECT COUNT(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'flowd' AND usename = current_user");)
+        if (pg_now_ms() > until) fail_msg("the connections do not end");
+}
+
+static void after_its_connections_were_cut_the_store_goes_on(void **state)
+{
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 1);
+    for (uint64_t round = 2; round < 4; round++) {
+        end_the_stores_connections();
+        must_go(journal_batch("r1", 0, round));
+        assert_int_equal(journal_count(contract_store, "acme", "r1"), round);
+        assert_true(store_is_up(contract_store));
+    }
+}
+
+static void a_transaction_that_was_cut_says_so_and_nothing_of_it_stands(void **state)
+{
+    Seen seen = { 0 };
+    new_run("r1");
+    StoreTxn *txn = begin("r1", 0);
+    store_txn_run(txn, journal_batch("r1", 0, 1), see, &seen);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "k");
+    end_the_stores_connections();
+    store_txn_commit(txn, NULL, see, &seen);
+    store_wait(contract_store);
+    assert_true(seen.count == 2 && seen.last == ERR_IO);
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
+    txn = begin("r1", 0);
+    store_txn_rollback(txn);
+}
+
+/* ---- waking ---- */
+
+typedef struct Alarm { struct event_base *loop; int calls; } Alarm;
+static void on_wake(void *arg)
+{
+    Alarm *alarm = arg;
+    alarm->calls++;
+    event_base_loopbreak(alarm->loop);
+}
+static void too_late(evutil_socket_t fd, short what, void *arg) { event_base_loopbreak(arg); }
+
+static void wait_for_wake(Alarm *alarm)
+{
+    struct event *patience = evtimer_new(alarm->loop, too_late, alarm->loop);
+    event_add(patience, &(struct timeval){ PATIENCE_MS / 1000, 0 });
+    event_base_dispatch(alarm->loop);
+    event_free(patience);
+    assert_int_equal(alarm->calls, 1);
+    alarm->calls = 0;
+}
+
+static void another_process_that_leaves_work_wakes_the_loop(void **state)
+{
+    Alarm alarm = { .loop = event_base_new() };
+    Store *listener = NULL;
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .loop = alarm.loop }, &listener, NULL), ERR_OK);
+    store_on_wake(listener, on_wake, &alarm);
+    wait_for_wake(&alarm);                                  /* it listens: what came before nobody heard */
+    new_run("r1");
+    wait_for_wake(&alarm);
+    assert_int_equal(claim(0, 1), 1);
+    set_status("r1", 1, RUN_PARKED);                        /* no work for anybody … */
+    must_go(mail_batch("r1", "m1", MAIL_SIGNAL));           /* … until now */
+    wait_for_wake(&alarm);
+    end_the_stores_connections();                           /* what is announced meanwhile is not lost: it looks again after it connected */
+    wait_for_wake(&alarm);
+    store_close(listener);
+    event_base_free(alarm.loop);
+}
+
 int main(void)
 {
     if (!server()) {
         puts("test_store_pg: skipped, FLOW_TEST_POSTGRES names no server (scripts/test.sh starts one)");
         return 0;
     }
-    const struct CMUnitTest tests[] = { STORE_CONTRACT_TESTS };
+    const struct CMUnitTest tests[] = {
+        STORE_CONTRACT_TESTS
+        RAW_SHOP_TEST(the_rows_of_programs_are_walled_off_for_the_stores_own_role), RAW_SHOP_TEST(one_transaction_may_serve_several_tenants),
+        RAW_TEST(a_schema_of_a_newer_program_is_refused), RAW_TEST(an_old_schema_is_brought_up_and_keeps_its_rows), RAW_TEST(long_names_stay_distinct),
+        CONTRACT_TEST(text_with_a_nul_byte_is_refused), RAW_TEST(letters_change_their_case_as_in_the_machine), RAW_TEST(averages_of_decimals_are_rounded_as_in_the_machine),
+        CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
+        RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
+        RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
+        RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
+        RAW_TEST(another_process_that_leaves_work_wakes_the_loop),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
