@@ -55,7 +55,7 @@ PgConn *pg_conn_new(PgStore *store, ConnRole role);
 void pg_conn_free(PgConn *c);
 Err  pg_ready(PgConn *c, int wait_ms, Error *error);         /* connected, else tries for that long */
 void pg_drop(PgConn *c);                                     /* closes the connection; nothing of it is known any more */
-bool pg_alive(PgConn *c);                                    /* without waiting: the server did not close it */
+bool pg_alive(PgConn *c);                                    /* takes in what came, without waiting; false: the server closed it */
 /* Sends a statement (?N or $N). Its answer is read by whoever waits next; an error of it is then in c->failed. */
 Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, Error *error);
 /* Sends it, waits for it and everything before it. */

@@ -4,6 +4,7 @@
 #include "base/decimal.h"
 #include "interpreter/store/lane.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -228,14 +229,19 @@ static void note_up(PgStore *store)
     store->down = false;
 }
 
+/* Between two pieces of work the server has nothing to say but that it goes away (or that a setting changed, which costs a new connection). */
+static bool is_quiet(PgConn *c)
+{
+    struct pollfd fd = { .fd = PQsocket(c->pg), .events = POLLIN };
+    return !c->lost && PQstatus(c->pg) == CONNECTION_OK && c->unread == 0 && poll(&fd, 1, 0) == 0;
+}
+
 /* The wait counts from when the server was lost, so that a queue of work does not wait once for each. */
 Err pg_ready(PgConn *c, int wait_ms, Error *error)
 {
-    if (c->pg && pg_alive(c))
+    if (c->pg && is_quiet(c))
         return ERR_OK;
     PgStore *store = c->store;
-    if (c->pg)
-        note_down(store);
     int64_t until = (store->down ? store->down_since_ms : pg_now_ms()) + wait_ms;
     for (int pause = PG_BACKOFF_MS;; pause = pause * 2 < PG_BACKOFF_MAX_MS ? pause * 2 : PG_BACKOFF_MAX_MS) {
         pg_drop(c);
