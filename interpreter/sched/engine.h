@@ -30,6 +30,8 @@ typedef struct EngineOptions {
     bool stop_on_signals;                        /* engine_serve: SIGTERM and SIGINT end it, the second one at once */
     void (*on_log)(Str line, void *arg);         /* one JSON object of a worker's life; without personal data. May be NULL */
     uint32_t snapshot_every;                     /* effects between snapshots, 0: 64 */
+    int64_t event_republish_us;                  /* how long a worker's claim on events of the outbox holds; 0: 5 s */
+    int64_t event_stall_us;                      /* after so long another worker takes what one has read from a stream and not finished; 0: 30 s */
     VmLimits limits;
     /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
     void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);

@@ -35,11 +35,13 @@ enum {
 #define ENGINE_RELOAD_AFTER INT64_C(1000)                /* doubled each time, and shaken */
 #define ENGINE_RETRY        INT64_C(50000)               /* something is due, and another worker holds it just now */
 #define ENGINE_STOP_WAIT    (10 * INT64_C(1000000))      /* a worker that is to stop gives calls that are under way so long */
-#define EVENT_REPUBLISH     (10 * INT64_C(1000000))      /* a claim on events of the outbox holds so long: then somebody else may take them */
+#define EVENT_REPUBLISH     (5 * INT64_C(1000000))       /* a claim on events of the outbox holds so long: then somebody else may take them */
+#define EVENT_STALL         (30 * INT64_C(1000000))      /* what a consumer of a stream took and has not finished after that is another one's */
 #define HANDLER_BACKOFF     INT64_C(1000000)             /* doubled each time */
 #define TIME_NEVER          INT64_MAX
 
 typedef struct LiveRun LiveRun;
+typedef struct EventStream EventStream;
 
 /* A request that is not a note, from its asking to its delivery. */
 typedef enum { ACT_QUEUED, ACT_INTENDED, ACT_STARTED, ACT_PARKED, ACT_ANSWERED } ActState;
@@ -118,6 +120,7 @@ struct Engine {
     uint32_t open_txns;
     Map images;                                          /* hash hex -> Image */
     ParkNote *parks; Arena *park_arena;
+    EventStream *stream;                                 /* while it serves: events for other workers, and from them */
     bool outbox_dirty, dispatching, stopping;
     int64_t wake_us;                                     /* no live run wants to be woken before */
     bool claim_wanted, claiming;                         /* something in the store may want a worker; a claim is under way */
@@ -240,6 +243,8 @@ Err  mail_offer_answers(Engine *engine, bool *answered, Error *error);   /* hook
 Err  mail_value(const Image *image, uint16_t type, Str json, Value *out, Error *error);
 
 /* events.c */
+Err  events_serve(Engine *engine, Error *error);         /* from now on others dispatch, too; over streams, if there is a Redis */
+void events_rest(Engine *engine);
 void events_dispatch(Engine *engine);                    /* starts one round unless one is under way */
 void events_subscribe(StoreBatch *batch, const Image *image);          /* what the handlers of a deployed module hear from now on */
 void events_retry_handler(LiveRun *run, StoreBatch *batch, Str error_json);

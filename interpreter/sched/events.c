@@ -27,20 +27,29 @@ static void round_end(Round *round) {
     free(round);
 }
 
+/* Everything that was submitted is done. What is published now waits for a server, and the engine not for it. */
 static void round_done(Round *round) {
-    if (--round->outstanding == 0) round_end(round);
+    if (--round->outstanding) return;
+    if (!round->publish || round->failed || round->engine->broken) { round_end(round); return; }
+    let_go(round);
+    events_stream_publish(round);
+}
+
+static void round_failed(Round *round, const StoreResult *result) {
+    round->failed = true;
+    engine_break(round->engine, result->err, &result->error);
 }
 
 static void written(const StoreResult *result, void *arg) {
     Round *round = arg;
-    if (result->err) engine_break(round->engine, result->err, &result->error);
+    if (result->err) round_failed(round, result);
     round_done(round);
 }
 
 /* Of one waiting run: it may be gone, or have this mail already; neither holds up the others. */
 static void mailed(const StoreResult *result, void *arg) {
     Round *round = arg;
-    if (result->err && result->err != ERR_CONFLICT && result->err != ERR_NOT_FOUND) engine_break(round->engine, result->err, &result->error);
+    if (result->err && result->err != ERR_CONFLICT && result->err != ERR_NOT_FOUND) round_failed(round, result);
     round_done(round);
 }
 
@@ -98,16 +107,16 @@ static void put_subscribers(Round *round, uint32_t i, Image *own, StoreBatch *ba
     }
 }
 
-static bool is_too_far(const EventRow *event) { return event->hops >= EVENT_HOPS_MAX; }
+bool events_too_far(const EventRow *event) { return event->hops >= EVENT_HOPS_MAX; }
 
 static void dispatch_one(Round *round, uint32_t i) {
     Engine *engine = round->engine;
     const EventRow *event = &round->events[i];
     Image *own = engine_image_cached(engine, event->module_hash);
     StoreBatch *batch = store_batch(engine->store, event->tenant, (Str){ "", 0 }, 0);
-    bool dead = !own || is_too_far(event);
+    bool dead = !own || events_too_far(event);
     if (!own) events_put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "module %.*s is missing", STR_ARG(event->module_hash))));
-    else if (is_too_far(event)) events_put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "a chain of events is longer than EVENT_HOPS_MAX (%d)", EVENT_HOPS_MAX)));
+    else if (events_too_far(event)) events_put_dead(batch, engine, event, STR("*"), 0, str_of(arena_printf(round->arena, "a chain of events is longer than EVENT_HOPS_MAX (%d)", EVENT_HOPS_MAX)));
     else {
         put_own_handlers(round, i, own, batch);
         if (!round->publish) put_subscribers(round, i, own, batch);
@@ -134,7 +143,7 @@ static void keep_module(Engine *engine, Str hash, const StoreBatch *read, int in
 
 static void modules_read(const StoreResult *result, void *arg) {
     Round *round = arg;
-    if (result->err) { engine_break(round->engine, result->err, &result->error); round_done(round); return; }
+    if (result->err) { round_failed(round, result); round_done(round); return; }
     for (uint32_t i = 0; i < round->hash_count; i++) keep_module(round->engine, round->hashes[i], result->batch, round->hash_reads[i]);
     dispatch_all(round);
 }
@@ -173,7 +182,7 @@ static void copy_subscriptions(Round *round, uint32_t i, const StoreBatch *read)
 static void read_more(const StoreResult *result, void *arg) {
     Round *round = arg;
     Engine *engine = round->engine;
-    if (result->err) { engine_break(engine, result->err, &result->error); round_done(round); return; }
+    if (result->err) { round_failed(round, result); round_done(round); return; }
     for (uint32_t i = 0; i < round->count; i++) {
         uint32_t wait_count;
         const WaitRow *waits = store_waits(result->batch, round->waits[i], &wait_count);
@@ -227,7 +236,7 @@ static void outbox_read(const StoreResult *result, void *arg) {
     Round *round = arg;
     uint32_t count = 0;
     const EventRow *rows = NULL;
-    if (result->err) engine_break(round->engine, result->err, &result->error);
+    if (result->err) round_failed(round, result);
     else rows = store_events(result->batch, 0, &count);
     if (count == 0) { round->publish = false; round_done(round); return; }
     round->more = count == EVENT_BATCH;
@@ -235,17 +244,14 @@ static void outbox_read(const StoreResult *result, void *arg) {
     submit_second_read(round);
 }
 
-/* In a store that has no server, whoever dispatches has all its events; with virtual time nobody else works on it either. Elsewhere a lease
-   keeps others from doing the same at the same time; when its holder dies, the next one goes on with what it left. */
-static bool is_alone(const Engine *engine) { return engine->options.virtual_time || strcmp(store_kind(engine->store), "sqlite") == 0; }
-
 void events_dispatch(Engine *engine) {
     if (!engine->outbox_dirty || engine->dispatching || engine->broken) return;
     engine->outbox_dirty = false;
     Round *round = round_new(engine);
+    round->publish = events_stream_up(engine);
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     int64_t now = engine_now(engine);
-    if (round->publish || !is_alone(engine)) store_claim_outbox(batch, now, now + EVENT_REPUBLISH, EVENT_BATCH);
+    if (events_claims(engine)) store_claim_outbox(batch, now, now + events_republish_us(engine), EVENT_BATCH);
     else store_get_outbox(batch, EVENT_BATCH);
     store_submit(batch, outbox_read, round);
 }

@@ -2,6 +2,7 @@
  *
  *   events.c          the outbox to those who want to know, in the store; who subscribes
  *   events_handler.c  the runs of handlers: made, tried again, dead, replayed
+ *   events_stream.c   the same over Redis Streams: publishing what was claimed, delivering what was read
  */
 #ifndef SCHED_EVENTS_INTERNAL_H
 #define SCHED_EVENTS_INTERNAL_H
@@ -17,6 +18,7 @@ typedef struct Round {
     Str *hashes; int *hash_reads; uint32_t hash_count;   /* modules of subscribers that are not loaded yet */
     uint32_t outstanding;
     bool more, publish;                                  /* publish: subscribers have it by stream */
+    bool failed;                                         /* the store refused something: its claim runs out, and the events come again */
     bool detached;                                       /* the engine may begin the next one */
 } Round;
 
@@ -30,4 +32,11 @@ const ImageHandler *events_find_handler(const Image *image, Str subscriber);
 Err  events_handler_row(Engine *engine, Image *image, const EventRow *event, const ImageHandler *handler, Arena *arena, RunRow *row, bool *wanted, Error *error);
 void events_put_dead(StoreBatch *batch, Engine *engine, const EventRow *event, Str subscriber, uint32_t attempts, Str why);
 EventRow events_copy(Arena *arena, const EventRow *row);
+bool events_too_far(const EventRow *event);              /* its chain is at EVENT_HOPS_MAX */
+
+/* events_stream.c */
+int64_t events_republish_us(const Engine *engine);       /* how long a claim on the outbox holds */
+bool events_claims(const Engine *engine);                /* do others dispatch from this outbox, too, and we serve? */
+bool events_stream_up(const Engine *engine);             /* are there streams, and do they answer? */
+void events_stream_publish(Round *round);                /* takes the round: every event to its stream; if one could not be published, all go to events_direct */
 #endif

@@ -243,7 +243,9 @@ Err engine_serve(Engine *engine, Error *error) {
     engine->stop_us = engine->look_us = engine->renew_us = 0;
     store_on_wake(engine->store, on_call, engine);
     serve_log(engine, "start", ",\"store\":\"%s\",\"concurrency\":%u", store_kind(engine->store), engine_live_max(engine));
-    Err err = serve(engine, error);
+    Err err = events_serve(engine, error);
+    if (!err) err = serve(engine, error);
+    events_rest(engine);
     store_on_wake(engine->store, NULL, NULL);
     serve_log(engine, "stop", ",\"live\":%u", engine->live.count);
     for (size_t i = 0; i < 2; i++)
