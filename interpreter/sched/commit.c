@@ -133,6 +133,8 @@ static void on_done(const StoreResult *result, void *arg) {
     uint64_t snapshot_at = s->snapshot_at;
     free(s);
     run->busy = run->undelivered = false;
+    if (run->emits) run->engine->outbox_dirty = true;
+    run->emits = false;
     if (!run->dead) {
         if (!result->err && rows) record_durable(run);
         if (result->err) run->row.snapshot_seq = run->snapshot_at = snapshot_at;         /* one that rode along is not there */

@@ -90,6 +90,7 @@ struct LiveRun {
     bool parked_before;                                  /* the journal ends with a park */
     int64_t wake_us;                                     /* earliest thing it waits for in memory */
     bool waits_stale;                                    /* waits_json in the store names a question that is answered */
+    bool emits;                                          /* the commit under way puts an event into the outbox; nobody can read it there before */
     bool undelivered;                                    /* the newest row waits for its commit before the VM gets it */
     uint32_t scope;                                      /* whose deadline is being made durable */
     Str cancel_reason;

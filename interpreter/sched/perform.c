@@ -204,7 +204,7 @@ static void query(LiveRun *run, Act *act, const VmRequest *request) {
 static void txn_commit(LiveRun *run, Act *act) {
     if (!run->txn) { perform_raise(run, act->id, live_error(run, ERROR_KIND_internal, "no transaction is open")); return; }
     StoreBatch *batch = commit_result(run, act->id, true, nothing);
-    run->engine->outbox_dirty = true;
+    run->emits = true;
     if (batch) commit_result_submit(run, batch, false);
 }
 
@@ -238,7 +238,7 @@ static void emit(LiveRun *run, Act *act, const VmRequest *request) {
         StoreBatch *batch = commit_result(run, act->id, true, value);
         row.seq = run->seq;
         store_put_event(batch, &row);
-        run->engine->outbox_dirty = true;
+        run->emits = true;
         commit_result_submit(run, batch, false);
     }
     buf_free(&payload);
