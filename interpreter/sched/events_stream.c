@@ -105,7 +105,7 @@ static int by_position(const void *a, const void *b) {
 static void settle(Delivery *d) {
     StoreBatch *batch = store_batch(d->engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     qsort(d->events, d->count, sizeof *d->events, by_position);
-    for (uint32_t i = 0; i < d->count; i++) store_settle_event(batch, d->events[i].position);
+    for (uint32_t i = 0; i < d->count; i++) store_settle_event(batch, d->events[i].tenant, d->events[i].position);
     store_submit(batch, settled, d);
 }
 
