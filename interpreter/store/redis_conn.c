@@ -44,6 +44,12 @@ void redis_put_word(RedisWords *words, Str text)
     words->lengths[words->count++] = text.len;
 }
 
+void redis_set_word(RedisWords *words, int index, Str text)
+{
+    words->words[index] = text.ptr;
+    words->lengths[index] = text.len;
+}
+
 void redis_put_tenant(Buf *out, Str tenant)
 {
     buf_put_char(out, '{');

@@ -19,6 +19,7 @@ typedef struct RedisWords { const char **words; size_t *lengths; int count, cap;
 void redis_words_free(RedisWords *words);                              /* start from (RedisWords){0} */
 void redis_words_clear(RedisWords *words);
 void redis_put_word(RedisWords *words, Str text);                      /* borrowed until the call */
+void redis_set_word(RedisWords *words, int index, Str text);
 
 RedisConn *redis_conn_new(const RedisAddress *address);                /* the address is borrowed */
 void redis_conn_free(RedisConn *conn);

@@ -217,16 +217,29 @@ static Err put_op(const Put *put, const StoreOp *op, Error *error)
     }
 }
 
+void redis_batches_begin(RedisWords *words, Str script_sha)
+{
+    redis_words_clear(words);
+    redis_put_word(words, STR("EVALSHA"));
+    redis_put_word(words, script_sha);
+    redis_put_word(words, STR("0"));                        /* keys */
+}
+
 Err redis_batch_put(StoreBatch *batch, RedisWords *words, Error *error)
 {
     const Put put = { batch, words };
-    redis_put_word(words, STR("0"));                        /* keys */
+    int first = words->count;
+    redis_put_word(words, (Str){ 0 });                      /* how many follow */
     redis_put_word(words, batch->run_id.len ? prefix_of(batch, batch->tenant, batch->run_id) : (Str){ 0 });
     redis_put_word(words, batch->tenant.len ? prefix_of(batch, batch->tenant, (Str){ 0 }) : (Str){ 0 });
     put_number(&put, (int64_t)batch->epoch);
     Err err = ERR_OK;
     for (const StoreOp *op = batch->first; op && !err; op = op->next)
         err = put_op(&put, op, error);
+    if (err)
+        words->count = first;
+    else
+        redis_set_word(words, first, str_of(arena_printf(batch->arena, "%d", words->count - first - 1)));
     return err;
 }
 
@@ -340,7 +353,7 @@ static Err take_result(StoreBatch *batch, const StoreOp *op, const redisReply *r
 
 static Err failure(const redisReply *reply, Error *error)
 {
-    static const struct { const char *name; Err err; } CODES[] = { { "FENCED", ERR_FENCED }, { "NOT_FOUND", ERR_NOT_FOUND }, { "CONFLICT", ERR_CONFLICT } };
+    static const struct { const char *name; Err err; } CODES[] = { { "FENCED", ERR_FENCED }, { "NOT_FOUND", ERR_NOT_FOUND }, { "CONFLICT", ERR_CONFLICT }, { "IO", ERR_IO } };
     Str code = text_of(reply->element[0]);
     for (size_t i = 0; i < sizeof CODES / sizeof *CODES; i++)
         if (str_is(code, CODES[i].name))
@@ -348,8 +361,11 @@ static Err failure(const redisReply *reply, Error *error)
     return corrupt(error);
 }
 
-Err redis_batch_take(StoreBatch *batch, const struct redisReply *reply, bool *changed, Error *error)
+Err redis_batch_take(StoreBatch *batch, const struct redisReply *answers, uint32_t n, bool *changed, Error *error)
 {
+    if (answers->type != REDIS_REPLY_ARRAY || answers->elements <= n)
+        return corrupt(error);
+    const redisReply *reply = answers->element[n];
     if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 2)
         return corrupt(error);
     if (reply->element[0]->type != REDIS_REPLY_INTEGER)

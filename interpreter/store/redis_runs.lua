@@ -1,25 +1,25 @@
--- redis_runs.lua - one batch of the session store, atomic: all of its operations, or none.
+-- redis_runs.lua - batches of the session store, one after the other. Each is atomic: all of its operations, or none.
 --
--- Lua in Redis cannot undo, so nothing is written before everything is known to fit: reads and writes go through an overlay (`put`, `get`,
+-- Lua in Redis cannot undo, so nothing of a batch is written before all of it is known to fit: reads and writes go through an overlay (`put`, `get`,
 -- `rank`) that is written out at the end. An operation that does not fit throws, and what was in the overlay is forgotten.
 --
 -- A run is named by its prefix p = {tenant}:session:RUN. Beside it stand
 --   p:state    hash: the run's row (FIELDS), `serial`, `ready` (its member of READY), `timers` ("REQUEST=DUE …"), `snapshot` and `snapshot_at`
 --   p:journal  hash: SEQ -> row; `max`, the largest SEQ
 --   p:mail     hash: `n`, how much mail there ever was; `seen`, up to where a claim has seen it; `i:N` -> id of what waits; `k:ID` -> N, 0 once taken; `b:ID` -> the mail
--- and all three end TTL_MS after the run's last write. What finds runs is global, and is cleaned of those that ended when somebody comes across them:
+-- and all three end TTL_MS after the run's last write (or up to RENEW_MS earlier: `renewed` says when it was prolonged). What finds runs is global, and is cleaned of those that ended when somebody comes across them:
 --   RUNS by the end of their time to live, READY by urgency (as text), LEASE and DUE by time, MAILED parked with mail that no claim has seen,
 --   flow:session:key:… and flow:session:limit:… the runs that hold a concurrency key or a place under a limit.
 --
 -- KEYS: none, the names follow from ARGV (a single server; a cluster would need one hash tag for all of them).
--- ARGV: prefix of the batch's run or empty, prefix of all runs of its tenant or empty, epoch (0: not fenced), then words of operations.
--- Answer: {0, changed, result, …} or {code, sentence}.
+-- ARGV, for each batch: how many words follow, prefix of its run or empty, prefix of all runs of its tenant or empty, epoch (0: not fenced), its operations.
+-- Answer, for each batch: {0, changed, result, …} or {code, sentence}.
 
 local RUNS, READY, LEASE, DUE, MAILED = 'flow:session:runs', 'flow:session:ready', 'flow:session:lease', 'flow:session:due', 'flow:session:mailed'
-local PAGE = 64
-local RUN, TENANT, EPOCH = ARGV[1], ARGV[2], ARGV[3]
-local hashes, ranks, wiped, touched = {}, {}, {}, {}
-local results, changed, at = {}, 0, 4
+local PAGE, RENEW_MS = 64, 60000
+local at = 1
+local RUN, TENANT, EPOCH                                    -- of the batch that is being done
+local hashes, read, ranks, wiped, touched, results, changed
 
 local function fail(code, text) error({ code = code, text = text }, 0) end
 local function take() at = at + 1 return ARGV[at - 1] end
@@ -33,7 +33,16 @@ local function get(key, field)
     local over = hashes[key]
     if over and over[field] ~= nil then return over[field] end
     if wiped[key] then return false end
-    return redis.call('HGET', key, field)
+    local known = read[key]
+    if not known then known = {} read[key] = known end
+    if known[field] == nil then known[field] = redis.call('HGET', key, field) end
+    return known[field]
+end
+
+local function read_ahead(key, fields)
+    local values, known = redis.call('HMGET', key, unpack(fields)), {}
+    for i, field in ipairs(fields) do known[field] = values[i] end
+    read[key] = known
 end
 
 -- A value of false takes the field away.
@@ -63,6 +72,18 @@ local function write_hash(key, over)
     for i = 1, #gone, 2000 do redis.call('HDEL', key, unpack(gone, i, math.min(i + 1999, #gone))) end
 end
 
+-- `fresh`: one of its keys has just been made.
+local function prolong(p, fresh, now)
+    local renewed = get(p .. ':state', 'renewed')
+    if not fresh and renewed and now - renewed < RENEW_MS then return end
+    redis.call('HSET', p .. ':state', 'renewed', text_of(now))
+    redis.call('PEXPIRE', p .. ':state', TTL_MS)
+    redis.call('PEXPIRE', p .. ':journal', TTL_MS)
+    redis.call('PEXPIRE', p .. ':mail', TTL_MS)
+    redis.call('ZADD', RUNS, text_of(now + TTL_MS), p)
+    redis.call('ZREMRANGEBYSCORE', RUNS, '-inf', text_of(now - 1000))
+end
+
 local function write_out()
     for key in pairs(wiped) do redis.call('UNLINK', key) end
     for key, over in pairs(hashes) do write_hash(key, over) end
@@ -73,12 +94,7 @@ local function write_out()
     end
     if changed == 0 then return end
     local now = redis.call('TIME')
-    local ends = now[1] * 1000 + math.floor(now[2] / 1000) + TTL_MS
-    for p in pairs(touched) do
-        for _, part in ipairs({ ':state', ':journal', ':mail' }) do redis.call('PEXPIRE', p .. part, TTL_MS) end
-        redis.call('ZADD', RUNS, text_of(ends), p)
-    end
-    redis.call('ZREMRANGEBYSCORE', RUNS, '-inf', text_of(ends - TTL_MS - 1000))
+    for p, fresh in pairs(touched) do prolong(p, fresh, now[1] * 1000 + math.floor(now[2] / 1000)) end
 end
 
 -- ---- runs ------------------------------------------------------------------------------------------------
@@ -131,7 +147,7 @@ local function index(p)
         local name = get(key, field)
         if name ~= '' then rank(holders_of(p, kind, name), p, status < 3 and begun and 0) end
     end
-    touched[p] = true
+    touched[p] = touched[p] or false
 end
 
 local function take_mail(p, id)
@@ -174,6 +190,7 @@ function OPS.put_run()
     for field, value in pairs(values) do put(key, field, value) end
     local serial = redis.call('INCR', 'flow:session:serial')
     put(key, 'serial', text_of(serial))
+    touched[p] = true
     put(key, 'ready', string.format('%010.0f%020.0f%016.0f ', 2147483647 - values.priority, math.max(0, tonumber(values.created_us)), serial) .. p)
     index(p)
 end
@@ -206,8 +223,9 @@ function OPS.append_journal()
     need(RUN)
     if get(key, seq) then fail('CONFLICT', 'journal row ' .. seq .. ' of run `' .. id_of(RUN) .. '` exists already') end
     put(key, seq, row)
-    if tonumber(seq) > tonumber(get(key, 'max') or 0) then put(key, 'max', seq) end
-    touched[RUN] = true
+    local max = get(key, 'max')
+    if tonumber(seq) > tonumber(max or 0) then put(key, 'max', seq) end
+    touched[RUN] = touched[RUN] or not max
 end
 
 function OPS.put_snapshot()
@@ -215,7 +233,7 @@ function OPS.put_snapshot()
     need(RUN)
     put(RUN .. ':state', 'snapshot', bytes)
     put(RUN .. ':state', 'snapshot_at', seq)
-    touched[RUN] = true
+    touched[RUN] = touched[RUN] or false
 end
 
 local function without_timer(p, request)
@@ -255,6 +273,7 @@ function OPS.put_mail()
     if cancels == '1' then put(state, 'cancel_requested', '1') end
     put(state, 'updated_us', created)
     local n = text_of(tonumber(get(key, 'n') or 0) + 1)
+    touched[p] = touched[p] or n == '1'
     put(key, 'n', n)
     put(key, 'i:' .. n, id)
     put(key, 'k:' .. id, n)
@@ -432,19 +451,31 @@ end
 -- ---- the batch -------------------------------------------------------------------------------------------
 
 local function check_fence()
+    if RUN ~= '' then read_ahead(RUN .. ':state', { 'status', 'epoch', 'renewed' }) end
     if EPOCH == '0' or RUN == '' then return end
     local epoch = get(RUN .. ':state', 'epoch')
     if not epoch then fail('FENCED', 'run `' .. id_of(RUN) .. '` is not there') end
     if epoch ~= EPOCH then fail('FENCED', 'run `' .. id_of(RUN) .. '` is at epoch ' .. epoch .. ', not ' .. EPOCH) end
 end
 
-local fine, problem = pcall(function()
+local function do_operations(last)
     check_fence()
-    while at <= #ARGV do OPS[take()]() end
-end)
-if not fine then
-    if type(problem) == 'table' and problem.code then return { problem.code, problem.text } end
-    error(problem, 0)
+    while at <= last do OPS[take()]() end
+    write_out()
 end
-write_out()
-return { 0, changed, unpack(results) }
+
+local function do_batch()
+    local last = at + tonumber(ARGV[at])
+    at = at + 1
+    RUN, TENANT, EPOCH = take(), take(), take()
+    hashes, read, ranks, wiped, touched, results, changed = {}, {}, {}, {}, {}, {}, 0
+    local fine, problem = pcall(do_operations, last)
+    at = last + 1                                           -- it may have stopped in the middle
+    if fine then return { 0, changed, unpack(results) } end
+    if type(problem) == 'table' and problem.code then return { problem.code, problem.text } end
+    return { 'IO', type(problem) == 'table' and problem.err or tostring(problem) }
+end
+
+local answers = {}
+while at <= #ARGV do answers[#answers + 1] = do_batch() end
+return answers

@@ -1,6 +1,6 @@
 /* redis_store.c - the session store: runs of `durability session`, in Redis alone.
  *
- * A batch is one call of one script (redis_runs.lua), atomic with its fence. It stands as soon as it was applied: what Redis promises
+ * A batch is atomic with its fence; those that wait are one call of one script (redis_runs.lua). Each stands as soon as it was applied: what Redis promises
  * about its disk is all that is promised here, so a group has no commit and none is rolled back. A run that was not written for
  * SESSION_TTL_MS, or a server that was flushed, leaves ERR_NOT_FOUND; a worker that still holds such a run is fenced.
  *
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SESSION_CONNS = 4, SESSION_READ_LANES = 1, SESSION_TXN_LANES = 1 };
+enum { SESSION_CONNS = 4, SESSION_READ_LANES = 1, SESSION_TXN_LANES = 1, SESSION_BATCHES_MAX = 64 };
 #define WAKE_CHANNEL "flow:session:wake"
 
 typedef struct SessionStore SessionStore;
@@ -28,7 +28,7 @@ typedef struct SessionConn {
 struct SessionStore {
     RedisAddress address;
     SessionConn conns[SESSION_CONNS]; uint32_t conn_count;
-    char sha[41];                        /* of the script, as the server names it */
+    char sha[41];                        /* of the script, as the server names it; of nothing before that */
     char name[33];                       /* whoever hears this on the channel hears himself */
     struct event_base *loop;
     RedisLink *link;                     /* listens; NULL until somebody wants to be woken */
@@ -55,39 +55,68 @@ static Err load_script(SessionConn *c, Error *error)
     return err;
 }
 
-static Err call_script(SessionConn *c, StoreBatch *batch, struct redisReply **reply, Error *error)
+/* Sends what redis_batch_put() wrote down; loads the script when the server does not know it, as after a restart: then nothing was done. */
+static Err call_script(SessionConn *c, struct redisReply **reply, Error *error)
 {
-    redis_words_clear(&c->words);
-    redis_put_word(&c->words, STR("EVALSHA"));
-    redis_put_word(&c->words, (Str){ c->store->sha, 40 });
-    Err err = redis_batch_put(batch, &c->words, error);
+    Err err = redis_call(c->conn, &c->words, reply, error);
+    if (err != ERR_NOT_FOUND)
+        return err;
+    RedisWords batches = c->words;
+    c->words = (RedisWords){ 0 };
+    err = load_script(c, error);
+    redis_words_free(&c->words);
+    c->words = batches;
+    redis_set_word(&c->words, 1, (Str){ c->store->sha, 40 });
     return err ? err : redis_call(c->conn, &c->words, reply, error);
 }
 
-static Err run(SessionConn *c, StoreBatch *batch, bool *changed, Error *error)
+/* Some batches, each with an outcome of its own. */
+static bool run_some(SessionConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *errors)
 {
     struct redisReply *reply = NULL;
-    Err err = c->store->sha[0] ? ERR_OK : load_script(c, error);
-    if (!err)
-        err = call_script(c, batch, &reply, error);
-    if (err == ERR_NOT_FOUND && !(err = load_script(c, error)))     /* the server was restarted; nothing was done */
-        err = call_script(c, batch, &reply, error);
-    if (err)
-        return err;
-    err = redis_batch_take(batch, reply, changed, error);
+    Error error = { 0 };
+    uint32_t sent = 0, at = 0;
+    bool changed = false;
+    redis_batches_begin(&c->words, (Str){ c->store->sha, 40 });
+    for (uint32_t i = 0; i < count; i++)
+        sent += (errs[i] = redis_batch_put(batches[i], &c->words, &errors[i])) == ERR_OK;
+    Err err = sent ? call_script(c, &reply, &error) : ERR_OK;
+    for (uint32_t i = 0; i < count; i++) {
+        bool its = false;
+        if (errs[i])
+            continue;
+        errs[i] = err;
+        errors[i] = error;
+        if (!err)
+            errs[i] = redis_batch_take(batches[i], reply, at++, &its, &errors[i]);
+        changed |= its;
+    }
     redis_reply_free(reply);
-    return err;
+    return changed;
+}
+
+/* The server does nothing else while the script runs, so it is not given more than SESSION_BATCHES_MAX at once. */
+static void session_apply_each(void *conn, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, bool *changed)
+{
+    *changed = false;
+    for (uint32_t i = 0; i < count; i += SESSION_BATCHES_MAX)
+        *changed |= run_some(conn, batches + i, count - i < SESSION_BATCHES_MAX ? count - i : SESSION_BATCHES_MAX, errs + i, errors + i);
 }
 
 static Err session_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
 {
-    return run(conn, batch, changed, error);
+    Err err;
+    Error text;
+    *changed = run_some(conn, &batch, 1, &err, &text);
+    if (err && error)
+        *error = text;
+    return err;
 }
 
 static Err session_read(void *conn, StoreBatch *batch, Error *error)
 {
     bool changed;
-    return run(conn, batch, &changed, error);
+    return session_apply(conn, batch, &changed, error);
 }
 
 static Err session_begin(void *conn, bool writes, Error *error)
@@ -197,6 +226,7 @@ static Err session_open(const char *url, const StoreOptions *options, void **sta
     }
     random_bytes(name, sizeof name);
     hex_encode(name, sizeof name, s->name);
+    memset(s->sha, '0', 40);
     s->loop = options->loop;
     *state = s;
     return ERR_OK;
@@ -272,6 +302,6 @@ static bool session_is_up(const void *state)
 const StoreOps STORE_REDIS = {
     .kind = "redis", .also = "unix", .read_lanes = SESSION_READ_LANES, .txn_lanes = SESSION_TXN_LANES,
     .open = session_open, .close = session_close, .drop = session_drop, .key = session_key, .conn = session_conn, .begin = session_begin, .commit = session_commit,
-    .rollback = session_rollback, .in_transaction = session_in_transaction, .check_fence = session_check_fence, .apply = session_apply, .fsck = session_fsck,
+    .rollback = session_rollback, .in_transaction = session_in_transaction, .check_fence = session_check_fence, .apply = session_apply, .apply_each = session_apply_each, .fsck = session_fsck,
     .read = session_read, .announce = session_announce, .on_wake = session_on_wake, .is_up = session_is_up,
 };

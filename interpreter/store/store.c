@@ -515,6 +515,33 @@ static Err commit_at_once(Seat *seat, bool *final, Error *error)
     return err;
 }
 
+static Err commit_each(Seat *seat, Error *error)
+{
+    StoreBatch *batches[STORE_GROUP_MAX];
+    Err errs[STORE_GROUP_MAX];
+    Error *errors = mem_alloc((size_t)seat->count * sizeof *errors);    /* a lane's stack is short */
+    uint32_t count = 0;
+    bool changed = false, wakes = false, decided;
+    for (int i = 0; i < seat->count; i++) {
+        Work *work = seat->work[i];
+        if (!(work->err = refuse(seat->store, work->batch, &work->error)))
+            batches[count++] = work->batch;
+    }
+    if (count)
+        seat->store->ops->apply_each(seat->conn, batches, count, errs, errors, &changed);
+    for (uint32_t i = 0, at = 0; i < (uint32_t)seat->count; i++) {
+        Work *work = seat->work[i];
+        if (work->err)
+            continue;
+        work->err = errs[at];
+        work->error = errors[at++];
+        wakes |= !work->err && store_batch_wakes(work->batch);
+    }
+    free(errors);
+    announce(seat, wakes);
+    return commit(seat, changed, &decided, error);
+}
+
 static void commit_group(Seat *seat)
 {
     Store *store = seat->store;
@@ -523,10 +550,12 @@ static void commit_group(Seat *seat)
         writes |= seat->work[i]->batch->writes;
     Error error = { 0 };
     Err err = refuse(store, NULL, &error);
-    if (!err && store->ops->apply_ahead && !store->read_only)
+    final = err != ERR_OK;
+    if (!err && store->ops->apply_each) {
+        err = commit_each(seat, &error);
+        final = true;
+    } else if (!err && store->ops->apply_ahead && !store->read_only)
         err = commit_at_once(seat, &final, &error);
-    else
-        final = err != ERR_OK;
     if (!final)
         err = commit_one_by_one(seat, writes, &error);
     finish_group(seat, err, &error);

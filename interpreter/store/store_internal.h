@@ -91,6 +91,8 @@ typedef struct StoreOps {
     /* The same, for any batch, in order: statements whose answers nobody looks at are sent ahead. */
     Err  (*apply_ahead)(void *conn, StoreBatch *batch, Error *error);
     Err  (*settle)(void *conn, bool *changed, Error *error);                               /* waits for what was sent ahead */
+    /* Where a batch stands as soon as it was applied: a group, each batch with an outcome of its own. Nothing is rolled back; a crash point counts it as one. */
+    void (*apply_each)(void *conn, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, bool *changed);
     Err  (*read)(void *conn, StoreBatch *batch, Error *error);                             /* a batch that only reads, outside of any transaction */
     Err  (*clear)(void *conn, Error *error);                                               /* store_clear, inside the open transaction */
     void (*announce)(void *conn);                                                          /* with the next commit: others have work to do */

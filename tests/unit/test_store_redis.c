@@ -26,11 +26,15 @@ static void runs_stand_where_they_are_promised(void **state)
 static void every_write_prolongs_a_run(void **state)
 {
     new_run("r1");
-    assert_non_null(strstr(redis_say("PEXPIRE {acme}:session:r1:state 5000"), ":1"));
-    assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
-    assert_true(atoll(redis_say("PTTL {acme}:session:r1:state") + 1) <= 5000);           /* reading does not */
     must_go(journal_batch("r1", 0, 1));
+    assert_non_null(strstr(redis_say("HSET {acme}:session:r1:state renewed 5"), ":0"));     /* as if more than a minute had passed */
+    assert_non_null(strstr(redis_say("PEXPIRE {acme}:session:r1:state 5000"), ":1"));
+    assert_non_null(strstr(redis_say("PEXPIRE {acme}:session:r1:journal 5000"), ":1"));
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 1);
+    assert_true(atoll(redis_say("PTTL {acme}:session:r1:state") + 1) <= 5000);           /* reading does not */
+    must_go(journal_batch("r1", 0, 2));
     assert_true(atoll(redis_say("PTTL {acme}:session:r1:state") + 1) > 86300000);
+    assert_true(atoll(redis_say("PTTL {acme}:session:r1:journal") + 1) > 86300000);
 }
 
 static void an_expired_run_is_not_there(void **state)
