@@ -44,7 +44,7 @@ static Type *use_symbol(Checker *c, Ast *node, Symbol *symbol)
 
 static Type *use_column(Checker *c, Ast *node, Ident name, Symbol *column)
 {
-    Symbol *local = scope_find(c, name.text);
+    Symbol *local = node->made ? NULL : scope_find(c, name.text);           /* an invariant of an aggregate knows no locals of a command */
     if (local) {
         Diag *diag = diag_column_or_local(c->diags, name.span, name.text, c->bare_table->name);
         diag_label(c->diags, diag, "which of the two is meant?");

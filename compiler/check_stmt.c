@@ -593,6 +593,7 @@ Type *check_statement(Checker *c, Ast *node)
         check_value(c, as_wait_stmt(node)->until, c->basic[TYPE_TIMESTAMP]);
         break;
     case AST_PROGRESS_STMT: check_progress(c, node); break;
+    case AST_CHECKED_STMT: break;
     case AST_SIGNAL_STMT: check_signal(c, node); break;
     case AST_ERROR: break;
     default:

@@ -219,6 +219,8 @@ void expand_put_invariants(Expander *x, const Aggregate *a, Buf *text)
     for (uint32_t i = 0; i < a->invariant_count; i++)
         buf_printf(text, "if __invariant(%u, not (%.*s)) { fail rejected %.*s }\n", i, STR_ARG(expand_source(x, a->invariants[i]->condition)),
                    STR_ARG(expand_source(x, a->invariants[i]->message)));
+    if (a->invariant_count)
+        buf_put_text(text, "__checked()\n");
 }
 
 typedef struct Placing { Expander *x; Aggregate *a; const Fields *fields; } Placing;
@@ -227,6 +229,12 @@ static bool place_invariant(Ast **slot, void *arg)
 {
     Placing *p = arg;
     Ast *node = *slot;
+    if (node->kind == AST_EXPR_STMT && as_expr_stmt(node)->value->kind == AST_CALL_EXPR && expand_is_name(as_call_expr(as_expr_stmt(node)->value)->callee, "__checked")) {
+        Ast_checked_stmt *checked = ARENA_NEW(p->x->arena, Ast_checked_stmt);
+        *checked = (Ast_checked_stmt){ .head = { .kind = AST_CHECKED_STMT, .span = node->span, .made = true }, .aggregate = p->a->decl->name.text };
+        *slot = &checked->head;
+        return true;
+    }
     Ast *condition = node->kind == AST_IF_STMT ? as_if_stmt(node)->condition : NULL;
     if (!condition || condition->kind != AST_CALL_EXPR || !expand_is_name(as_call_expr(condition)->callee, "__invariant"))
         return ast_each_slot(node, place_invariant, p);

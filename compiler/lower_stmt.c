@@ -230,6 +230,12 @@ static void lower_emit(Func *f, Ast_emit_stmt *node)
     val_free(f, emit_effect(f, EFFECT_EMIT, event->image_index, event->name, TYPE_INDEX_STRING, &arg, 1, (Want){ NO_INDEX, NO_REG }));
 }
 
+static void lower_checked(Func *f, Ast_checked_stmt *node)
+{
+    Arg arg = arg_text(node->aggregate);
+    emit_note(f, EFFECT_NOTE_CHECKED, NO_INDEX, STR("invariants"), &arg, 1);
+}
+
 static void lower_progress(Func *f, Ast_progress_stmt *node)
 {
     Arg args[2] = { arg_node(node->percent, TYPE_INDEX_INT), node->message ? arg_node(node->message, TYPE_INDEX_STRING) : arg_text(STR("")) };
@@ -298,6 +304,7 @@ void lower_stmt(Func *f, Ast *node)
     case AST_STEP_STMT: lower_step(f, as_step_stmt(node)); break;
     case AST_SLEEP_STMT: lower_sleep(f, as_sleep_stmt(node)->duration, NULL); break;
     case AST_WAIT_STMT: lower_sleep(f, NULL, as_wait_stmt(node)->until); break;
+    case AST_CHECKED_STMT: lower_checked(f, as_checked_stmt(node)); break;
     case AST_PROGRESS_STMT: lower_progress(f, as_progress_stmt(node)); break;
     case AST_SIGNAL_STMT: lower_signal(f, as_signal_stmt(node)); break;
     case AST_PARALLEL_STMT: lower_parallel(f, as_parallel_stmt(node)); break;

@@ -177,6 +177,12 @@ Doc *node_audit_stmt(Printer *p, const Ast *node)
     return CAT(p, doc_text(p, "audit "), fmt_ident(p, n->action), fmt_opt(p, " on ", n->subject));
 }
 
+/* No author writes it. */
+Doc *node_checked_stmt(Printer *p, const Ast *node)
+{
+    return fmt_source(p, node->span);
+}
+
 Doc *node_rebuild_stmt(Printer *p, const Ast *node)
 {
     NODE(rebuild_stmt);

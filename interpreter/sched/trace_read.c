@@ -8,7 +8,7 @@
 
 #include "base/time.h"
 
-typedef struct Span { uint32_t id; Str participant, caller; uint32_t depth; int64_t started_us; Str name; } Span;
+typedef struct Span { uint32_t id; Str participant, caller, agent /* of a command: who saves, else empty */; uint32_t depth; int64_t started_us; Str name; } Span;
 typedef struct Retrying { uint32_t fiber; uint32_t attempts; } Retrying;
 
 typedef struct RunReader {
@@ -19,6 +19,8 @@ typedef struct RunReader {
     Str base;                            /* participant of code outside every span */
     Span *spans; uint32_t span_count;
     Retrying retrying[64]; uint32_t retrying_count;
+    Message *held; uint32_t held_count;  /* what is told when the open transaction is committed */
+    bool in_transaction, stored;         /* stored: the event store has the event that is emitted next */
     Str newest_result, newest_maker;     /* of a tool, when its end is the newest row */
 } RunReader;
 
@@ -128,9 +130,25 @@ static bool is_tool_span(const RunReader *r, const JournalRow *row) {
     return row->name.len == agent.len + 1 + tool->name.len && str_starts(row->name, agent) && str_eq(short_name(row->name), tool->name);
 }
 
+/* A command is the agent's own decision, then what the repository does to save it. */
+static void read_command(RunReader *r, const JournalRow *row, Str caller, Str agent, Str repository) {
+    Arena *arena = r->trace->arena;
+    Str name = short_name(row->name), args = shorten(r->trace, row->args_json);
+    push_span(r, row, repository, caller);
+    r->spans[r->span_count - 1].agent = agent;
+    if (!str_eq(caller, agent)) message_of(r, row, MESSAGE_CALL, caller, agent, str_of(arena_printf(arena, "tools/call %.*s %.*s", STR_ARG(name), STR_ARG(args))));
+    message_of(r, row, MESSAGE_CALL, agent, agent, str_of(arena_printf(arena, "Execute %.*s", STR_ARG(name))));
+    message_of(r, row, MESSAGE_CALL, agent, repository, str_of(arena_printf(arena, "save: %.*s %.*s", STR_ARG(name), STR_ARG(args))));
+}
+
 static void read_span_begin(RunReader *r, const JournalRow *row) {
     Str caller = participant_of(r, row->parent_span);
     bool is_tool = is_tool_span(r, row);
+    Str repository = part_title(r->image, "repository", "");
+    if (is_tool && repository.len && tool_of(r->image, row->target)->flags & TOOL_COMMAND) {
+        read_command(r, row, caller_of(r, row, caller), agent_title(r->image, tool_of(r->image, row->target)->agent), repository);
+        return;
+    }
     Str callee = is_tool ? agent_title(r->image, tool_of(r->image, row->target)->agent) : caller;
     Str from = caller_of(r, row, caller);
     bool root_flow = !is_tool && row->parent_span == 0 && str_eq(row->name, r->run->func_name);
@@ -165,8 +183,12 @@ static void read_span_end(RunReader *r, const JournalRow *row) {
     Json *parsed = NULL;
     bool failed = json_parse(r->trace->arena, row->detail_json, 16 << 20, &parsed, NULL) == ERR_OK && json_get(parsed, "kind") && json_get(parsed, "message") && json_get(parsed, "undone");
     Str text = failed ? failure_text(r, row->detail_json) : row->detail_json.len ? shorten(r->trace, row->detail_json) : STR("done");
+    if (span->agent.len) {
+        message_of(r, row, MESSAGE_REPLY, span->participant, span->agent, failed ? text : str_of(arena_printf(r->trace->arena, "saved %.*s", STR_ARG(text))))->failed = failed;
+        if (str_eq(span->agent, span->caller)) return;
+    }
     if (str_eq(span->participant, span->caller) && !failed) return;         /* nobody answers himself */
-    Message *m = message_of(r, row, MESSAGE_REPLY, span->participant, span->caller, text);
+    Message *m = message_of(r, row, MESSAGE_REPLY, span->agent.len ? span->agent : span->participant, span->caller, text);
     m->took_us = row->ended_us - span->started_us;
     m->failed = failed;
     m->depth = span->depth;
@@ -274,7 +296,8 @@ static void read_database(RunReader *r, const JournalRow *row, Str asks, bool be
     Str database = part_title(r->image, "database", "");
     message_of(r, row, MESSAGE_CALL, asks, database.len ? database : asks, behind ? with_args(r, row) : row->name);
     if (database.len) message_of(r, row, MESSAGE_REPLY, database, asks, value);
-    if (behind) message_of(r, row, MESSAGE_CALL, asks, asks, STR("Hydrate"));
+    uint8_t kind = row->target < r->image->query_count ? r->image->queries[row->target].kind : QUERY_SELECT;
+    if (behind && (kind == QUERY_SELECT || kind == QUERY_SELECT_ONE)) message_of(r, row, MESSAGE_CALL, asks, asks, STR("Hydrate"));
 }
 
 static void read_cached(RunReader *r, const JournalRow *row, const Json *told, Str asks, bool behind) {
@@ -297,11 +320,73 @@ static void read_query(RunReader *r, const JournalRow *row) {
     bool behind = repository.len > 0;
     if (!told && !behind) { read_part(r, row, "database", "", true); return; }
     Str asks = behind ? repository : from;
+    bool passed_on = behind && !str_eq(from, repository);
     bool one = row->target < r->image->query_count && r->image->queries[row->target].kind == QUERY_SELECT_ONE;
-    if (behind) message_of(r, row, MESSAGE_CALL, from, repository, one ? str_of(arena_printf(r->trace->arena, "findById: %.*s", STR_ARG(with_args(r, row)))) : with_args(r, row));
+    if (passed_on) message_of(r, row, MESSAGE_CALL, from, repository, one ? str_of(arena_printf(r->trace->arena, "findById: %.*s", STR_ARG(with_args(r, row)))) : with_args(r, row));
     if (told) read_cached(r, row, told, asks, behind);
     else read_database(r, row, asks, behind, shorten(r->trace, row->detail_json));
-    if (behind) message_of(r, row, MESSAGE_REPLY, repository, from, told ? value_of(r, told) : shorten(r->trace, row->detail_json));
+    if (passed_on) message_of(r, row, MESSAGE_REPLY, repository, from, told ? value_of(r, told) : shorten(r->trace, row->detail_json));
+}
+
+/* ---- writes behind a repository ---- */
+
+/* What is only true once the transaction is committed is told behind its commit. */
+static void tell(RunReader *r, const JournalRow *row, Str from, Str to, Str text) {
+    if (!r->in_transaction) { message_of(r, row, MESSAGE_CALL, from, to, text); return; }
+    Message *grown = ARENA_ARRAY(r->trace->arena, Message, r->held_count + 1);
+    if (r->held_count) memcpy(grown, r->held, r->held_count * sizeof *grown);
+    r->held = grown;
+    Message *m = message_of(r, row, MESSAGE_CALL, from, to, text);
+    r->held[r->held_count++] = *m;
+    r->trace->count--;
+}
+
+static void tell_held(RunReader *r, bool committed) {
+    for (uint32_t i = 0; committed && i < r->held_count; i++) {
+        Message *m = add(r->trace, MESSAGE_CALL, r->held[i].from, r->held[i].to, r->held[i].text);
+        m->seq = r->held[i].seq;
+        m->at_us = r->held[i].at_us;
+        m->run_id = r->held[i].run_id;
+        m->depth = r->held[i].depth;
+    }
+    r->held_count = 0;
+    r->in_transaction = r->stored = false;
+}
+
+static bool writes_to(const RunReader *r, const JournalRow *row, const char *table) {
+    return row->target < r->image->query_count && str_is(r->image->tables[r->image->queries[row->target].table].name, table);
+}
+
+static void ask_database(RunReader *r, const JournalRow *row, Str asks, Str text, Str reply) {
+    Str database = part_title(r->image, "database", "");
+    message_of(r, row, MESSAGE_CALL, asks, database.len ? database : asks, text);
+    if (database.len && reply.len) message_of(r, row, MESSAGE_REPLY, database, asks, reply);
+}
+
+static void read_write(RunReader *r, const JournalRow *row) {
+    Arena *arena = r->trace->arena;
+    Str from = participant_of(r, row->span), repository = part_title(r->image, "repository", ""), audit = part_title(r->image, "audit", "");
+    bool failed = row->entry == JOURNAL_ERROR;
+    if (audit.len && !failed && writes_to(r, row, "audit_log")) {
+        tell(r, row, repository.len ? repository : from, audit, str_of(arena_printf(arena, "Log action %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
+        return;
+    }
+    if (!repository.len) { read_part(r, row, "database", "", false); return; }
+    bool passed_on = !str_eq(from, repository);
+    Str text = failed ? failure_text(r, row->detail_json) : row->detail_json.len ? shorten(r->trace, row->detail_json) : STR("done");
+    r->stored |= writes_to(r, row, "event_store") && !failed;
+    if (passed_on) message_of(r, row, MESSAGE_CALL, from, repository, with_args(r, row));
+    ask_database(r, row, repository, with_args(r, row), text);
+    if (passed_on) message_of(r, row, MESSAGE_REPLY, repository, from, text);
+}
+
+static void read_transaction(RunReader *r, const JournalRow *row) {
+    Str repository = part_title(r->image, "repository", "");
+    bool ends = row->effect != EFFECT_TXN_BEGIN, committed = row->effect == EFFECT_TXN_COMMIT && row->entry == JOURNAL_RESULT;
+    if (!repository.len) return;
+    ask_database(r, row, repository, committed ? STR("COMMIT TRANSACTION") : ends ? STR("ROLLBACK TRANSACTION") : STR("BEGIN TRANSACTION"), committed ? STR("Success") : STR(""));
+    if (ends) tell_held(r, committed);
+    else r->in_transaction = true;
 }
 
 /* ---- sessions and contexts ---- */
@@ -364,8 +449,13 @@ static void read_state(RunReader *r, const JournalRow *row) {
 /* The row of an event is durable when this row is: the bus has kept it before anybody hears of it. */
 static void read_emit(RunReader *r, const JournalRow *row) {
     Str from = participant_of(r, row->span), bus = part_title(r->image, "bus", "");
-    message_of(r, row, MESSAGE_CALL, from, bus.len ? bus : from, str_of(arena_printf(r->trace->arena, "Publish %.*s %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->args_json)))));
-    if (bus.len && row->entry == JOURNAL_RESULT) message_of(r, row, MESSAGE_CALL, bus, bus, str_of(arena_printf(r->trace->arena, "Persist %.*s (at-least-once delivery)", STR_ARG(row->name))));
+    if (r->in_transaction) {
+        from = part_title(r->image, "repository", "");
+        if (!r->stored) ask_database(r, row, from, str_of(arena_printf(r->trace->arena, "INSERT INTO events %.*s", STR_ARG(with_args(r, row)))), STR("Event stored"));
+        r->stored = false;
+    }
+    tell(r, row, from, bus.len ? bus : from, str_of(arena_printf(r->trace->arena, "Publish %.*s %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->args_json)))));
+    if (bus.len && row->entry == JOURNAL_RESULT) tell(r, row, bus, bus, str_of(arena_printf(r->trace->arena, "Persist %.*s (at-least-once delivery)", STR_ARG(row->name))));
 }
 
 static void read_note(RunReader *r, const JournalRow *row) {
@@ -382,6 +472,7 @@ static void read_note(RunReader *r, const JournalRow *row) {
             message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Could not compensate %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
         break;
     case EFFECT_NOTE_PROGRESS: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Progress %.*s", STR_ARG(shorten(r->trace, row->args_json))))); break;
+    case EFFECT_NOTE_CHECKED: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Check invariants of %.*s", STR_ARG(text_of_json(r->trace, row->args_json))))); break;
     case EFFECT_NOTE_PARALLEL: {
         bool begin = str_starts(row->args_json, STR("[true"));           /* begins, group, race */
         Message *m = add(r->trace, begin ? MESSAGE_PAR_BEGIN : MESSAGE_PAR_END, (Str){ 0 }, (Str){ 0 }, begin ? STR("Parallel Execution") : (Str){ 0 });
@@ -401,7 +492,8 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_QUERY_READ: read_query(r, row); break;
     case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
     case EFFECT_CONTEXT_CLOSE: read_state(r, row); break;
-    case EFFECT_QUERY_WRITE: read_part(r, row, "database", "", false); break;
+    case EFFECT_QUERY_WRITE: read_write(r, row); break;
+    case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: read_transaction(r, row); break;
     case EFFECT_EMIT: read_emit(r, row); break;
     case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_PLAN: {
         Str to = part_title(r->image, "llm", "");
