@@ -23,7 +23,7 @@ Hot *engine_hot(Engine *engine) { return engine->hot; }
 
 /* Virtual time jumps by months: leases that count in it would end under the feet of runs that are well. They are given back at open instead. */
 int64_t engine_lease(const Engine *engine) {
-    if (engine->options.virtual_time) return INT64_MAX / 4;
+    if (engine->options.virtual_time && !engine->options.lease_us) return INT64_MAX / 4;
     return engine->options.lease_us ? engine->options.lease_us : ENGINE_LEASE;
 }
 int64_t engine_lease_until(const Engine *engine) { return engine_now(engine) + engine_lease(engine); }
@@ -64,7 +64,7 @@ static void name_worker(Engine *engine) {
 
 /* A worker of this host whose process is gone needs no lease any more. Where pids lie (other pid namespaces), the epoch still fences. */
 static bool is_gone(const Engine *engine, Str worker) {
-    if (engine->options.virtual_time) return true;       /* nobody else works on a store of virtual time */
+    if (engine->options.virtual_time) return engine->options.lease_us == 0;      /* nobody else works on a store of virtual time, unless leases count there */
     const char *dash = memrchr(worker.ptr, '-', worker.len);
     char host[64] = "";
     if (!dash || gethostname(host, sizeof host - 1)) return false;

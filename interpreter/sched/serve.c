@@ -105,7 +105,7 @@ static void claim_if_wanted(Engine *engine) {
     int64_t now = engine_now(engine);
     if (now >= engine->due_us || now >= engine->look_us) engine->claim_wanted = true;
     if (now >= engine->look_us) {
-        engine->look_us = now + (engine_has_server(engine) ? engine_lease(engine) : ENGINE_POLL);
+        engine->look_us = now + (store_calls(engine->store) ? engine_lease(engine) : ENGINE_POLL);
         engine->called = engine->outbox_dirty = true;
     }
     if (engine->claim_wanted && !engine->claiming && engine->live.count < engine_live_max(engine)) claim(engine);

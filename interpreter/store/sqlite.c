@@ -10,6 +10,7 @@
 #include "interpreter/store/sql.h"
 
 #include "base/decimal.h"
+#include "interpreter/store/file_watch.h"
 #include "interpreter/store/text_case.h"
 
 #include <errno.h>
@@ -26,6 +27,10 @@ typedef struct Sqlite {
     SqlDb db;                            /* first: the operations see only this */
     sqlite3 *handle;
     Map statements;
+    struct event_base *loop;             /* NULL: nobody is told of what others write */
+    FileWatch *watch;
+    int64_t version;                     /* moves with every commit of another connection */
+    void (*wake)(void *arg); void *wake_arg;
 } Sqlite;
 
 static const char *const MIGRATIONS[] = {
@@ -547,6 +552,7 @@ static Err make_file(const char *place, Error *error)
 static void sqlite_close(void *state)
 {
     Sqlite *s = state;
+    file_watch_free(s->watch);
     drop_statements(s);
     sqlite3_close(s->handle);
     sql_db_deinit(&s->db);
@@ -572,6 +578,7 @@ static Err sqlite_open(const char *place, const StoreOptions *options, void **st
     if (err)
         return err;
     Sqlite *s = mem_alloc(sizeof *s);
+    s->loop = options->loop;
     s->db.dialect = &DIALECT;
     s->db.run = run;
     int rc = sqlite3_open_v2(place, &s->handle, (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) | SQLITE_OPEN_NOMUTEX, NULL);
@@ -666,6 +673,40 @@ static Err sqlite_apply(void *state, StoreBatch *batch, bool *changed, Error *er
     return err;
 }
 
+/* ---- what others write ------------------------------------------------------------------------------------- */
+
+/* Inside a transaction the version stands still: later, then. */
+static bool look_for_others(void *arg)
+{
+    Sqlite *s = arg;
+    int64_t version;
+    if (sqlite_in_transaction(s) || read_int(s, "PRAGMA data_version", &version, NULL) || version == s->version)
+        return false;
+    s->version = version;
+    if (s->wake)
+        s->wake(s->wake_arg);
+    return true;
+}
+
+static void sqlite_on_wake(void *state, void (*wake)(void *arg), void *arg)
+{
+    Sqlite *s = state;
+    s->wake = wake;
+    s->wake_arg = arg;
+    const char *file = sqlite3_db_filename(s->handle, "main");
+    if (!wake || s->watch || !s->loop || !file || !*file || read_int(s, "PRAGMA data_version", &s->version, NULL))
+        return;
+    Buf wal = { 0 };
+    buf_printf(&wal, "%s-wal", file);
+    s->watch = file_watch_new(s->loop, buf_cstr(&wal), look_for_others, s);
+    buf_free(&wal);
+}
+
+static bool sqlite_calls(const void *state)
+{
+    return ((const Sqlite *)state)->watch != NULL;
+}
+
 static Err sqlite_fsck(void *state, FsckReport *report, Buf *out, Error *error)
 {
     return sql_fsck(&((Sqlite *)state)->db, report, out, error);
@@ -686,4 +727,5 @@ static Err sqlite_drop(const char *place, Error *error)
 const StoreOps STORE_SQLITE = {
     .kind = "sqlite", .open = sqlite_open, .close = sqlite_close, .key = sqlite_key, .conn = sqlite_conn, .begin = sqlite_begin, .commit = sqlite_commit, .rollback = sqlite_rollback,
     .in_transaction = sqlite_in_transaction, .check_fence = sqlite_check_fence, .apply = sqlite_apply, .fsck = sqlite_fsck, .drop = sqlite_drop,
+    .on_wake = sqlite_on_wake, .calls = sqlite_calls,
 };

@@ -213,6 +213,16 @@ void store_on_wake(Store *store, void (*wake)(void *arg), void *arg)
         store->ops->on_wake(store->state, wake, arg);
 }
 
+bool store_calls(const Store *store)
+{
+    return store->ops->on_wake && (!store->ops->calls || store->ops->calls(store->state));
+}
+
+uint64_t store_submitted(const Store *store)
+{
+    return store->ticket;
+}
+
 void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32])
 {
     *id = store->key_id;

@@ -115,6 +115,8 @@ uint64_t store_commits(const Store *store);                        /* durable op
 /* Called from the loop when another process may have left work here: runs that are ready, mail, events. Many changes may come as one call, and one may come for
    nothing. Without it the store of another process would have to be looked at again and again. */
 void store_on_wake(Store *store, void (*wake)(void *arg), void *arg);
+bool store_calls(const Store *store);                              /* whether it can: a file that cannot be watched must be looked at */
+uint64_t store_submitted(const Store *store);                      /* batches and transactions handed over so far, for tests that count */
 bool store_is_up(const Store *store);                              /* false while its server cannot be reached; what is submitted then waits for a while and ends with ERR_IO */
 
 /* ---- batches -------------------------------------------------------------------------------------- */

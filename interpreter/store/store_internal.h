@@ -97,6 +97,7 @@ typedef struct StoreOps {
     Err  (*clear)(void *conn, Error *error);                                               /* store_clear, inside the open transaction */
     void (*announce)(void *conn);                                                          /* with the next commit: others have work to do */
     void (*on_wake)(void *state, void (*wake)(void *arg), void *arg);
+    bool (*calls)(const void *state);                                                      /* NULL: it always does once on_wake is set */
     bool (*is_up)(const void *state);
 } StoreOps;
 
