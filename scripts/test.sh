@@ -110,6 +110,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add lease
     CHAOS_STORE=sqlite CHAOS_SECONDS=5 python3 tests/durable/chaos.py "$build" >"$log" 2>&1
     add chaos
+    python3 tests/durable/state.py "$build" >"$log" 2>&1
+    add state
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

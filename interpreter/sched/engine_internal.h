@@ -189,7 +189,8 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
 /* perform_cache.c */
 void perform_cached(LiveRun *run, Act *act, const VmRequest *request);
 void cache_note_write(LiveRun *run, uint16_t table);     /* a statement on it is about to be made */
-void cache_writes_durable(LiveRun *run);                 /* its commit is: before the run goes on */
+/* Its commit is durable: true when the answer is held back until the cache knows, and delivered then; takes value in that case. */
+bool cache_holds_back(LiveRun *run, uint64_t request, bool ok, Value value, bool counted);
 void cache_taken_over(LiveRun *run);
 void cache_close(Engine *engine);                        /* between hot_close and store_close */
 void cache_free(Engine *engine);

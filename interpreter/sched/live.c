@@ -120,7 +120,8 @@ static void prune(LiveRun *run) {
 void live_deliver(LiveRun *run, uint64_t id, bool ok, Value value) {
     Act *act = live_act(run, id);
     bool counted = act && kind_is_counted(run->image->types[live_result_type(run->image, act->effect)].kind);
-    if (act && !run->txn && (act->effect->kind == EFFECT_QUERY_WRITE || act->effect->kind == EFFECT_TXN_COMMIT)) cache_writes_durable(run);
+    bool writes = act && !run->txn && (act->effect->kind == EFFECT_QUERY_WRITE || act->effect->kind == EFFECT_TXN_COMMIT);
+    if (writes && cache_holds_back(run, id, ok, value, counted)) return;
     if (act) remove_act(run, act_index(run, id));
     if (!ok) vm_raise(run->vm, id, value);
     else if (!vm_resume(run->vm, id, value) && counted) value_release(value);

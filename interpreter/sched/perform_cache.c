@@ -4,6 +4,8 @@
  * mark of a table is the entry cachemark:{table}, a new one after every commit that wrote the table. A result counts while its marks are
  * those of now. The marks are read before the database is, so a result that a write overtook never counts.
  *
+ * The writing run goes on, and may end, only when its marks are written or refused: one that dies before is taken over, and its tables get new marks.
+ *
  * A Fetch is one such read under way, shared by all runs of this worker that ask the same meanwhile (single flight). Across workers the first
  * one takes a lock of short life; the others look again for a while, then ask the database themselves. Rows as home of the hot state need no
  * lock: there the database is asked either way.
@@ -17,7 +19,7 @@
 #include "interpreter/effect/rows.h"
 #include "interpreter/sched/engine_internal.h"
 
-enum { LOCK_TTL_US = 2000000, LOOK_AGAIN_US = 25000, LOOKS_MAX = 20, TABLES_MAX = QUERY_JOINS_MAX + 1 };
+enum { LOCK_TTL_US = 2000000, LOOK_AGAIN_US = 25000, LOOKS_MAX = 60, TABLES_MAX = QUERY_JOINS_MAX + 1 };
 
 typedef enum { SOURCE_HIT, SOURCE_MISS, SOURCE_SHARED, SOURCE_DATABASE /* the cache could not be asked */ } Source;
 typedef struct Waiter { struct Waiter *next; LiveRun *run; uint64_t id; } Waiter;
@@ -31,7 +33,7 @@ typedef struct Fetch {
     Cell *cells;
     Str tables[TABLES_MAX]; uint32_t table_count;
     Str marks[TABLES_MAX];
-    bool found, down, locked;
+    bool found, down, locked, sure /* looked again under the lock */;
     Str kept_marks, kept;
     uint32_t outstanding, looks;
     int result;
@@ -45,9 +47,19 @@ static Str table_key(Arena *arena, Str tenant, Str table) {
     return (Str){ arena_printf(arena, "%.*s%c%.*s", STR_ARG(tenant), 0, STR_ARG(table)), tenant.len + 1 + table.len };
 }
 
-typedef struct Marking { Engine *engine; Str tenant, table, key; Arena *arena; } Marking;
+/* A run that waits for its marks, with the answer that it will get then; request 0: none. */
+typedef struct Held { LiveRun *run; uint64_t request; bool ok, counted; Value value; uint32_t marks; } Held;
+typedef struct Marking { Engine *engine; Str tenant, key; Arena *arena; Held *held; } Marking;
 
-static void put_mark(Engine *engine, Str tenant, Str table);
+static void let_go(Held *held) {
+    LiveRun *run = held->run;
+    run->busy = false;
+    if (run->dead) { if (held->counted) value_release(held->value); }
+    else if (held->request) live_deliver(run, held->request, held->ok, held->value);
+    else engine_ready(run);
+    free(held);
+    live_callback_done(run);
+}
 
 static void on_marked(const HotResult *result, void *arg) {
     Marking *marking = arg;
@@ -65,16 +77,18 @@ static void on_marked(const HotResult *result, void *arg) {
             break;
         }
     }
+    Held *held = marking->held;
     arena_free(marking->arena);
     free(marking);
+    if (held && --held->marks == 0) let_go(held);
 }
 
-static void put_mark(Engine *engine, Str tenant, Str table) {
+static void put_mark(Engine *engine, Str tenant, Str table, Held *held) {
     Marking *marking = mem_alloc(sizeof *marking);
     char mark[37];
-    *marking = (Marking){ .engine = engine, .arena = arena_new() };
+    *marking = (Marking){ .engine = engine, .arena = arena_new(), .held = held };
     marking->tenant = arena_str(marking->arena, tenant);
-    marking->table = arena_str(marking->arena, table);
+    if (held) held->marks++;
     marking->key = table_key(marking->arena, tenant, table);
     ids_uuid7(engine_now(engine), mark);
     Str key = str_of(arena_printf(marking->arena, "cachemark:%.*s", STR_ARG(table)));
@@ -94,15 +108,35 @@ void cache_note_write(LiveRun *run, uint16_t table) {
     run->written[run->written_count++] = table;
 }
 
-void cache_writes_durable(LiveRun *run) {
-    for (uint32_t i = 0; i < run->written_count; i++) put_mark(run->engine, run->row.tenant, run->image->tables[run->written[i]].name);
+static Held *hold(LiveRun *run) {
+    Held *held = mem_alloc(sizeof *held);
+    *held = (Held){ .run = run };
+    run->busy = true;
+    run->callbacks++;
+    return held;
+}
+
+bool cache_holds_back(LiveRun *run, uint64_t request, bool ok, Value value, bool counted) {
+    uint32_t count = run->written_count;
+    if (count == 0) return false;
+    Held *held = hold(run);
+    held->request = request;
+    held->ok = ok;
+    held->value = value;
+    held->counted = counted || !ok;
     run->written_count = 0;
+    for (uint32_t i = 0; i < count; i++) put_mark(run->engine, run->row.tenant, run->image->tables[run->written[i]].name, held);
+    return true;
 }
 
 /* Whoever had the run before may have died between a commit and its marks. */
 void cache_taken_over(LiveRun *run) {
-    for (uint16_t i = 0; i < run->image->table_count; i++)
-        if (run->image->tables[i].cached) put_mark(run->engine, run->row.tenant, run->image->tables[i].name);
+    Held *held = NULL;
+    for (uint16_t i = 0; i < run->image->table_count; i++) {
+        if (!run->image->tables[i].cached) continue;
+        if (!held) held = hold(run);
+        put_mark(run->engine, run->row.tenant, run->image->tables[i].name, held);
+    }
 }
 
 /* ---- what is asked ------------------------------------------------------------------------------------------------ */
@@ -272,6 +306,11 @@ static void on_locked(const HotResult *result, void *arg) {
     Fetch *fetch = arg;
     fetch->locked = !result->err && result->found;
     if (result->err) fetch->down = true;
+    if (fetch->locked && !fetch->sure) {                 /* the one before may have kept its result and given the lock back since we looked */
+        fetch->sure = true;
+        look(fetch);
+        return;
+    }
     if (result->err || fetch->locked || fetch->looks >= LOOKS_MAX) { ask_database(fetch); return; }
     if (!fetch->timer) fetch->timer = evtimer_new(fetch->engine->loop, on_time, fetch);
     struct timeval wait = { 0, LOOK_AGAIN_US };
@@ -289,9 +328,13 @@ static bool decodes(const Fetch *fetch, Str bytes) {
 
 static void looked(Fetch *fetch) {
     if (fetch->down) { ask_database(fetch); return; }
-    if (fetch->found && str_eq(fetch->kept_marks, marks_text(fetch)) && decodes(fetch, fetch->kept)) { settle(fetch, fetch->kept, SOURCE_HIT, NULL); return; }
+    if (fetch->found && str_eq(fetch->kept_marks, marks_text(fetch)) && decodes(fetch, fetch->kept)) {
+        if (fetch->locked) hot_erase(fetch->engine->hot, fetch->tenant, lock_key(fetch), NULL, NULL);
+        settle(fetch, fetch->kept, SOURCE_HIT, NULL);
+        return;
+    }
     bool lock = strcmp(hot_kind(fetch->engine->hot), "rows") != 0;
-    if (!lock || !anybody_waits(fetch)) { ask_database(fetch); return; }
+    if (!lock || fetch->locked || !anybody_waits(fetch)) { ask_database(fetch); return; }
     fetch->looks++;
     hot_put_new(fetch->engine->hot, fetch->tenant, lock_key(fetch), STR("1"), engine_now(fetch->engine), LOCK_TTL_US, on_locked, fetch);
 }
@@ -337,7 +380,7 @@ static bool is_stale(Fetch *fetch) {
     bool stale = false;
     for (uint32_t i = 0; i < fetch->table_count && fetch->engine->stale_tables.count; i++) {
         if (!map_find(&fetch->engine->stale_tables, table_key(fetch->arena, fetch->tenant, fetch->tables[i]))) continue;
-        put_mark(fetch->engine, fetch->tenant, fetch->tables[i]);
+        put_mark(fetch->engine, fetch->tenant, fetch->tables[i], NULL);
         stale = true;
     }
     return stale;
