@@ -125,6 +125,20 @@ static void a_flushed_server_has_nothing_and_goes_on(void **state)
     assert_true(hot_is_up(contract_hot));
 }
 
+static void a_full_server_says_so(void **state)
+{
+    must_put(TENANT, "k", "", "v", NOW, A_MINUTE);
+    assert_non_null(strstr(redis_say("CONFIG SET maxmemory 1"), "+OK"));
+    Answer a = put_one(TENANT, "k", "", "w", NOW, A_MINUTE);
+    wants(&a, ERR_IO);
+    assert_non_null(strstr(a.text, "OOM"));
+    shows(TENANT, "k", NOW, "=v;");                         /* what is there is read, and can be erased */
+    assert_int_equal(erase(TENANT, "k").number, 1);
+    assert_non_null(strstr(redis_say("CONFIG SET maxmemory 0"), "+OK"));
+    must_put(TENANT, "k", "", "w", NOW, A_MINUTE);
+    assert_true(hot_is_up(contract_hot));
+}
+
 static void what_another_program_keeps_there_is_left_alone(void **state)
 {
     char command[160];
@@ -203,7 +217,7 @@ int main(void)
         HOT_CONTRACT_TESTS
         CONTRACT_TEST(keys_are_named_as_promised), CONTRACT_TEST(a_server_that_is_killed_is_reported_and_found_again), CONTRACT_TEST(without_a_loop_it_is_found_again_too),
         CONTRACT_TEST(a_server_that_is_not_there_yet_is_no_error), CONTRACT_TEST(a_server_that_does_not_answer_is_given_up), CONTRACT_TEST(a_flushed_server_has_nothing_and_goes_on),
-        CONTRACT_TEST(what_another_program_keeps_there_is_left_alone), CONTRACT_TEST(databases_are_apart), CONTRACT_TEST(a_password_opens_and_is_never_shown),
+        CONTRACT_TEST(a_full_server_says_so), CONTRACT_TEST(what_another_program_keeps_there_is_left_alone), CONTRACT_TEST(databases_are_apart), CONTRACT_TEST(a_password_opens_and_is_never_shown),
         CONTRACT_TEST(an_url_is_read_exactly),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -114,6 +114,22 @@ static void a_server_that_is_killed_ends_batches_and_is_found_again(void **state
     new_run("r1");
 }
 
+static void a_full_server_refuses_a_batch_alone(void **state)
+{
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    assert_non_null(strstr(redis_say("CONFIG SET maxmemory 1"), "+OK"));
+    fails_with(journal_batch("r1", 0, 2), ERR_IO, "OOM");
+    RunRow row = run_row("r2");
+    StoreBatch *batch = store_batch(contract_store, row.tenant, row.run_id, 0);
+    store_put_run(batch, &row);
+    fails_with(batch, ERR_IO, "OOM");
+    assert_int_equal(journal_count(contract_store, "acme", "r1"), 1);
+    assert_non_null(strstr(redis_say("CONFIG SET maxmemory 0"), "+OK"));
+    must_go(journal_batch("r1", 0, 2));
+    assert_int_equal(claim(0, 9), 1);
+}
+
 static void without_a_server_it_opens_and_answers_at_once(void **state)
 {
     redis_kill();
@@ -322,7 +338,7 @@ int main(void)
         CONTRACT_BATCH_TESTS
         CONTRACT_TEST(runs_stand_where_they_are_promised), CONTRACT_TEST(every_write_prolongs_a_run), CONTRACT_TEST(an_expired_run_is_not_there),
         CONTRACT_TEST(a_flushed_server_has_no_runs_and_goes_on), CONTRACT_TEST(of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id),
-        CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
+        CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(a_full_server_refuses_a_batch_alone), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
         CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
         CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
         CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages),
