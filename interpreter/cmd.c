@@ -95,6 +95,8 @@ bool cmd_open(CmdSession *session, const CmdCommon *common) {
     return cmd_open_with(session, common, &(EngineOptions){ .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused });
 }
 
+enum { OPEN_AGAIN_US = 200000 };
+
 bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how) {
     char url[1200];
     const char *store = common->store_url ? common->store_url : getenv("FLOW_STORE");
@@ -111,7 +113,10 @@ bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOpt
     options.redis_url = common->redis_url ? common->redis_url : getenv("FLOW_REDIS");
     options.arg = session;
     Error error = { 0 };
-    if (engine_open(&options, &session->engine, &error) == ERR_OK) return true;
+    int64_t until = clock_now() + session->patience_us;
+    Err err;
+    while ((err = engine_open(&options, &session->engine, &error)) == ERR_IO && clock_now() < until) usleep(OPEN_AGAIN_US);
+    if (err == ERR_OK) return true;
     fprintf(stderr, "flowd: %s\n", error.text);
     return false;
 }

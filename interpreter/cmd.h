@@ -30,6 +30,7 @@ typedef struct CmdSession {
     Engine *engine;
     EnginePrincipal who;                 /* borrowed from `text` */
     char text[256];
+    int64_t patience_us;                 /* how long a server may be away when it is opened */
     bool json, quiet;
     bool color;
 } CmdSession;

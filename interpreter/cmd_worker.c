@@ -32,7 +32,7 @@ static bool read_lease(const char *text, int64_t *out) {
 
 int cmd_worker(int argc, char **argv) {
     CmdCommon common = { 0 };
-    CmdSession session = { .quiet = true };
+    CmdSession session = { .quiet = true, .patience_us = 60 * TIME_SECOND };            /* it may be started together with its database */
     const char *concurrency = NULL, *lease = NULL;
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--concurrency", .value = &concurrency }, { .name = "--lease", .value = &lease }, { 0 } };
     int count = cli_options(argc, argv, options);
