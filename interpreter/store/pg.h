@@ -17,6 +17,7 @@ enum {
     PG_BACKOFF_MS = 50, PG_BACKOFF_MAX_MS = 1000,            /* between two tries to connect */
     PG_STATEMENT_MS = 60000,             /* statement_timeout */
     PG_LOCK_MS = 2000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
+    PG_GROUP_LOCK_MS = 250,              /* the same for a group, behind which all others wait */
     PG_IDLE_TXN_MS = 60000,              /* a process that stopped inside a transaction gives its locks back */
     PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
     PG_PARAMS_MAX = 1024,                /* of one statement */

@@ -209,7 +209,7 @@ static Err set_up(PgConn *c, Error *error)
     buf_put_text(&sql, "SET search_path = ");
     pg_quote(&sql, c->store->schema);
     buf_printf(&sql, "; SET statement_timeout = %d; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d; SET client_min_messages = warning;"
-                     " SET standard_conforming_strings = on; SET bytea_output = hex; SET row_security = on", PG_STATEMENT_MS, PG_LOCK_MS, PG_IDLE_TXN_MS);
+                     " SET standard_conforming_strings = on; SET bytea_output = hex; SET row_security = on", PG_STATEMENT_MS, c->role == CONN_WRITES ? PG_GROUP_LOCK_MS : PG_LOCK_MS, PG_IDLE_TXN_MS);
     Err err = pg_execute(c, buf_cstr(&sql), error);
     buf_free(&sql);
     return err;

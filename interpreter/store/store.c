@@ -466,20 +466,50 @@ static void announce(Seat *seat, bool wakes)
         seat->store->ops->announce(seat->conn);
 }
 
-/* Batch by batch, each undone alone. What lost a race with another process is tried again. */
+/* What lost a race gets a transaction of its own: it holds no locks of others that way, so two groups cannot wait for each other for ever. */
+static void commit_alone(Seat *seat, Work *work)
+{
+    Store *store = seat->store;
+    for (int tries = 0; tries < STORE_BUSY_TRIES && work->err == ERR_BUSY; tries++) {
+        bool changed = false, lost = false, decided;
+        store_batch_reset(work->batch);
+        work->err = store->ops->begin(seat->conn, work->batch->writes, &work->error);
+        if (!work->err)
+            work->err = apply(seat, work->batch, &changed, &lost, &work->error);
+        if (!work->err) {
+            announce(seat, store_batch_wakes(work->batch));
+            work->err = commit(seat, changed, &decided, &work->error);
+        } else
+            store->ops->rollback(seat->conn);
+    }
+}
+
+/* The batches of a run take effect in their order: behind one that lost a race they wait with it. */
+static bool behind_busy(const Seat *seat, int at)
+{
+    const StoreBatch *batch = seat->work[at]->batch;
+    for (int i = 0; i < at && batch->run_id.len; i++) {
+        const StoreBatch *before = seat->work[i]->batch;
+        if (seat->work[i]->err == ERR_BUSY && str_eq(before->run_id, batch->run_id) && str_eq(before->tenant, batch->tenant))
+            return true;
+    }
+    return false;
+}
+
+/* Batch by batch, each undone alone. */
 static Err commit_one_by_one(Seat *seat, bool writes, Error *error)
 {
     Store *store = seat->store;
-    bool changed = false, lost = false, decided, wakes = false;
+    bool changed = false, lost = false, decided, wakes = false, busy = false;
     Err err = store->ops->begin(seat->conn, writes && !store->read_only, error);
     for (int i = 0; i < seat->count && !err && !lost; i++) {
         Work *work = seat->work[i];
-        for (int tries = 0; tries < STORE_BUSY_TRIES && !lost; tries++) {
-            store_batch_reset(work->batch);
+        store_batch_reset(work->batch);
+        if (busy && behind_busy(seat, i))
+            work->err = err_set(&work->error, ERR_BUSY, "waits for a batch of its run that lost a race");
+        else
             work->err = apply(seat, work->batch, &changed, &lost, &work->error);
-            if (work->err != ERR_BUSY)
-                break;
-        }
+        busy |= work->err == ERR_BUSY;
         wakes |= !work->err && store_batch_wakes(work->batch);
     }
     if (err)
@@ -489,7 +519,11 @@ static Err commit_one_by_one(Seat *seat, bool writes, Error *error)
         return err_set(error, ERR_IO, "could not commit: the store ended the transaction");
     }
     announce(seat, wakes);
-    return commit(seat, changed, &decided, error);
+    err = commit(seat, changed, &decided, error);
+    for (int i = 0; i < seat->count && !err; i++)
+        if (seat->work[i]->err == ERR_BUSY)
+            commit_alone(seat, seat->work[i]);
+    return err;
 }
 
 /* The whole group, as if nothing could fail. *final: it stands, or there is no use in doing it again. */

@@ -11,7 +11,7 @@
 
 enum {
     STORE_GROUP_MAX = 512,               /* batches in one commit */
-    STORE_BUSY_TRIES = 3,                /* a batch of a group that lost a race is applied this often before ERR_BUSY */
+    STORE_BUSY_TRIES = 4,                /* a batch that lost a race in its group is tried alone this often before ERR_BUSY */
     STORE_SPARE_ARENAS = 64,             /* emptied arenas that are kept */
 };
 

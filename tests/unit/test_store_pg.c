@@ -387,6 +387,32 @@ static void of_two_transactions_that_change_one_row_one_is_told_to_try_again(voi
     assert_int_equal(raw_int(sql), 13);                     /* 1 by default, both added once */
 }
 
+/* Somebody else holds a row for long: who wants it is told, and its neighbours stand. */
+static void a_group_does_not_wait_for_ever_for_one_row(void **state)
+{
+    Seen busy = { 0 }, others = { 0 };
+    new_run("r1"), new_run("r2");
+    ask(add_insert(shop, TABLE_ITEMS, PARAMS(C_ID)), CELLS(ct("a")));
+    uint16_t update = add_query(shop, QUERY_UPDATE, TABLE_ITEMS, PARAMS(TYPE_INDEX_INT));
+    set_one(shop, update, C_QTY, EXPRESSION(shop, XP(0)));
+    StoreTxn *txn = begin("r1", 0);
+    store_txn_run(txn, set_quantity(update, 5), NULL, NULL);
+    store_wait(contract_store);
+    Cell value = ci(7);
+    StoreBatch *batch = batch_of("r2", 0);
+    store_query(batch, shop, update, STR("ann"), &value, 1);
+    store_append_journal(batch, &(JournalRow){ .seq = 1, .name = STR("update") });
+    store_submit(batch, see, &busy);
+    store_submit(journal_batch("r2", 0, 2), see, &others);  /* of the same run: not before it */
+    store_submit(journal_batch("r1", 0, 1), see, &others);
+    store_wait(contract_store);
+    assert_true(busy.count == 1 && busy.last == ERR_BUSY);
+    assert_string_equal(others.order, "kk");
+    store_txn_commit(txn, NULL, NULL, NULL);
+    store_wait(contract_store);
+    must_go(set_quantity(update, 7));
+}
+
 static void more_transactions_than_connections_wait_for_each_other(void **state)
 {
     enum { COUNT = PG_TXN_LANES + 3 };
@@ -501,7 +527,7 @@ int main(void)
         CONTRACT_TEST(text_with_a_nul_byte_is_refused), RAW_TEST(letters_change_their_case_as_in_the_machine), RAW_TEST(averages_of_decimals_are_rounded_as_in_the_machine),
         CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
         RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
-        RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
+        RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
         RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop),
     };
