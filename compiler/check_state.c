@@ -150,6 +150,18 @@ void check_save(Checker *c, Ast *node)
         check_some(c, save->value, NULL);
 }
 
+Type *check_change(Checker *c, Ast *node)
+{
+    Ast_change_expr *change = as_change_expr(node);
+    Symbol *session = session_changed(c, node, change->session, change->key, "change");
+    check_value(c, change->version, c->basic[TYPE_INT]);
+    if (session)
+        check_value(c, change->value, session->type);
+    else
+        check_some(c, change->value, NULL);
+    return c->basic[TYPE_BOOL];
+}
+
 void check_forget(Checker *c, Ast *node)
 {
     Ast_forget_stmt *forget = as_forget_stmt(node);

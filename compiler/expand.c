@@ -297,6 +297,9 @@ static Ast *rewrite_replay(Expander *x, Ast_replay_expr *replay)
 static Ast *rewrite_index(Expander *x, Ast_index_expr *index)
 {
     const Aggregate *a = aggregate_named(x, index->object);
+    const Projection *p = index->object->kind == AST_NAME_EXPR ? expand_find_projection(x, as_name_expr(index->object)->name.text) : NULL;
+    if (p && !index->head.made)
+        return p->aggregate ? expand_view(x, p, index) : given_up(x, index->head.span);
     if (!a)
         return &index->head;
     if (a->broken)
@@ -319,6 +322,16 @@ static Ast *rewrite_audit(Expander *x, Ast_audit_stmt *audit)
     Ast_record_expr *row = as_record_expr(as_insert_expr(as_expr_stmt(statement)->value)->value);
     as_field_value(row->fields.items[0])->value = audit->subject;
     return statement;
+}
+
+static Ast *rewrite_rebuild(Expander *x, Ast_rebuild_stmt *rebuild)
+{
+    const Projection *p = expand_find_projection(x, rebuild->projection.text);
+    if (p && p->aggregate)
+        return expand_rebuild(x, p, rebuild->head.span);
+    if (!p)
+        diag_label(x->diags, diag_unknown_name(x->diags, rebuild->projection.span, rebuild->projection.text), "no projection of this name is declared or imported");
+    return given_up(x, rebuild->head.span);
 }
 
 static void refuse_deletion(Expander *x, Ast_delete_expr *delete)
@@ -345,6 +358,7 @@ static bool rewrite_uses(Ast **slot, void *arg)
     case AST_REPLAY_EXPR: *slot = rewrite_replay(x, as_replay_expr(*slot)); break;
     case AST_INDEX_EXPR: *slot = rewrite_index(x, as_index_expr(*slot)); break;
     case AST_AUDIT_STMT: *slot = rewrite_audit(x, as_audit_stmt(*slot)); break;
+    case AST_REBUILD_STMT: *slot = rewrite_rebuild(x, as_rebuild_stmt(*slot)); break;
     case AST_DELETE_EXPR: refuse_deletion(x, as_delete_expr(*slot)); break;
     case AST_NAME_TYPE: {
         const Aggregate *a = find_aggregate(x, as_name_type(*slot)->name.text);
@@ -364,6 +378,12 @@ static void expand_module(Expander *x, Module *module)
     AstList items = { 0 };
     for (uint32_t i = 0; i < module->root->items.count; i++) {
         Ast *item = module->root->items.items[i];
+        if (item->kind == AST_PROJECTION_DECL) {
+            const Projection *p = expand_find_projection(x, as_projection_decl(item)->name.text);
+            if (p && p->aggregate && p->decl == as_projection_decl(item))
+                expand_append_all(x, &items, expand_projection(x, p));
+            continue;
+        }
         if (item->kind != AST_AGGREGATE_DECL) {
             expand_append(x, &items, item);
             continue;
@@ -377,6 +397,16 @@ static void expand_module(Expander *x, Module *module)
             expand_root(x, a);
     }
     module->root->items = items;
+}
+
+static void read_projections(Expander *x)
+{
+    for (uint32_t m = 0; m < x->program->module_count; m++) {
+        AstList items = x->program->modules[m]->root->items;
+        for (uint32_t i = 0; i < items.count; i++)
+            if (items.items[i]->kind == AST_PROJECTION_DECL)
+                expand_read_projection(x, as_projection_decl(items.items[i]));
+    }
 }
 
 static bool is_needed(const Program *program)
@@ -412,6 +442,7 @@ void expand_program(Program *program)
             if (items.items[i]->kind == AST_AGGREGATE_DECL)
                 read_aggregate(&x, as_aggregate_decl(items.items[i]));
     }
+    read_projections(&x);
     for (uint32_t m = 0; m < program->module_count; m++)
         expand_module(&x, program->modules[m]);
     for (uint32_t m = 0; m < program->module_count; m++)

@@ -12,7 +12,7 @@ typedef struct Expander {
     Arena *arena;
     Diags *diags;
     Map tables, agents, events;                  /* name -> declaration */
-    struct Projection *projections;
+    struct Projection *projections;              /* a chain */
 } Expander;
 
 typedef struct Projection {
@@ -61,5 +61,11 @@ void expand_root(Expander *x, Aggregate *a);                                   /
 AstList expand_sourced(Expander *x, Aggregate *a);                             /* expand_sourced.c: a fold over events; gives declarations */
 bool expand_is_source(const Aggregate *a, Str event);
 Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *until, Span span);
-AstList expand_projection(Expander *x, Projection *p);
+
+/* ---- projections: expand_projection.c ---- */
+void expand_read_projection(Expander *x, Ast_projection_decl *decl);
+const Projection *expand_find_projection(const Expander *x, Str name);
+AstList expand_projection(Expander *x, const Projection *p);                    /* gives declarations */
+Ast *expand_view(Expander *x, const Projection *p, Ast_index_expr *index);      /* budget_view[id] */
+Ast *expand_rebuild(Expander *x, const Projection *p, Span span);
 #endif

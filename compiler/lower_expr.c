@@ -364,6 +364,7 @@ static Val lower_node(Func *f, Ast *node, Want want)
     case AST_ASK_EXPR: return lower_ask(f, as_ask_expr(node), want);
     case AST_AWAIT_EXPR: return lower_await(f, as_await_expr(node), want);
     case AST_START_EXPR: return lower_start(f, as_start_expr(node), want);
+    case AST_CHANGE_EXPR: return lower_change(f, as_change_expr(node), want);
     case AST_CACHED_EXPR: return lower_expr(f, as_cached_expr(node)->value, want);
     case AST_FROM_EXPR: return lower_from(f, as_from_expr(node), want);
     case AST_AGGREGATE_EXPR: return lower_aggregate(f, as_aggregate_expr(node), want);

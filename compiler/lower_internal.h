@@ -260,6 +260,7 @@ void captures_leave(Captures *captures);
 /* ---- lower_state.c ----------------------------------------------------------------------------------------- */
 void lower_state_row(Lower *lw, Symbol *symbol);            /* of SESSION and CONTEXT */
 Val  lower_session_read(Func *f, Ast_index_expr *node, Want want);
+Val  lower_change(Func *f, Ast_change_expr *node, Want want);
 void lower_save(Func *f, Ast_save_stmt *node);
 void lower_forget(Func *f, Ast_forget_stmt *node);
 Val  lower_context_read(Func *f, Ast *node, Want want);

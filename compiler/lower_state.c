@@ -69,6 +69,13 @@ void lower_save(Func *f, Ast_save_stmt *node)
     emit_note(f, EFFECT_SESSION_SAVE, session->image_index, name_of(f, "save", session), args, 3);
 }
 
+Val lower_change(Func *f, Ast_change_expr *node, Want want)
+{
+    Symbol *session = node->head.symbol;
+    Arg args[3] = { arg_node(node->key, TYPE_INDEX_STRING), arg_node(node->version, TYPE_INDEX_INT), arg_node(node->value, row_of(f->lw, session->type)) };
+    return emit_effect(f, EFFECT_SESSION_CHANGE, session->image_index, name_of(f, "change", session), TYPE_INDEX_BOOL, args, 3, want);
+}
+
 void lower_forget(Func *f, Ast_forget_stmt *node)
 {
     Symbol *session = node->head.symbol;

@@ -124,6 +124,7 @@ static bool use_libraries(Ast *node, void *arg)
         if (as_aggregate_decl(node)->sources.count)
             use_library(libraries->loader, libraries->source, as_aggregate_decl(node)->name.span, "event_store");
         break;
+    case AST_PROJECTION_DECL: use_library(libraries->loader, libraries->source, as_projection_decl(node)->name.span, "event_store"); break;
     case AST_AUDIT_STMT: use_library(libraries->loader, libraries->source, node->span, "audit_log"); break;
     default: break;
     }

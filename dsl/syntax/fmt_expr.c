@@ -524,6 +524,12 @@ Doc *node_await_expr(Printer *p, const Ast *node)
                fmt_expr(p, " where ", n->where, LEVEL_OR));
 }
 
+/* No author writes it. */
+Doc *node_change_expr(Printer *p, const Ast *node)
+{
+    return fmt_source(p, node->span);
+}
+
 Doc *node_replay_expr(Printer *p, const Ast *node)
 {
     NODE(replay_expr);

@@ -37,6 +37,7 @@ static const EffectRule rules[] = {
     [EFFECT_SESSION_READ] = { TARGET_SESSION, "string", "x" },
     [EFFECT_SESSION_SAVE] = { TARGET_SESSION, "string, int, @", "void" },
     [EFFECT_SESSION_DELETE] = { TARGET_SESSION, "string", "void" },
+    [EFFECT_SESSION_CHANGE] = { TARGET_SESSION, "string, int, @", "bool" },
     [EFFECT_CONTEXT_OPEN] = { TARGET_CONTEXT, "", "void" },
     [EFFECT_CONTEXT_READ] = { TARGET_CONTEXT, "", "@" },
     [EFFECT_CONTEXT_WRITE] = { TARGET_CONTEXT, "int, @", "void" },

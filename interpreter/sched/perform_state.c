@@ -86,6 +86,24 @@ static void put(StateCall *call, Value record, int64_t mask) {
     hot_put(run->engine->hot, run->row.tenant, call->key, fields, count, engine_now(run->engine), call->state->ttl_us, on_written, call);
 }
 
+/* Compare and set by the field `version`, which a projection counts on in. A crash behind it finds its own version there, and the program looks again. */
+
+static void on_changed(const HotResult *result, void *arg) {
+    StateCall *call = arg;
+    LiveRun *run = came_back(call);
+    if (run && !failed(run, call, result)) perform_deliver(run, call->id, true, (Value){ .i = result->found });
+    finish(call);
+}
+
+static void change(StateCall *call, int64_t version, Value record) {
+    LiveRun *run = call->run;
+    uint32_t count;
+    HotField *fields = state_fields(run->image, call->state, record, UINT64_MAX, call->arena, &count);
+    Str expected = version ? str_of(arena_printf(call->arena, "%" PRId64, version)) : STR("");
+    send_off(call);
+    hot_change(run->engine->hot, run->row.tenant, call->key, STR("version"), expected, fields, count, engine_now(run->engine), call->state->ttl_us, on_changed, call);
+}
+
 /* ---- a coordination begins ----------------------------------------------------------------------------------------
 
    The entry says which request opened it, so that a crash behind the write finds its own work. Fields that somebody left there without a
@@ -166,6 +184,7 @@ void perform_state(LiveRun *run, Act *act, const VmRequest *request) {
         send_off(call);
         hot_read(hot, run->row.tenant, call->key, now, on_read, call);
         break;
+    case EFFECT_SESSION_CHANGE: change(call, request->args[1].i, request->args[2]); break;
     case EFFECT_SESSION_SAVE: put(call, request->args[2], request->args[1].i); break;
     case EFFECT_CONTEXT_WRITE: put(call, request->args[1], request->args[0].i); break;
     case EFFECT_CONTEXT_OPEN:

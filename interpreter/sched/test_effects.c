@@ -81,6 +81,7 @@ static void state_answered(const HotResult *r, void *arg) {
         err = state_record(a->t->image, state, r->fields, r->found ? r->count : 0, a->result, &error);
         if (!err && session) *a->result = value_some(a->t->image, a->request->effect->result, *a->result);
     }
+    if (!err && a->request->effect->kind == EFFECT_SESSION_CHANGE) *a->result = (Value){ .i = r->found };
     if (err) testrun_fail(a->t, "%s", error.text);
     a->done = true;
 }
@@ -100,6 +101,10 @@ static void use_state(TestRun *t, const VmRequest *q, Value *result) {
     else if (q->effect->kind == EFFECT_SESSION_SAVE) {
         HotField *fields = state_fields(t->image, state, q->args[2], (uint64_t)q->args[1].i, arena, &count);
         hot_put(hot, t->who.tenant, key, fields, count, engine_now(t->engine), state->ttl_us, state_answered, &answer);
+    } else if (q->effect->kind == EFFECT_SESSION_CHANGE) {
+        HotField *fields = state_fields(t->image, state, q->args[2], UINT64_MAX, arena, &count);
+        Str expected = q->args[1].i ? str_of(arena_printf(arena, "%lld", (long long)q->args[1].i)) : STR("");
+        hot_change(hot, t->who.tenant, key, STR("version"), expected, fields, count, engine_now(t->engine), state->ttl_us, state_answered, &answer);
     } else if (q->effect->kind == EFFECT_SESSION_DELETE) hot_erase(hot, t->who.tenant, key, state_answered, &answer);
     else if (q->effect->kind == EFFECT_SESSION_READ || q->effect->kind == EFFECT_CONTEXT_READ) hot_read(hot, t->who.tenant, key, engine_now(t->engine), state_answered, &answer);
     else testrun_fail(t, "a test reads contexts and does not write them"), answer.done = true;
@@ -504,7 +509,7 @@ static void own_value(TestRun *t, const VmRequest *q, Value *result) {
 void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
     switch (q->effect->kind) {
     case EFFECT_QUERY_READ: case EFFECT_QUERY_WRITE: run_query(t, q, result); break;
-    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
+    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_SESSION_CHANGE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
     case EFFECT_CONTEXT_CLOSE: use_state(t, q, result); break;
     case EFFECT_TEST_GIVEN_FAILS: given_fails(t, q); break;
     case EFFECT_TEST_GIVEN_RETURNS: given_returns(t, q); break;

@@ -430,6 +430,7 @@ static void read_state(RunReader *r, const JournalRow *row) {
     switch (row->effect) {
     case EFFECT_SESSION_READ:   text = str_of(arena_printf(arena, "GET session:%.*s:%.*s", STR_ARG(id), STR_ARG(state->name))); break;
     case EFFECT_SESSION_SAVE:   text = str_of(arena_printf(arena, "SAVE session:%.*s:%.*s %.*s TTL %.*s", STR_ARG(id), STR_ARG(state->name), STR_ARG(written_fields(r, args)), STR_ARG(ttl_text(r, state)))); break;
+    case EFFECT_SESSION_CHANGE: text = str_of(arena_printf(arena, "CHANGE session:%.*s:%.*s %.*s", STR_ARG(id), STR_ARG(state->name), STR_ARG(shorten(r->trace, row->args_json)))); break;
     case EFFECT_SESSION_DELETE: text = str_of(arena_printf(arena, "DELETE session:%.*s:%.*s", STR_ARG(id), STR_ARG(state->name))); break;
     case EFFECT_CONTEXT_OPEN:
         text = str_of(arena_printf(arena, "Initialize coordination {\"coordination_id\": \"%.*s.%.*s\", \"tenant_id\": \"%.*s\", \"user_id\": \"%.*s\"} TTL %.*s",
@@ -490,7 +491,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_REMOTE_CALL: read_remote(r, row); break;
     case EFFECT_ASK: read_ask(r, row); break;
     case EFFECT_QUERY_READ: read_query(r, row); break;
-    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
+    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_SESSION_CHANGE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
     case EFFECT_CONTEXT_CLOSE: read_state(r, row); break;
     case EFFECT_QUERY_WRITE: read_write(r, row); break;
     case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: read_transaction(r, row); break;
