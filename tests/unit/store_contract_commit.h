@@ -334,6 +334,50 @@ static void two_processes_write_the_same_store_and_lose_nothing(void **state)
     assert_int_equal(journal_count(contract_store, "acme", "r2"), ROWS);
 }
 
+/* ---- waking ---- */
+
+enum { PATIENCE_S = 20 };               /* never over: a test that waits so long has failed */
+typedef struct Alarm { struct event_base *loop; int calls; } Alarm;
+static void on_wake(void *arg)
+{
+    Alarm *alarm = arg;
+    alarm->calls++;
+    event_base_loopbreak(alarm->loop);
+}
+static void too_late(evutil_socket_t fd, short what, void *arg) { event_base_loopbreak(arg); }
+
+static void wait_for_wake(Alarm *alarm)
+{
+    struct event *patience = evtimer_new(alarm->loop, too_late, alarm->loop);
+    event_add(patience, &(struct timeval){ PATIENCE_S, 0 });
+    event_base_dispatch(alarm->loop);
+    event_free(patience);
+    assert_int_equal(alarm->calls, 1);
+    alarm->calls = 0;
+}
+
+/* A store may wake for nothing when it begins to listen. */
+static void a_commit_of_another_connection_wakes_the_loop(void **state)
+{
+    Alarm alarm = { .loop = event_base_new() };
+    Store *listener = NULL;
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .loop = alarm.loop }, &listener, NULL), ERR_OK);
+    store_on_wake(listener, on_wake, &alarm);
+    if (CONTRACT_CONCURRENT) wait_for_wake(&alarm);
+    for (int i = 0; i < 3; i++) {
+        char name[8];
+        snprintf(name, sizeof name, "r%d", i);
+        new_run(name);
+        wait_for_wake(&alarm);
+    }
+    store_on_wake(listener, NULL, NULL);
+    new_run("late");
+    assert_int_equal(event_base_loop(alarm.loop, EVLOOP_NONBLOCK) >= 0, 1);
+    assert_int_equal(alarm.calls, 0);
+    store_close(listener);
+    event_base_free(alarm.loop);
+}
+
 static void an_unknown_kind_of_store_is_refused(void **state)
 {
     Store *store = NULL;
@@ -348,7 +392,7 @@ static void an_unknown_kind_of_store_is_refused(void **state)
     CONTRACT_TEST(reading_and_changing_nothing_is_no_durable_operation), \
     CONTRACT_TEST(the_loop_commits_what_waits_together), CONTRACT_TEST(a_store_open_for_reading_refuses_to_write), \
     CONTRACT_TEST(the_snapshot_key_stays_with_the_store), CONTRACT_TEST(a_crash_point_that_is_none_is_refused), \
-    CONTRACT_TEST(two_processes_write_the_same_store_and_lose_nothing), CONTRACT_TEST(an_unknown_kind_of_store_is_refused),
+    CONTRACT_TEST(two_processes_write_the_same_store_and_lose_nothing), CONTRACT_TEST(a_commit_of_another_connection_wakes_the_loop), CONTRACT_TEST(an_unknown_kind_of_store_is_refused),
 /* And one whose commit is one, with interactive transactions. */
 #define CONTRACT_COMMIT_TESTS CONTRACT_BATCH_TESTS \
     CONTRACT_TEST(a_flush_does_what_was_submitted_and_not_what_callbacks_add), \

@@ -476,25 +476,6 @@ static void a_transaction_that_was_cut_says_so_and_nothing_of_it_stands(void **s
 
 /* ---- waking ---- */
 
-typedef struct Alarm { struct event_base *loop; int calls; } Alarm;
-static void on_wake(void *arg)
-{
-    Alarm *alarm = arg;
-    alarm->calls++;
-    event_base_loopbreak(alarm->loop);
-}
-static void too_late(evutil_socket_t fd, short what, void *arg) { event_base_loopbreak(arg); }
-
-static void wait_for_wake(Alarm *alarm)
-{
-    struct event *patience = evtimer_new(alarm->loop, too_late, alarm->loop);
-    event_add(patience, &(struct timeval){ PATIENCE_MS / 1000, 0 });
-    event_base_dispatch(alarm->loop);
-    event_free(patience);
-    assert_int_equal(alarm->calls, 1);
-    alarm->calls = 0;
-}
-
 static void another_process_that_leaves_work_wakes_the_loop(void **state)
 {
     Alarm alarm = { .loop = event_base_new() };

@@ -74,6 +74,23 @@ static void a_store_in_memory_works_the_same(void **state)
     assert_string_equal(store_kind(contract_store), "sqlite");
 }
 
+static void own_commits_wake_nobody(void **state)
+{
+    Alarm alarm = { .loop = event_base_new() };
+    new_run("r1");
+    store_close(contract_store);
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .loop = alarm.loop }, &contract_store, NULL), ERR_OK);
+    store_on_wake(contract_store, on_wake, &alarm);
+    for (uint64_t seq = 1; seq < 4; seq++) {
+        must_go(journal_batch("r1", 0, seq));               /* the kernel has told of it before the commit returns */
+        event_base_loop(alarm.loop, EVLOOP_NONBLOCK);
+        assert_int_equal(alarm.calls, 0);
+    }
+    store_close(contract_store);
+    event_base_free(alarm.loop);
+    contract_store = open_again();
+}
+
 static void statements_beyond_the_cache_still_run(void **state)
 {
     char text[80];
@@ -100,7 +117,7 @@ int main(void)
         STORE_CONTRACT_TESTS
         CONTRACT_TEST(a_file_that_is_no_database_is_refused), CONTRACT_TEST(a_file_of_a_newer_program_is_refused),
         CONTRACT_TEST(a_dropped_store_leaves_nothing), CONTRACT_TEST(the_file_is_its_owners_alone),
-        CONTRACT_TEST(a_store_in_memory_works_the_same), CONTRACT_TEST(statements_beyond_the_cache_still_run),
+        CONTRACT_TEST(a_store_in_memory_works_the_same), CONTRACT_TEST(own_commits_wake_nobody), CONTRACT_TEST(statements_beyond_the_cache_still_run),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char command[64];
