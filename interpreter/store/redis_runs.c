@@ -154,6 +154,7 @@ static Err put_claim(const Put *put, const StoreOp *op, Error *error)
     put_number(put, until);
     put_number(put, op->limit);
     redis_put_word(put->words, op->more.len ? prefix_of(put->batch, put->batch->tenant, op->more) : (Str){ 0 });
+    put_number(put, (int64_t)op->number);
     return ERR_OK;
 }
 
@@ -166,6 +167,8 @@ static Err list_runs(const Put *put, const StoreOp *op, Error *error)
     redis_put_word(put->words, f->func_name);
     put_number(put, f->status);
     put_number(put, f->unended);
+    redis_put_word(put->words, f->worker);
+    put_number(put, f->called);
     put_limit(put, f->limit);
     return ERR_OK;
 }
@@ -213,6 +216,7 @@ static Err put_op(const Put *put, const StoreOp *op, Error *error)
     case DO_GET_JOURNAL:    return get_journal(put, op);
     case DO_GET_MAIL:       put_plain(put, "get_mail", NULL, NULL), put_limit(put, op->limit); return ERR_OK;
     case DO_NEXT_DUE:       return put_plain(put, "next_due", NULL, NULL);
+    case DO_NEXT_CLAIM:     return put_plain(put, "next_claim", NULL, &op->text);
     default:                return err_set(error, ERR_UNSUPPORTED, "cannot do this in the session store: it keeps runs alone, no tables, modules, events or blobs");
     }
 }
@@ -260,23 +264,33 @@ static Err corrupt(Error *error)
     return err_set(error, ERR_CORRUPT, "cannot read the session store: a row is not what it should be");
 }
 
-static Err take_runs(StoreBatch *batch, StoreSlot *slot, const redisReply *rows, Error *error)
+static Err take_runs(StoreBatch *batch, StoreSlot *slot, const redisReply *rows, size_t first, Error *error)
 {
     RunRow *out = ARENA_ARRAY(batch->arena, RunRow, rows->elements);
-    for (size_t i = 0; i < rows->elements; i++) {
+    for (size_t i = first; i < rows->elements; i++) {
         const redisReply *row = rows->element[i];
         if (row->type != REDIS_REPLY_ARRAY || row->elements != RUN_FIELDS)
             return corrupt(error);
         size_t at = 0;
-        RunRow *r = &out[i];
+        RunRow *r = &out[i - first];
 #define TAKE_TEXT(name) r->name = arena_str(batch->arena, text_of(row->element[at++]));
 #define TAKE_NUMBER(name) r->name = (__typeof__(r->name))number_of(row->element[at++]);
         RUN_TEXTS(TAKE_TEXT)
         RUN_NUMBERS(TAKE_NUMBER)
     }
     slot->rows = out;
-    slot->count = (uint32_t)rows->elements;
+    slot->count = (uint32_t)(rows->elements - first);
     return ERR_OK;
+}
+
+/* Whether there are more, how many of the first were taken over, the runs. */
+static Err take_claimed(StoreBatch *batch, StoreSlot *slot, const redisReply *reply, Error *error)
+{
+    if (reply->elements < 2)
+        return corrupt(error);
+    slot->found = number_of(reply->element[0]) != 0;
+    slot->seq = (uint64_t)number_of(reply->element[1]);
+    return take_runs(batch, slot, reply, 2, error);
 }
 
 static Err take_journal(StoreBatch *batch, StoreSlot *slot, const redisReply *rows, Error *error)
@@ -338,7 +352,8 @@ static Err take_result(StoreBatch *batch, const StoreOp *op, const redisReply *r
     switch (op->kind) {
     case DO_GET_JOURNAL: return take_journal(batch, slot, reply, error);
     case DO_GET_MAIL:    return take_mail(batch, slot, reply, error);
-    case DO_NEXT_DUE:
+    case DO_CLAIM:       return take_claimed(batch, slot, reply, error);
+    case DO_NEXT_DUE: case DO_NEXT_CLAIM:
         slot->time = reply->elements ? number_of(reply->element[0]) : INT64_MAX;
         return ERR_OK;
     case DO_GET_SNAPSHOT:
@@ -347,7 +362,7 @@ static Err take_result(StoreBatch *batch, const StoreOp *op, const redisReply *r
         slot->bytes = slot->found ? arena_str(batch->arena, text_of(reply->element[1])) : (Str){ 0 };
         return ERR_OK;
     default:
-        return take_runs(batch, slot, reply, error);
+        return take_runs(batch, slot, reply, 0, error);
     }
 }
 

@@ -8,15 +8,18 @@
 --   p:journal  hash: SEQ -> row; `max`, the largest SEQ
 --   p:mail     hash: `n`, how much mail there ever was; `seen`, up to where a claim has seen it; `i:N` -> id of what waits; `k:ID` -> N, 0 once taken; `b:ID` -> the mail
 -- and all three end TTL_MS after the run's last write (or up to RENEW_MS earlier: `renewed` says when it was prolonged). What finds runs is global, and is cleaned of those that ended when somebody comes across them:
---   RUNS by the end of their time to live, READY by urgency (as text), LEASE and DUE by time, MAILED parked with mail that no claim has seen,
---   flow:session:key:… and flow:session:limit:… the runs that hold a concurrency key or a place under a limit.
+--   RUNS by the end of their time to live; LEASE and DUE by time; MAILED parked with mail that no claim has seen;
+--   READY:{tenant} by urgency (as text), and TENANTS those that have such; `served`, the tenant that a claim served last; `claims`, how many there were;
+--   flow:session:key:… and flow:session:limit:… the runs that hold a concurrency key or a place under a limit, with :blocked those that wait for it,
+--   and HELD by the time when somebody should look whether its holders still live.
 --
 -- KEYS: none, the names follow from ARGV (a single server; a cluster would need one hash tag for all of them).
 -- ARGV, for each batch: how many words follow, prefix of its run or empty, prefix of all runs of its tenant or empty, epoch (0: not fenced), its operations.
 -- Answer, for each batch: {0, changed, result, …} or {code, sentence}.
 
-local RUNS, READY, LEASE, DUE, MAILED = 'flow:session:runs', 'flow:session:ready', 'flow:session:lease', 'flow:session:due', 'flow:session:mailed'
-local PAGE, RENEW_MS = 64, 60000
+local RUNS, READY, LEASE, DUE, MAILED = 'flow:session:runs', 'flow:session:ready:', 'flow:session:lease', 'flow:session:due', 'flow:session:mailed'
+local TENANTS, HELD, SERVED, CLAIMS = 'flow:session:tenants', 'flow:session:held', 'flow:session:served', 'flow:session:claims'
+local PAGE, TENANTS_MAX, RENEW_MS, HELD_MS = 64, 64, 60000, 60000
 local at = 1
 local RUN, TENANT, EPOCH                                    -- of the batch that is being done
 local hashes, read, ranks, wiped, touched, results, changed
@@ -58,9 +61,30 @@ local function rank(set, member, score)
     ranks[set][member] = score
 end
 
--- Is this member of a set still what Redis says of it?
-local function ranked(set, member)
-    return not (ranks[set] and ranks[set][member] == false)
+local function now_ms()
+    local now = redis.call('TIME')
+    return now[1] * 1000 + math.floor(now[2] / 1000)
+end
+
+-- The first of a set, by score, that is `wanted`, or nil.
+local function first_of(set, wanted)
+    local over, first, page, members = ranks[set] or {}, nil, 0, nil
+    for member, score in pairs(over) do
+        if score and (not first or score < first) and wanted(member) then first = score end
+    end
+    repeat
+        members = redis.call('ZRANGE', set, page * PAGE, page * PAGE + PAGE - 1, 'WITHSCORES')
+        page = page + 1
+        for i = 1, #members, 2 do
+            local member, score = members[i], tonumber(members[i + 1])
+            if over[member] == nil then
+                if first and first <= score then return first end
+                if not get(member .. ':state', 'status') then rank(set, member, false)
+                elseif wanted(member) then return score end
+            end
+        end
+    until #members < 2 * PAGE
+    return first
 end
 
 local function write_hash(key, over)
@@ -93,8 +117,8 @@ local function write_out()
         end
     end
     if changed == 0 then return end
-    local now = redis.call('TIME')
-    for p, fresh in pairs(touched) do prolong(p, fresh, now[1] * 1000 + math.floor(now[2] / 1000)) end
+    local now = now_ms()
+    for p, fresh in pairs(touched) do prolong(p, fresh, now) end
 end
 
 -- ---- runs ------------------------------------------------------------------------------------------------
@@ -131,23 +155,49 @@ local function has_fresh_mail(p)
     return false
 end
 
-local function holders_of(p, kind, name)
-    return 'flow:session:' .. kind .. ':' .. string.sub(p, 1, string.find(p, '}:', 1, true)) .. ':' .. name
+local function tenant_of(p) return string.sub(p, 1, string.find(p, '}:', 1, true)) end
+local function run_of(member) return string.sub(member, string.find(member, ' ', 1, true) + 1) end
+
+-- The sets of the holders of its key and of its limit; either may be nil.
+local function holders_of(p)
+    local key, limit = get(p .. ':state', 'concurrency_key'), get(p .. ':state', 'limit_key')
+    return key ~= '' and 'flow:session:key:' .. tenant_of(p) .. ':' .. key or nil, limit ~= '' and 'flow:session:limit:' .. tenant_of(p) .. ':' .. limit or nil
 end
 
 -- After every change of a run: where it is found follows from what it is.
 local function index(p)
     local key = p .. ':state'
-    local status, begun = tonumber(get(key, 'status')), get(key, 'epoch') ~= '0'
-    rank(READY, get(key, 'ready'), status == 0 and 0)
+    local status, ready, blocked = tonumber(get(key, 'status')), get(key, 'ready'), get(key, 'blocked') == '1'
+    local queue = READY .. tenant_of(p)
+    rank(queue, ready, status == 0 and not blocked and 0)
+    if ranks[queue][ready] then rank(TENANTS, tenant_of(p), 0) end
     rank(LEASE, p, status == 1 and tonumber(get(key, 'lease_until_us')))
     rank(MAILED, p, status == 2 and has_fresh_mail(p) and tonumber(get(key, 'updated_us')))
     rank(DUE, p, earliest(p))
-    for kind, field in pairs({ key = 'concurrency_key', limit = 'limit_key' }) do
-        local name = get(key, field)
-        if name ~= '' then rank(holders_of(p, kind, name), p, status < 3 and begun and 0) end
+    local one, other = holders_of(p)
+    for _, set in pairs({ one or 0, other or 0 }) do
+        if set ~= 0 then
+            if get(key, 'epoch') ~= '0' then rank(set, p, status < 3 and 0) end
+            rank(set .. ':blocked', ready, status == 0 and blocked and 0)
+        end
     end
     touched[p] = touched[p] or false
+end
+
+-- Lets those try again that waited for a key or a place: the first one, and all that wait for something else as well.
+local function free(set)
+    local waiting = redis.call('ZRANGE', set .. ':blocked', 0, -1)
+    for _, member in ipairs(waiting) do
+        local p = run_of(member)
+        if not get(p .. ':state', 'status') then rank(set .. ':blocked', member, false)
+        elseif get(p .. ':state', 'blocked') == '1' then
+            put(p .. ':state', 'blocked', false)
+            index(p)
+            local one, other = holders_of(p)
+            if not (one and other) then break end
+        end
+    end
+    if #waiting > 0 then rank(HELD, set, now_ms() + HELD_MS) end
 end
 
 local function take_mail(p, id)
@@ -174,6 +224,9 @@ local function set_status(p, status)
         local id = get(p .. ':mail', 'i:' .. i)
         if id then take_mail(p, id) end
     end
+    local one, other = holders_of(p)
+    if one then free(one) end
+    if other then free(other) end
 end
 
 local OPS = {}
@@ -300,7 +353,7 @@ end
 local function count_holders(set, p)
     local members, count = {}, 0
     for _, other in ipairs(redis.call('ZRANGE', set, 0, -1)) do members[other] = true end
-    for other in pairs(ranks[set] or {}) do members[other] = true end
+    for other, score in pairs(ranks[set] or {}) do members[other] = score and true or nil end
     for other in pairs(members) do
         local status = get(other .. ':state', 'status')
         if not status then rank(set, other, false)
@@ -310,11 +363,10 @@ local function count_holders(set, p)
 end
 
 local function free_to_start(p)
-    local key = p .. ':state'
-    if get(key, 'epoch') ~= '0' then return true end
-    local name, limit = get(key, 'concurrency_key'), get(key, 'limit_key')
-    if name ~= '' and count_holders(holders_of(p, 'key', name), p) > 0 then return false end
-    return limit == '' or count_holders(holders_of(p, 'limit', limit), p) < tonumber(get(key, 'limit_count'))
+    if get(p .. ':state', 'epoch') ~= '0' then return true end
+    local key, limit = holders_of(p)
+    if key and count_holders(key, p) > 0 then return false end
+    return not limit or count_holders(limit, p) < tonumber(get(p .. ':state', 'limit_count'))
 end
 
 local function wants_worker(p, now)
@@ -327,46 +379,149 @@ local function wants_worker(p, now)
     return (due and due <= now) or has_fresh_mail(p)
 end
 
-local function claim(p, worker, now, until_us, rows)
-    local key, n = p .. ':state', get(p .. ':mail', 'n')
-    put(key, 'status', '1')
-    put(key, 'epoch', text_of(tonumber(get(key, 'epoch')) + 1))
-    put(key, 'worker', worker)
-    put(key, 'lease_until_us', until_us)
-    put(key, 'updated_us', now)
-    if n then put(p .. ':mail', 'seen', n) end
+local function block(p)
+    put(p .. ':state', 'blocked', '1')
     index(p)
-    rows[#rows + 1] = row_of(p)
+    local key, limit = holders_of(p)
+    if key then rank(HELD, key, now_ms() + HELD_MS) end
+    if limit then rank(HELD, limit, now_ms() + HELD_MS) end
 end
 
--- Members of a set in its order, a page at a time; then those that this batch has put there.
-local function candidates(set, now, page)
-    local first = page * PAGE
-    if set == READY or set == MAILED then return redis.call('ZRANGE', set, first, first + PAGE - 1) end
-    return redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', first, PAGE)
+local function take_run(p, c)
+    local key, n = p .. ':state', get(p .. ':mail', 'n')
+    put(key, 'status', '1')
+    put(key, 'blocked', false)
+    put(key, 'epoch', text_of(tonumber(get(key, 'epoch')) + 1))
+    put(key, 'worker', c.worker)
+    put(key, 'lease_until_us', c.until_us)
+    put(key, 'updated_us', c.now)
+    if n then put(p .. ':mail', 'seen', n) end
+    index(p)
+    c.rows[#c.rows + 1] = row_of(p)
+end
+
+-- Members of a set in its order, a page at a time; LEASE and DUE up to now.
+local function page_of(set, c, page)
+    if set == LEASE or set == DUE then return redis.call('ZRANGEBYSCORE', set, '-inf', c.now, 'LIMIT', page * PAGE, PAGE) end
+    return redis.call('ZRANGE', set, page * PAGE, page * PAGE + PAGE - 1)
+end
+
+-- Takes up to `most` of a set. True: there are no more.
+local function claim_from(set, c, most)
+    local queue, until_count, page, members = string.sub(set, 1, #READY) == READY, #c.rows + most, 0, nil
+    repeat
+        members = page_of(set, c, page)
+        page = page + 1
+        for i, member in ipairs(members) do
+            if #c.rows == until_count then return false end
+            local p = queue and run_of(member) or member
+            local over = ranks[set] and ranks[set][member]
+            if over ~= false and (TENANT == '' or string.sub(p, 1, #TENANT) == TENANT) then
+                if not get(p .. ':state', 'status') then rank(set, member, false)
+                elseif wants_worker(p, c.time) then
+                    if free_to_start(p) then take_run(p, c) else block(p) end
+                end
+            end
+        end
+    until #members < PAGE
+    return true
+end
+
+-- Runs that this batch itself has made ready.
+local function claim_fresh(queue, c, most)
+    local fresh, until_count = {}, #c.rows + most
+    for member, score in pairs(ranks[queue] or {}) do
+        if score then fresh[#fresh + 1] = member end
+    end
+    table.sort(fresh)
+    for _, member in ipairs(fresh) do
+        local p = run_of(member)
+        if #c.rows == until_count then return false end
+        if wants_worker(p, c.time) then
+            if free_to_start(p) then take_run(p, c) else block(p) end
+        end
+    end
+    return true
+end
+
+local function claim_ready_of(tenant, c, most)
+    local queue, before = READY .. tenant, #c.rows
+    local drained = claim_from(queue, c, most)
+    if drained then drained = claim_fresh(queue, c, most - (#c.rows - before)) end
+    if drained and redis.call('ZCARD', queue) == 0 and not ranks[queue] then rank(TENANTS, tenant, false) end
+    return drained
+end
+
+-- Tenants with ready runs, from behind the one that was served last, once around.
+local function list_tenants()
+    local served = redis.call('GET', SERVED) or ''
+    local found = redis.call('ZRANGEBYLEX', TENANTS, served == '' and '-' or '(' .. served, '+', 'LIMIT', 0, TENANTS_MAX)
+    if served ~= '' and #found < TENANTS_MAX then
+        for _, tenant in ipairs(redis.call('ZRANGEBYLEX', TENANTS, '-', '[' .. served, 'LIMIT', 0, TENANTS_MAX - #found)) do found[#found + 1] = tenant end
+    end
+    local known = {}
+    for _, tenant in ipairs(found) do known[tenant] = true end
+    for tenant, score in pairs(ranks[TENANTS] or {}) do
+        if score and not known[tenant] then found[#found + 1] = tenant end
+    end
+    return found
+end
+
+-- First to each an equal share, then what is left over.
+local function claim_ready(c, most)
+    if TENANT ~= '' then return claim_ready_of(tenant_of(TENANT), c, most) end
+    local tenants, until_count, drained, last = list_tenants(), #c.rows + most, {}, nil
+    for i = 0, 2 * #tenants - 1 do
+        local n, left = i % #tenants + 1, until_count - #c.rows
+        if left == 0 then break end
+        if not drained[n] then
+            drained[n] = claim_ready_of(tenants[n], c, i < #tenants and math.ceil(left / (#tenants - i)) or left)
+            if i < #tenants then last = tenants[n] end
+        end
+    end
+    if last then redis.call('SET', SERVED, last) end
+    for n = 1, #tenants do
+        if not drained[n] then return false end
+    end
+    return #tenants < TENANTS_MAX
+end
+
+-- A holder whose time ended frees its key without a word.
+local function look_after_held()
+    local now = now_ms()
+    for _, set in ipairs(redis.call('ZRANGEBYSCORE', HELD, '-inf', text_of(now), 'LIMIT', 0, 4)) do
+        if redis.call('ZCARD', set .. ':blocked') == 0 then rank(HELD, set, false)
+        else
+            rank(HELD, set, now + HELD_MS)
+            free(set)
+        end
+    end
 end
 
 function OPS.claim()
-    local worker, now, until_us, max, only = take(), take(), take(), tonumber(take()), take()
-    local rows, time = {}, tonumber(now)
+    local c = { worker = take(), now = take(), until_us = take(), rows = {} }
+    local max, only, again = tonumber(take()), take(), take()
+    c.time = tonumber(c.now)
     if only ~= '' then
-        if get(only .. ':state', 'status') and wants_worker(only, time) and free_to_start(only) then claim(only, worker, now, until_us, rows) end
-        return give(rows)
+        local status = get(only .. ':state', 'status')
+        local wanted = status and (wants_worker(only, c.time) or (again == '1' and status == '1' and get(only .. ':state', 'worker') == c.worker))
+        if wanted and free_to_start(only) then take_run(only, c) end
+        return give({ '0', '0', unpack(c.rows) })
     end
-    for _, set in ipairs({ LEASE, DUE, MAILED, READY }) do
-        local page, members = 0
-        repeat
-            members = #rows < max and candidates(set, now, page) or {}
-            page = page + 1
-            for _, member in ipairs(members) do
-                local p = set == READY and string.sub(member, string.find(member, ' ', 1, true) + 1) or member
-                local mine = #rows < max and ranked(set, member) and (TENANT == '' or string.sub(p, 1, #TENANT) == TENANT)
-                if mine and not get(p .. ':state', 'status') then rank(set, member, false)
-                elseif mine and wants_worker(p, time) and free_to_start(p) then claim(p, worker, now, until_us, rows) end
-            end
-        until #members < PAGE
+    look_after_held()
+    local turn, drained, taken_over = redis.call('INCR', CLAIMS), {}, 0
+    for i = 0, 7 do
+        local class = i % 4 == 0 and 0 or 1 + (turn + i) % 3
+        local left = max - #c.rows
+        if left > 0 and not drained[class] then
+            local most = i < 4 and math.ceil(left / 4) or left
+            if class == 3 then drained[class] = claim_ready(c, most)
+            else drained[class] = claim_from(({ [0] = LEASE, DUE, MAILED })[class], c, most) end
+        end
+        if i == 0 then taken_over = #c.rows end
     end
-    give(rows)
+    local more = not (drained[0] and drained[1] and drained[2] and drained[3])
+    give({ more and '1' or '0', text_of(taken_over), unpack(c.rows) })
 end
 
 -- ---- reads -----------------------------------------------------------------------------------------------
@@ -386,12 +541,13 @@ function OPS.get_run()
 end
 
 function OPS.list_runs()
-    local any, correlation, func_name, status, unended, limit = take(), take(), take(), take(), take(), tonumber(take())
+    local any, correlation, func_name, status, unended, worker, called, limit = take(), take(), take(), take(), take(), take(), take(), tonumber(take())
     local found, rows = {}, {}
     for _, p in ipairs(redis.call('ZRANGE', RUNS, 0, -1)) do
         local key = p .. ':state'
         local now = (any == '1' or (TENANT ~= '' and string.sub(p, 1, #TENANT) == TENANT)) and get(key, 'status')
         if now and (status == '-1' or status == now) and (unended == '0' or tonumber(now) < 3)
+            and (worker == '' or (now == '1' and get(key, 'worker') == worker)) and (called == '0' or has_fresh_mail(p))
             and (correlation == '' or get(key, 'correlation') == correlation) and (func_name == '' or get(key, 'func_name') == func_name) then
             found[#found + 1] = { p = p, created = tonumber(get(key, 'created_us')), serial = tonumber(get(key, 'serial')) }
         end
@@ -427,25 +583,17 @@ function OPS.get_mail()
 end
 
 function OPS.next_due()
-    local first
-    for p, score in pairs(ranks[DUE] or {}) do
-        if score and (not first or score < first) then first = score end
-    end
-    local page, members = 0
-    repeat
-        members = redis.call('ZRANGE', DUE, page * PAGE, page * PAGE + PAGE - 1, 'WITHSCORES')
-        page = page + 1
-        for i = 1, #members, 2 do
-            if ranks[DUE] == nil or ranks[DUE][members[i]] == nil then
-                if get(members[i] .. ':state', 'status') then
-                    local due = tonumber(members[i + 1])
-                    return give({ text_of(first and math.min(first, due) or due) })
-                end
-                rank(DUE, members[i], false)
-            end
-        end
-    until #members < 2 * PAGE
-    give(first and { text_of(first) } or {})
+    local due = first_of(DUE, function() return true end)
+    give(due and { text_of(due) } or {})
+end
+
+function OPS.next_claim()
+    local worker = take()
+    local due = first_of(DUE, function(p) return get(p .. ':state', 'status') == '2' end)
+    local lease = first_of(LEASE, function(p) return get(p .. ':state', 'worker') ~= worker end)
+    if due and lease then due = math.min(due, lease) end
+    due = due or lease
+    give(due and { text_of(due) } or {})
 end
 
 -- ---- the batch -------------------------------------------------------------------------------------------

@@ -58,8 +58,25 @@ static void an_expired_run_is_not_there(void **state)
     third.concurrency_key = STR("k");
     put_run(&third);
     assert_int_equal(claim(0, 9), 1);                                                    /* its key is free */
-    assert_non_null(strstr(redis_say("ZCARD flow:session:ready"), ":0"));                /* and what found it is cleaned */
+    assert_non_null(strstr(redis_say("ZCARD flow:session:ready:{acme}"), ":0"));                /* and what found it is cleaned */
     assert_non_null(strstr(redis_say("ZCARD flow:session:due"), ":0"));
+}
+
+/* Nobody says that a holder's time ended, so those who wait for its key look again now and then. */
+static void a_key_whose_holder_expired_is_free_again(void **state)
+{
+    RunRow holder = run_row("r1"), waiting = run_row("r2");
+    holder.concurrency_key = waiting.concurrency_key = STR("k");
+    put_run(&holder);
+    assert_int_equal(claim(0, 9), 1);
+    put_run(&waiting);
+    assert_int_equal(claim(0, 9), 0);
+    assert_non_null(strstr(redis_say("ZCARD flow:session:key:{acme}:k:blocked"), ":1"));
+    redis_say("UNLINK {acme}:session:r1:state {acme}:session:r1:journal");
+    assert_int_equal(claim(0, 9), 0);
+    assert_non_null(strstr(redis_say("ZADD flow:session:held 5 flow:session:key:{acme}:k"), ":0"));      /* as if a minute had passed */
+    assert_int_equal(claim(0, 9), 1);
+    assert_int_equal(get_run("r2").status, RUN_RUNNING);
 }
 
 static void a_flushed_server_has_no_runs_and_goes_on(void **state)
@@ -335,9 +352,10 @@ int main(void)
     redis_start("--databases", "16");
     const struct CMUnitTest tests[] = {
         CONTRACT_BARE_RUN_TESTS
+        CONTRACT_CLAIM_TESTS
         CONTRACT_BATCH_TESTS
         CONTRACT_TEST(runs_stand_where_they_are_promised), CONTRACT_TEST(every_write_prolongs_a_run), CONTRACT_TEST(an_expired_run_is_not_there),
-        CONTRACT_TEST(a_flushed_server_has_no_runs_and_goes_on), CONTRACT_TEST(of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id),
+        CONTRACT_TEST(a_key_whose_holder_expired_is_free_again), CONTRACT_TEST(a_flushed_server_has_no_runs_and_goes_on), CONTRACT_TEST(of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id),
         CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(a_full_server_refuses_a_batch_alone), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
         CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
         CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
