@@ -227,6 +227,28 @@ def hundred_readers_ask_once(world):
     same((len(found), found.count("miss"), found.count("unreachable")), (100, 1, 0))
 
 
+def write_that_redis_did_not_hear_of(world):
+    """Redis stands still while a worker writes, and comes back with what it held: the worker that wrote does not believe it."""
+    find_budget(world, options=["--fixture", "household"])
+    find_budget(world)
+    world.start_worker()
+    world.services.run("pause-redis")
+    try:
+        world.run(READS, "record", want=None, budget_id="bdg-123", amount=30, options=["--park"])
+        until("the write is done", lambda: world.store.query("SELECT count(*) FROM flow_runs WHERE func_name = 'record' AND status = 3") == [("1",)])
+    finally:
+        world.services.run("continue-redis")
+
+    def read_by_the_worker():
+        before = len(sources(world))
+        run = world.run(READS, "find_budget", want=None, budget_id="bdg-123", options=["--park"])["run"]
+        until("the reader is done", lambda: world.store.query("SELECT status FROM flow_runs WHERE run_id = '%s'" % run) == [("3",)])
+        result, = world.store.query("SELECT result_json FROM flow_runs WHERE run_id = '%s'" % run)
+        same(json.loads(result[0])["spent"], 30)
+        return sources(world)[before:] == ["hit"]
+    until("the cache is used again", read_by_the_worker)
+
+
 def crash_between_a_commit_and_its_news(world):
     """Whatever the writer was doing when it died: after its takeover nobody reads what was before its commit."""
     find_budget(world, options=["--fixture", "household"])
@@ -247,7 +269,7 @@ def crash_between_a_commit_and_its_news(world):
 SCENARIOS = [conversation_goes_on_in_another_process, conversation_of_another_tenant_is_not_found, conversation_ends_when_redis_is_flushed,
              conversation_without_redis_is_unavailable_and_comes_back, question_waits_and_another_process_goes_on, durable_conversation_survives_a_flush,
              session_conversation_ends_with_a_flush, context_lives_for_an_hour_and_is_cleaned_up, cache_misses_hits_and_is_made_old, cache_that_is_gone_is_done_without,
-             cache_that_holds_nonsense_is_not_believed, cache_of_another_tenant_is_another_one, hundred_readers_ask_once, crash_between_a_commit_and_its_news]
+             cache_that_holds_nonsense_is_not_believed, cache_of_another_tenant_is_another_one, hundred_readers_ask_once, write_that_redis_did_not_hear_of, crash_between_a_commit_and_its_news]
 
 ON_POSTGRES = [question_waits_and_another_process_goes_on, durable_conversation_survives_a_flush, session_conversation_ends_with_a_flush]
 
