@@ -21,6 +21,7 @@ static Str signal_name(const Image *m, uint32_t i) { return m->signals[i].name; 
 static Str table_name(const Image *m, uint32_t i) { return m->tables[i].name; }
 static Str func_name(const Image *m, uint32_t i) { return m->funcs[i].name; }
 static Str flow_name(const Image *m, uint32_t i) { return m->flows[i].name; }
+static Str state_name(const Image *m, uint32_t i) { return m->states[i].name; }
 static Str tool_name(const Image *m, uint32_t i) { return m->tools[i].name; }
 
 /* ---- queries ---- */
@@ -111,6 +112,7 @@ void disasm_query(const Image *image, const Query *query, Buf *out)
         if (query->orders[i].descending) buf_put_text(out, " desc");
     }
     if (query->limit_param != NO_INDEX) buf_printf(out, " limit $%u", query->limit_param);
+    if (query->cached_us) buf_printf(out, " kept %lld us", (long long)query->cached_us);
 }
 
 /* ---- types and constants ---- */
@@ -229,6 +231,10 @@ static void target_print(const Image *image, const ImageEffect *effect, Buf *out
     case EFFECT_START_FLOW: case EFFECT_TEST_RUN: disasm_name(flow_name, image, effect->target, image->flow_count, out); break;
     case EFFECT_EMIT: case EFFECT_AWAIT_EVENT: case EFFECT_TEST_DELIVER: disasm_name(event_name, image, effect->target, image->event_count, out); break;
     case EFFECT_AWAIT_SIGNAL: case EFFECT_SEND_SIGNAL: case EFFECT_TEST_SIGNAL: disasm_name(signal_name, image, effect->target, image->signal_count, out); break;
+    case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE:
+    case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE: case EFFECT_CONTEXT_CLOSE:
+        disasm_name(state_name, image, effect->target, image->state_count, out);
+        break;
     default: disasm_name(tool_name, image, effect->target, image->tool_count, out);
     }
 }

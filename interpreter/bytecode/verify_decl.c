@@ -94,9 +94,11 @@ static Err verify_state(Verifier *v, const ImageState *state)
     return ERR_OK;
 }
 
+static Str state_name(const Image *m, uint32_t i) { return m->states[i].name; }
+
 Err verify_states(Verifier *v)
 {
-    Err err = ERR_OK;
+    Err err = verify_unique(v, "state", state_name, v->image->state_count);
     for (uint32_t i = 0; i < v->image->state_count && !err; i++) {
         verify_at(v, "state", i, v->image->states[i].name);
         err = verify_state(v, &v->image->states[i]);

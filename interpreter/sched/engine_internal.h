@@ -5,6 +5,7 @@
  *   record.c   journal rows: made, buffered, for people      commit.c   what becomes durable together; park, end
  *   mail.c     answers, signals, cancellation, fork          events*.c  outbox to handlers and waiting runs
  *   serve.c    the worker: claims, leases, wake-ups, its end
+ *   perform_state.c  sessions and contexts, by state.c    perform_cache.c  reads of tables from the cache
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
  * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.

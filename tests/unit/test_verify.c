@@ -12,6 +12,9 @@
 #define CODE(func, pc) m->funcs[func].code[pc]
 #define COPY(rows, count) do { void *copy_ = arena_alloc_array(m->arena, (count), sizeof *(rows)); memcpy(copy_, (rows), (count) * sizeof *(rows)); (rows) = copy_; } while (0)
 
+static uint16_t writers[] = { 9, NO_INDEX, NO_INDEX };
+#define SESSION(m, ...) do { ImageState *row = NEW_ROW((m), state); *row = (ImageState){ .name = STR("chat"), .ttl_us = STATE_TTL_MIN, .type = T_BOOKED }; __VA_ARGS__; } while (0)
+
 /* F(name, what the reason must say, statements) */
 #define FAULTS(F) \
     /* types and constants */ \
@@ -63,7 +66,18 @@
     F(machine_of_no_enum, "is not an enum", m->machines[0].type = T_TRIP) \
     F(machine_to_no_state, "leads to no member", m->machines[0].targets[1] = 4) \
     F(machine_final_no_state, "is not a member", m->machines[0].finals = 8) \
+    F(state_without_name, "has no name", SESSION(m, row->name = STR(""))) \
+    F(state_of_unknown_kind, "kind 2 is unknown", SESSION(m, row->kind = 2)) \
+    F(state_that_lives_for_ever, "time to live is out of range", SESSION(m, row->ttl_us = STATE_TTL_MAX + 1)) \
+    F(state_of_no_record, "is not a record", SESSION(m, row->type = T_LIST_INT)) \
+    F(session_with_writers, "has no writers", SESSION(m, row->writers = writers; row->writer_count = 1)) \
+    F(context_without_writers, "0 writers for 2 fields", SESSION(m, row->kind = STATE_CONTEXT)) \
+    F(context_of_no_agent, "agent 9 does not exist", SESSION(m, row->kind = STATE_CONTEXT; row->type = T_BOOKED; row->writers = writers; row->writer_count = 2)) \
+    F(context_field_not_optional, "is not optional", SESSION(m, row->kind = STATE_CONTEXT; row->type = T_BOOKED; row->writers = writers + 1; row->writer_count = 2)) \
+    F(state_named_twice, "is taken", SESSION(m, row->name = STR("chat")); SESSION(m, row->name = STR("chat"))) \
     /* queries */ \
+    F(query_kept_though_it_writes, "cannot be kept", m->queries[Q_INSERT].cached_us = CACHE_TTL_MIN) \
+    F(query_kept_too_long, "cannot be kept", m->queries[Q_OPEN].cached_us = CACHE_TTL_MAX + 1) \
     F(query_unknown_kind, "unknown kind 7", m->queries[Q_OPEN].kind = 7) \
     F(query_no_table, "table 1 does not exist", m->queries[Q_OPEN].table = 1) \
     F(query_no_column, "names column 9", m->queries[Q_OPEN].where.items[0].arg = 9) \
@@ -97,6 +111,9 @@
     F(query_insert_with_where, "has a condition", m->queries[Q_INSERT].where = m->queries[Q_UPDATE].where) \
     F(query_join_of_no_table, "no such table", m->queries[Q_ONE].joins[0].table = 4) \
     /* effects */ \
+    F(effect_session_without_id, "parameters of session_delete", SESSION(m, row->name = STR("chat")); m->effects[E_PROGRESS].kind = EFFECT_SESSION_DELETE; m->effects[E_PROGRESS].target = 0) \
+    F(effect_session_read_as_other, "cannot have result", SESSION(m, row->name = STR("chat")); \
+        m->effects[E_ASK] = (ImageEffect){ .kind = EFFECT_SESSION_READ, .target = 0, .name = STR("read"), .params = m->effects[E_ASK].params, .param_count = 1, .result = T_OPT_STRING }) \
     F(effect_unknown, "unknown kind of effect", m->effects[E_NOW].kind = 0xF0) \
     F(effect_of_the_machine, "made by the machine", m->effects[E_NOW].kind = EFFECT_NOTE_SPAN_BEGIN) \
     F(effect_with_needless_target, "cannot have target", m->effects[E_NOW].target = 0) \
