@@ -108,6 +108,16 @@ def conversation_ends_when_redis_is_flushed(world):
     has(told["failure"], "not_found: session expired or not found")
 
 
+def field_that_does_not_fit_counts_as_never_saved(world):
+    world.run(CONVERSATION, "talk", text="Show my spending last month", session_id="sess-42")
+    before = world.run(CONVERSATION, "talk", text="And the month before?", session_id="sess-42")
+    world.redis("HSET", "{local}:session:sess-42:chat", "year", '"a text where a number should be"')
+    again = world.run(CONVERSATION, "talk", text="And the month before?", session_id="sess-42")
+    assert again["result"].split()[1] != before["result"].split()[1]
+    world.redis("HSET", "{local}:session:sess-42:chat", "month", "no JSON at all")
+    same(world.run(CONVERSATION, "talk", text="And the month before?", session_id="sess-42")["result"], again["result"])
+
+
 def conversation_without_redis_is_unavailable_and_comes_back(world):
     world.services.run("kill-redis")
     try:
@@ -267,6 +277,7 @@ def crash_between_a_commit_and_its_news(world):
 
 
 SCENARIOS = [conversation_goes_on_in_another_process, conversation_of_another_tenant_is_not_found, conversation_ends_when_redis_is_flushed,
+             field_that_does_not_fit_counts_as_never_saved,
              conversation_without_redis_is_unavailable_and_comes_back, question_waits_and_another_process_goes_on, durable_conversation_survives_a_flush,
              session_conversation_ends_with_a_flush, context_lives_for_an_hour_and_is_cleaned_up, cache_misses_hits_and_is_made_old, cache_that_is_gone_is_done_without,
              cache_that_holds_nonsense_is_not_believed, cache_of_another_tenant_is_another_one, hundred_readers_ask_once, write_that_redis_did_not_hear_of, crash_between_a_commit_and_its_news]
