@@ -275,10 +275,10 @@ static void what_is_no_part_of_a_run_is_refused(void **state)
 static void count_wake(void *arg) { ++*(int *)arg; }
 
 /* Turns the loop until the condition holds; a deadline ends the test. */
-static void too_late(evutil_socket_t fd, short what, void *arg) { abort(); }
+static void out_of_time(evutil_socket_t fd, short what, void *arg) { abort(); }
 static void until_woken(struct event_base *loop, const int *wakes, int expected)
 {
-    struct event *tick = event_new(loop, -1, EV_PERSIST, too_late, NULL);
+    struct event *tick = event_new(loop, -1, EV_PERSIST, out_of_time, NULL);
     event_add(tick, &(struct timeval){ 30, 0 });
     while (*wakes < expected) event_base_loop(loop, EVLOOP_ONCE);
     event_free(tick);
