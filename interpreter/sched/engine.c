@@ -82,7 +82,7 @@ static Err take_over(Engine *engine, Error *error) {
     for (uint32_t i = 0; i < count && !err; i++) {
         if (!is_gone(engine, rows[i].worker)) continue;
         StoreBatch *release = store_batch(engine->store, rows[i].tenant, rows[i].run_id, rows[i].epoch);
-        store_release(release, RUN_READY);
+        store_renew(release, 0);                         /* its lease ends now; a claim takes it, and waits for what its worker may have under way still */
         err = engine_sync(engine, release, error);
         store_batch_free(release);
         if (err == ERR_FENCED) err = ERR_OK;             /* somebody else took it first */

@@ -70,23 +70,21 @@ static Err pg_begin(void *conn, bool writes, Error *error)
     return pg_send(c, STR("BEGIN ISOLATION LEVEL READ COMMITTED"), NULL, 0, NULL, error);
 }
 
-/* The notification goes out with the commit, behind it: the server sends it even when this process is gone by then. */
+/* COMMIT goes out with what was sent before it: after an error there the server skips it, so the answer decides. The notification follows in a
+   transaction of its own that waits for no disk: the server sends it even when this process is gone by then. */
 static Err pg_commit(void *conn, Error *error)
 {
     PgConn *c = conn;
-    Err err = pg_settle(c, error);
-    if (err)
-        return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
-    err = pg_send(c, STR("COMMIT"), NULL, 0, NULL, error);
-    if (!err && c->announce) {
-        const Cell args[] = { cell_text(str_of(c->store->schema)) };
-        err = pg_send(c, STR("SELECT pg_notify('flow:' || ?1, '')"), args, 1, NULL, error);
-    }
+    const Cell args[] = { cell_text(str_of(c->store->schema)) };
+    Err err = pg_send(c, STR("COMMIT"), NULL, 0, NULL, error);
+    if (!err && c->announce)
+        err = pg_send(c, STR("SELECT set_config('synchronous_commit', 'off', true), pg_notify('flow:' || ?1, '')"), args, 1, NULL, error);
     if (!err)
         err = pg_sync(c, error);
-    if (!err)
-        c->in_txn = c->announce = c->tenant_set = false;
-    return err;
+    if (err)
+        return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
+    c->in_txn = c->announce = c->tenant_set = false;
+    return ERR_OK;
 }
 
 static void pg_rollback(void *conn)
@@ -147,7 +145,7 @@ static Err pg_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
     return err;
 }
 
-static Err pg_apply_ahead(void *conn, StoreBatch *batch, Error *error)
+Err pg_apply_ahead(void *conn, StoreBatch *batch, Error *error)
 {
     PgConn *c = conn;
     c->ahead = true;
@@ -369,6 +367,6 @@ static bool pg_is_up(const void *state)
 const StoreOps STORE_POSTGRES = {
     .kind = "postgresql", .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
     .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .commit = pg_commit, .rollback = pg_rollback,
-    .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
+    .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_group = pg_apply_group, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
     .read = pg_read, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,
 };

@@ -18,7 +18,7 @@ enum {
     PG_STATEMENT_MS = 60000,             /* statement_timeout */
     PG_LOCK_MS = 2000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
     PG_GROUP_LOCK_MS = 250,              /* the same for a group, behind which all others wait */
-    PG_IDLE_TXN_MS = 60000,              /* a process that stopped inside a transaction gives its locks back */
+    PG_IDLE_TXN_MS = 15000,              /* a process that stopped inside a transaction gives its locks back */
     PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
     PG_PARAMS_MAX = 1024,                /* of one statement */
     PG_UNREAD_MAX = 256,                 /* statements sent ahead before answers are read */
@@ -38,6 +38,7 @@ typedef struct PgConn {
     bool unsynced;                       /* something was sent since the last Sync */
     bool in_txn, lost, ahead, announce;
     Err failed; Error failure;           /* the first error among answers nobody waited for */
+    Buf worker; Arena *group;            /* pg_group.c: as whom it writes; rows of the group that is sent */
     Buf tenant; bool tenant_set;         /* what row security was told in this transaction, or on this connection */
 } PgConn;
 
@@ -67,6 +68,12 @@ Err  pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, 
 Err  pg_execute(PgConn *c, const char *sql, Error *error);   /* a script, outside of the pipeline */
 Err  pg_wait_fd(PgConn *c, bool write, Error *error);
 int64_t pg_now_ms(void);
+
+/* pg.c */
+Err  pg_apply_ahead(void *conn, StoreBatch *batch, Error *error);                    /* StoreOps.apply_ahead */
+
+/* pg_group.c */
+Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */
 
 /* pg_schema.c */
 extern const SqlDialect PG_DIALECT;

@@ -10,7 +10,8 @@
 #include <time.h>
 
 enum { OID_BOOL = 16, OID_BYTEA = 17, OID_NAME = 19, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_FLOAT4 = 700, OID_FLOAT8 = 701, OID_UNKNOWN = 705,
-       OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_NUMERIC = 1700 };
+       OID_BPCHAR = 1042, OID_VARCHAR = 1043, OID_NUMERIC = 1700,
+       OID_BOOLS = 1000, OID_BYTEAS = 1001, OID_TEXTS = 1009, OID_INT8S = 1016, OID_FLOAT8S = 1022 };
 
 struct PgStatement {
     char name[16];
@@ -57,6 +58,9 @@ void pg_conn_free(PgConn *c)
     pg_drop(c);
     sql_db_deinit(&c->db);
     buf_free(&c->tenant);
+    buf_free(&c->worker);
+    if (c->group)
+        arena_free(c->group);
     free(c);
 }
 
@@ -210,6 +214,9 @@ static Err set_up(PgConn *c, Error *error)
     pg_quote(&sql, c->store->schema);
     buf_printf(&sql, "; SET statement_timeout = %d; SET lock_timeout = %d; SET idle_in_transaction_session_timeout = %d; SET client_min_messages = warning;"
                      " SET standard_conforming_strings = on; SET bytea_output = hex; SET row_security = on", PG_STATEMENT_MS, c->role == CONN_WRITES ? PG_GROUP_LOCK_MS : PG_LOCK_MS, PG_IDLE_TXN_MS);
+    /* Statements over arrays are planned once, when the tables may be empty still: a scan of a whole table would be kept when it has grown. */
+    if (c->role == CONN_WRITES)
+        buf_put_text(&sql, "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off");
     Err err = pg_execute(c, buf_cstr(&sql), error);
     buf_free(&sql);
     return err;
@@ -498,7 +505,7 @@ static Oid declared_type(Str sql, const Cell *arg)
 {
     if (!memchr(sql.ptr, '?', sql.len))
         return 0;
-    return arg->kind == CELL_INT ? OID_INT8 : arg->kind == CELL_FLOAT ? OID_FLOAT8 : arg->kind == CELL_BLOB ? OID_BYTEA : arg->kind == CELL_NULL ? 0 : OID_TEXT;
+    return arg->kind == CELL_INT ? OID_INT8 : arg->kind == CELL_FLOAT ? OID_FLOAT8 : arg->kind == CELL_BLOB ? OID_BYTEA : arg->kind == CELL_NULL || arg->kind == CELL_LIST ? 0 : OID_TEXT;
 }
 
 static Err prepare(PgConn *c, PgStatement *statement, const char *sql, Error *error)
@@ -565,12 +572,64 @@ static Err find_statement(PgConn *c, Str sql, const Cell *given, uint32_t count,
 
 typedef struct Params { const char **values; int *lengths, *formats; } Params;
 
+/* The type of the items of an array, 0 for any other type. */
+static Oid item_type(Oid type)
+{
+    return type == OID_TEXTS ? OID_TEXT : type == OID_INT8S ? OID_INT8 : type == OID_BYTEAS ? OID_BYTEA : type == OID_BOOLS ? OID_BOOL : type == OID_FLOAT8S ? OID_FLOAT8 : 0;
+}
+
+static char *put_item(char *out, const Cell *cell, int size)
+{
+    uint64_t bits = (uint64_t)cell->i;
+    if (cell->kind == CELL_FLOAT)
+        memcpy(&bits, &cell->f, sizeof bits);
+    put_big_endian(out, cell->kind == CELL_NULL ? UINT32_MAX : size ? (uint64_t)size : cell->text.len, 4);
+    if (cell->kind == CELL_NULL)
+        return out + 4;
+    if (size)
+        put_big_endian(out + 4, bits, size);
+    else if (cell->text.len)
+        memcpy(out + 4, cell->text.ptr, cell->text.len);
+    return out + 4 + (size ? (size_t)size : cell->text.len);
+}
+
+/* An array of one dimension in the server's own form. Items are of the array's type: texts and blobs, or numbers. */
+static Err put_array(const Cell *list, Oid item, Arena *arena, Params *p, uint32_t at, Error *error)
+{
+    int size = item == OID_INT8 || item == OID_FLOAT8 ? 8 : item == OID_BOOL ? 1 : 0;
+    size_t total = 20;
+    bool nulls = false;
+    for (uint32_t i = 0; i < list->count; i++) {
+        const Cell *cell = &list->items[i];
+        bool number = cell->kind == CELL_INT || (cell->kind == CELL_FLOAT && item == OID_FLOAT8);
+        if (cell->kind != CELL_NULL && (size ? !number || (cell->kind == CELL_INT && item == OID_FLOAT8) : cell->kind != CELL_TEXT && cell->kind != CELL_BLOB))
+            return err_set(error, ERR_INVALID, "cannot run a statement: an array holds a value of another type");
+        if (item == OID_TEXT && cell->kind == CELL_TEXT && cell->text.len && memchr(cell->text.ptr, 0, cell->text.len))
+            return err_set(error, ERR_INVALID, "cannot store text with a NUL byte in PostgreSQL");
+        nulls |= cell->kind == CELL_NULL;
+        total += 4 + (cell->kind == CELL_NULL ? 0 : size ? (size_t)size : cell->text.len);
+    }
+    if (total > INT32_MAX)
+        return err_set(error, ERR_LIMIT, "cannot run a statement: an array of more than 2 GiB");
+    char *bytes = arena_alloc(arena, total), *out = bytes;
+    const uint32_t head[] = { list->count ? 1 : 0, nulls, item, list->count, 1 };
+    for (int i = 0; i < 5; i++, out += 4)
+        put_big_endian(out, head[i], 4);
+    for (uint32_t i = 0; i < list->count; i++)
+        out = put_item(out, &list->items[i], size);
+    p->values[at] = bytes;
+    p->lengths[at] = (int)(list->count ? total : 12);
+    return ERR_OK;
+}
+
 static Err put_param(const Cell *cell, Oid type, Arena *arena, Params *p, uint32_t at, Error *error)
 {
     char *bytes;
     p->formats[at] = 1;
     p->values[at] = NULL;
     p->lengths[at] = 0;
+    if (cell->kind == CELL_LIST && item_type(type))
+        return put_array(cell, item_type(type), arena, p, at, error);
     if (cell->kind == CELL_NULL || cell->kind == CELL_LIST)
         return ERR_OK;
     int size = type == OID_INT8 || type == OID_FLOAT8 ? 8 : type == OID_INT4 ? 4 : type == OID_INT2 ? 2 : type == OID_BOOL ? 1 : 0;

@@ -111,6 +111,7 @@ const SqlDialect PG_DIALECT = {
     .lock_rows = " FOR NO KEY UPDATE OF s0", .skip_locked = " FOR NO KEY UPDATE SKIP LOCKED",
     .lock_name = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || ?1, 0))",
     .append_only = append_only,
+    .lone_worker = "pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || r.worker, 0))",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
                     "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
 };

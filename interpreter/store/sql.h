@@ -31,6 +31,7 @@ typedef struct SqlDialect {
     const char *lock_rows;               /* behind a select whose rows, from the source s0, are about to change, or "" */
     const char *skip_locked;             /* behind a select of rows to claim: those that somebody else claims right now are left out. NULL: there is nobody else */
     const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
+    const char *lone_worker;             /* condition on run r: its worker has no transaction under way (and begins none until this one ends); NULL: nobody writes but us */
     const char *secure_table;            /* statements, separated by `;`, that bind the rows of the new table @a to their tenant; NULL: none */
     uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
     const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */

@@ -17,8 +17,9 @@
 
 enum { CLAIM_TENANTS_MAX = 64, CLAIM_ROUNDS_MAX = 4 };      /* tenants of one claim; how often it looks behind blocked runs of one tenant */
 
-/* Why run r may be taken: ?4 now; ?6 is 1 when the very worker ?3 may take what it is said to hold. */
-#define WANTS_A_WORKER "(r.status = 0 OR (r.status = 1 AND (r.lease_until_us <= ?4 OR (?6 = 1 AND r.worker = ?3))) OR (r.status = 2 AND (" \
+/* Why run r may be taken: ?4 now; ?6 is 1 when the very worker ?3 may take what it is said to hold. Between the two: the dialect's `lone_worker`. */
+#define WANTS_A_WORKER "(r.status = 0 OR (r.status = 1 AND (r.lease_until_us <= ?4 OR (?6 = 1 AND r.worker = ?3))"
+#define OR_IS_WOKEN ") OR (r.status = 2 AND (" \
     "EXISTS (SELECT 1 FROM flow_timers t WHERE t.tenant = r.tenant AND t.run_id = r.run_id AND t.due_us <= ?4) OR " \
     "EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = r.tenant AND m.run_id = r.run_id AND m.fresh = 1))))"
 /* May it start, by its key and its limit? */
@@ -76,6 +77,14 @@ static void put_in_list(const Claim *c, const char *column, const char *list, Bu
     }
 }
 
+static void put_wants(const Claim *c, Buf *sql)
+{
+    buf_put_text(sql, " AND " WANTS_A_WORKER);
+    if (c->db->dialect->lone_worker)
+        buf_printf(sql, " AND %s", c->db->dialect->lone_worker);
+    buf_put_text(sql, OR_IS_WOKEN);
+}
+
 static Err take_from(Claim *c, Buf *sql, const Cell *args, Buf *seen, uint32_t *taken)
 {
     SqlRows rows;
@@ -97,7 +106,8 @@ static Err take_many(Claim *c, Str tenant, Str ids)
     const Cell args[] = { cell_text(tenant), cell_text(ids), cell_text(c->op->text), cell_int(c->op->now_us), cell_int(c->op->now_us + c->op->lease_us), cell_int(0) };
     buf_put_text(&sql, TAKE);
     put_in_list(c, "r.run_id", "?2", &sql);
-    buf_put_text(&sql, " AND " WANTS_A_WORKER " AND (r.epoch > 0 OR (r.concurrency_key = '' AND r.limit_key = '')) RETURNING " SQL_RUN_COLUMNS);
+    put_wants(c, &sql);
+    buf_put_text(&sql, " AND (r.epoch > 0 OR (r.concurrency_key = '' AND r.limit_key = '')) RETURNING " SQL_RUN_COLUMNS);
     buf_put_text(&seen, "UPDATE flow_mail SET fresh = 0 WHERE tenant = ?1 AND fresh = 1 AND ");
     put_in_list(c, "run_id", "?2", &seen);
     return take_from(c, &sql, args, &seen, &taken);
@@ -108,7 +118,9 @@ static Err take_one(Claim *c, Str tenant, Str run_id, bool *taken)
     Buf sql = { 0 }, seen = { 0 };
     uint32_t count;
     const Cell args[] = { cell_text(tenant), cell_text(run_id), cell_text(c->op->text), cell_int(c->op->now_us), cell_int(c->op->now_us + c->op->lease_us), cell_u64(c->op->number) };
-    buf_put_text(&sql, TAKE "r.run_id = ?2 AND " WANTS_A_WORKER " AND " FREE_TO_START " RETURNING " SQL_RUN_COLUMNS);
+    buf_put_text(&sql, TAKE "r.run_id = ?2");
+    put_wants(c, &sql);
+    buf_put_text(&sql, " AND " FREE_TO_START " RETURNING " SQL_RUN_COLUMNS);
     buf_put_text(&seen, "UPDATE flow_mail SET fresh = 0 WHERE tenant = ?1 AND run_id = ?2 AND fresh = 1");
     Err err = take_from(c, &sql, args, &seen, &count);
     *taken = count > 0;

@@ -3,6 +3,7 @@
 #include "tests/unit/store_contract.h"
 
 #include "interpreter/store/pg.h"
+#include "tests/unit/store_pg_group.h"
 
 static int schemas;
 
@@ -511,6 +512,7 @@ int main(void)
         RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
         RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop),
+        GROUP_TESTS,
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,284 @@
+/* pg_group.c - a whole group of batches as a few statements over arrays, sent with its commit in one go.
+ *
+ * Hot batches (journal rows, ends, parks, starts, snapshots, timers, events) differ in values only. Their rows are gathered by kind, and each
+ * kind is one statement that takes a column of values per parameter. The rest of the group follows statement by statement, in its order.
+ * Nobody waits here: an answer that is not as it must be is a division by zero, which ends the transaction, and the store does the group
+ * again batch by batch, where each error gets its words.
+ *
+ * Order: kinds are done in the order of KINDS, whatever the order in the batches. That is the same outcome, because a run has at most one
+ * hot batch in a group (a second one follows with the rest), no kind reads what a later one writes, and a batch that does one thing twice is not hot.
+ *
+ * The fence takes no lock of the run's row, which would write that row at each step. Instead a transaction that writes as a worker shares
+ * the lock of that worker's name until it ends, and whoever takes a run away from a worker must have that lock alone (sql_claims.c). So a
+ * takeover comes before the comparison of the epochs, or after the commit; the row must name the worker too, or the group is not done here.
+ *
+ * The end of a run that holds a key or a place under a limit is not hot: it lets the next one go, under a lock (sql_claims.c). */
+#include "interpreter/store/pg.h"
+
+typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_COUNT } Kind;
+enum { GROUP_COLUMNS_MAX = 30 };
+
+/* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in `must`. */
+#define EVERY(statement) "WITH done AS (" statement " RETURNING 1) SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
+#define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
+    "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested) " \
+    "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::text[], ?8::text[], ?9::text[], ?10::text[], ?11::bigint[], ?12::bytea[], ?13::text[], ?14::text[], " \
+    "?15::text[], ?16::text[], ?17::text[], ?18::bigint[], ?19::bigint[], ?20::bigint[], ?21::text[], ?22::bigint[], ?23::bigint[], ?24::bigint[], ?25::bigint[], ?26::bigint[], ?27::bigint[], ?28::bigint[], ?29::bigint[], ?30::bigint[])"
+
+static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
+    [V_FENCE] = { 3, { STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, epoch) "
+                           "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") } },
+    [V_RUN] = { 30, { STR(INSERT_RUNS) } },
+    [V_RUN_OR_IGNORE] = { 30, { STR(INSERT_RUNS " ON CONFLICT DO NOTHING") } },
+    [V_JOURNAL] = { 17, { STR("INSERT INTO flow_journal (tenant, run_id, seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, ended_us) "
+                              "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[], "
+                              "?12::text[], ?13::text[], ?14::bytea[], ?15::text[], ?16::bigint[], ?17::bigint[])") } },
+    [V_SNAPSHOT] = { 4, { STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
+                              "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") } },
+    [V_CLEAR_TIMER] = { 3, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
+                                 "WHERE t.tenant = u.tenant AND t.run_id = u.run_id AND t.request = u.request") } },
+    [V_SET_TIMER] = { 4, { STR("INSERT INTO flow_timers (tenant, run_id, request, due_us) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) "
+                               "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us") } },
+    [V_EVENT] = { 13, { STR("INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
+                            "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])") } },
+    [V_TAKE_MAIL] = { 3, { STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
+                                     "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0") "4 AS int)") } },
+    [V_UPDATE] = { 11, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
+                                   "started_us = u.started_us, ended_us = u.ended_us, lease_until_us = u.lease_until_us, worker = CASE WHEN u.status = 1 THEN worker ELSE '' END "
+                                   "FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::text[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[]) "
+                                   "AS u (tenant, run_id, status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us) "
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "12 AS int)") } },
+    [V_RELEASE] = { 3, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = 0 FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, status) "
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "4 AS int)") } },
+    [V_RENEW] = { 3, { STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
+                           "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1") } },
+    [V_ENDED] = { 2, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE t.tenant = u.tenant AND t.run_id = u.run_id"),
+                       STR("DELETE FROM flow_waits AS w USING unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE w.tenant = u.tenant AND w.run_id = u.run_id"),
+                       STR("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.taken = 0") } },
+};
+
+typedef struct Rows { Cell *column[GROUP_COLUMNS_MAX]; uint32_t count, cap; } Rows;
+typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; } Group;
+
+/* ---- which batches are hot ------------------------------------------------------------------------------ */
+
+typedef struct Census { uint32_t of[DO_COUNT]; } Census;
+
+static bool fits(const StoreBatch *batch, const StoreOp *op)
+{
+    const JournalRow *j = op->row;
+    switch (op->kind) {
+    case DO_APPEND_JOURNAL: return !op->encode && j->args_json.len <= JOURNAL_ARGS_MAX && j->detail_json.len <= JOURNAL_ARGS_MAX;
+    case DO_PUT_RUN:        { const RunRow *r = op->row; return r->tenant.len && r->run_id.len && (!batch->tenant.len || str_eq(batch->tenant, r->tenant)); }
+    case DO_SET_TIMER:      return str_eq(((const TimerRow *)op->row)->tenant, batch->tenant);
+    case DO_PUT_EVENT:      return str_eq(((const EventRow *)op->row)->tenant, batch->tenant);
+    case DO_UPDATE_RUN:     { const RunRow *r = op->row; return !run_status_ended(r->status) || (!r->concurrency_key.len && !r->limit_key.len); }
+    case DO_PUT_SNAPSHOT: case DO_CLEAR_TIMER: case DO_TAKE_MAIL: case DO_RELEASE: case DO_RENEW: return true;
+    default:                return false;
+    }
+}
+
+/* A timer that is cleared and set in one batch is set in the end, as in the order of the kinds; more than one snapshot, start or release is not hot. */
+static bool is_hot(const StoreBatch *batch, Census *census)
+{
+    Census own = { 0 };
+    if (!batch->writes || (batch->epoch > 0 && batch->run_id.len == 0))
+        return false;
+    for (const StoreOp *op = batch->first; op; op = op->next) {
+        if (!fits(batch, op) || (batch->epoch == 0 && op->kind != DO_PUT_RUN))
+            return false;
+        own.of[op->kind]++;
+    }
+    if (own.of[DO_PUT_SNAPSHOT] > 1 || own.of[DO_PUT_RUN] > 1 || own.of[DO_RELEASE] > 1)
+        return false;
+    for (int k = 0; k < DO_COUNT; k++)
+        census->of[k] += own.of[k];
+    return true;
+}
+
+/* Among those before it: is there one of the same run? The order of a run's batches is promised. */
+static bool is_second(const Map *seen, const StoreBatch *batch, Buf *key)
+{
+    buf_clear(key);
+    buf_put_str(key, batch->tenant);
+    buf_put_char(key, 0);
+    buf_put_str(key, batch->run_id);
+    return batch->run_id.len && map_find(seen, buf_str(key));
+}
+
+/* ---- gathering ------------------------------------------------------------------------------------------ */
+
+static void make_rows(Group *g, Kind kind, uint32_t cap)
+{
+    Rows *rows = &g->rows[kind];
+    if (rows->cap || !cap)
+        return;
+    rows->cap = cap;
+    for (uint32_t i = 0; i < KINDS[kind].columns; i++)
+        rows->column[i] = ARENA_ARRAY(g->arena, Cell, cap);
+}
+
+static void add(Group *g, Kind kind, const Cell *cells)
+{
+    Rows *rows = &g->rows[kind];
+    for (uint32_t i = 0; i < KINDS[kind].columns; i++)
+        rows->column[i][rows->count] = cells[i];
+    rows->count++;
+}
+
+static void add_run(Group *g, const StoreOp *op)
+{
+    const RunRow *r = op->row;
+    add(g, op->or_ignore ? V_RUN_OR_IGNORE : V_RUN, (const Cell[]){
+        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->module_hash), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
+        cell_text(r->user_name), cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_blob(r->input), cell_text(r->input_json),
+        cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_int(r->limit_count), cell_int(r->priority),
+        cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
+        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested) });
+}
+
+static void add_journal(Group *g, const StoreBatch *batch, const JournalRow *r)
+{
+    add(g, V_JOURNAL, (const Cell[]){
+        cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_u64(r->request), cell_int(r->fiber), cell_int(r->span), cell_int(r->parent_span), cell_int(r->entry),
+        cell_int(r->effect), cell_int(r->target), cell_int(r->agent), cell_text(r->name), cell_text(r->args_json), cell_blob(r->payload), cell_text(r->detail_json), cell_int(r->started_us), cell_int(r->ended_us) });
+}
+
+static void add_event(Group *g, const EventRow *r)
+{
+    add(g, V_EVENT, (const Cell[]){
+        cell_text(r->tenant), cell_text(r->event_id), cell_text(r->name), cell_text(r->payload), cell_text(r->module_hash), cell_text(r->user), cell_text(r->correlation),
+        cell_text(r->causation), cell_int(r->hops), cell_text(r->run_id), cell_u64(r->seq), cell_int(r->created_us), cell_int(r->dispatched) });
+}
+
+/* The last update of a batch says all that those before it said; a release behind it only gives the lease back, which an update to that status did. */
+static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, const StoreOp *release)
+{
+    RunStatus status = release ? (RunStatus)release->number : update->status;
+    const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
+    if (update)
+        add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), cell_text(update->result_json), cell_text(update->waits_json), cell_u64(update->last_seq), cell_u64(update->snapshot_seq),
+                                         cell_int(update->updated_us), cell_int(update->started_us), cell_int(update->ended_us), cell_int(status == RUN_RUNNING && !release ? update->lease_until_us : 0) });
+    else
+        add(g, V_RELEASE, (const Cell[]){ tenant, run_id, cell_int(status) });
+    if (run_status_ended(status))
+        add(g, V_ENDED, (const Cell[]){ tenant, run_id });
+}
+
+static void gather(Group *g, const StoreBatch *batch)
+{
+    const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
+    const RunRow *update = NULL;
+    const StoreOp *release = NULL;
+    if (batch->epoch)
+        add(g, V_FENCE, (const Cell[]){ tenant, run_id, cell_u64(batch->epoch) });
+    for (const StoreOp *op = batch->first; op; op = op->next)
+        switch (op->kind) {
+        case DO_PUT_RUN:        add_run(g, op); break;
+        case DO_APPEND_JOURNAL: add_journal(g, batch, op->row); break;
+        case DO_PUT_SNAPSHOT:   add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
+        case DO_CLEAR_TIMER:    add(g, V_CLEAR_TIMER, (const Cell[]){ tenant, run_id, cell_u64(op->number) }); break;
+        case DO_SET_TIMER:      { const TimerRow *r = op->row; add(g, V_SET_TIMER, (const Cell[]){ tenant, cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) }); break; }
+        case DO_PUT_EVENT:      add_event(g, op->row); break;
+        case DO_TAKE_MAIL:      add(g, V_TAKE_MAIL, (const Cell[]){ tenant, run_id, cell_text(op->text) }); break;
+        case DO_RENEW:          add(g, V_RENEW, (const Cell[]){ tenant, run_id, cell_int(op->lease_us) }); break;
+        case DO_UPDATE_RUN:     update = op->row; break;
+        default:                release = op; break;
+        }
+    if (update || release)
+        add_end(g, batch, update, release);
+}
+
+static void make_all_rows(Group *g, const Census *census, uint32_t batches)
+{
+    make_rows(g, V_FENCE, batches);
+    make_rows(g, V_RUN, census->of[DO_PUT_RUN]);
+    make_rows(g, V_RUN_OR_IGNORE, census->of[DO_PUT_RUN]);
+    make_rows(g, V_JOURNAL, census->of[DO_APPEND_JOURNAL]);
+    make_rows(g, V_SNAPSHOT, census->of[DO_PUT_SNAPSHOT]);
+    make_rows(g, V_CLEAR_TIMER, census->of[DO_CLEAR_TIMER]);
+    make_rows(g, V_SET_TIMER, census->of[DO_SET_TIMER]);
+    make_rows(g, V_EVENT, census->of[DO_PUT_EVENT]);
+    make_rows(g, V_TAKE_MAIL, census->of[DO_TAKE_MAIL]);
+    make_rows(g, V_UPDATE, census->of[DO_UPDATE_RUN]);
+    make_rows(g, V_RELEASE, census->of[DO_RELEASE]);
+    make_rows(g, V_RENEW, census->of[DO_RENEW]);
+    make_rows(g, V_ENDED, census->of[DO_UPDATE_RUN] + census->of[DO_RELEASE]);
+}
+
+/* ---- sending -------------------------------------------------------------------------------------------- */
+
+static Err send_kind(Group *g, Kind kind, Error *error)
+{
+    const Rows *rows = &g->rows[kind];
+    Cell args[GROUP_COLUMNS_MAX + 2];
+    uint32_t n = KINDS[kind].columns;
+    if (rows->count == 0)
+        return ERR_OK;
+    for (uint32_t i = 0; i < n; i++)
+        args[i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
+    args[n] = cell_int(rows->count);
+    args[n + 1] = cell_text(buf_str(&g->c->worker));
+    Err err = ERR_OK;
+    for (int i = 0; i < 3 && KINDS[kind].sql[i].len && !err; i++)
+        err = pg_send(g->c, KINDS[kind].sql[i], args, n + 2, g->arena, error);
+    return err;
+}
+
+static Err send_all(Group *g, Error *error)
+{
+    const Cell worker[] = { cell_text(buf_str(&g->c->worker)) };
+    Err err = ERR_OK;
+    if (g->rows[V_FENCE].count)
+        err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), worker, 1, g->arena, error);
+    for (int kind = 0; kind < V_COUNT && !err; kind++)
+        err = send_kind(g, (Kind)kind, error);
+    return err;
+}
+
+/* As whom this store writes: whoever claims or starts a run here. */
+static void learn_worker(PgConn *c, const StoreBatch *batch)
+{
+    for (const StoreOp *op = batch->first; op; op = op->next) {
+        Str name = op->kind == DO_CLAIM ? op->text : op->kind == DO_PUT_RUN ? ((const RunRow *)op->row)->worker : (Str){ 0 };
+        if (!name.len || str_eq(name, buf_str(&c->worker)))
+            continue;
+        buf_clear(&c->worker);
+        buf_put_str(&c->worker, name);
+    }
+}
+
+Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error)
+{
+    PgConn *c = conn;
+    Group g = { .c = c, .arena = c->group };
+    Census census = { 0 };
+    Map seen = { 0 };
+    Buf key = { 0 };
+    uint32_t hot = 0;
+    (void)changed;                                          /* the answers to the statements say so, when they are read */
+    bool is[STORE_GROUP_MAX];
+    if (!g.arena)
+        g.arena = c->group = arena_new();
+    arena_reset(g.arena);
+    for (uint32_t i = 0; i < count; i++) {
+        learn_worker(c, batches[i]);
+        is[i] = !is_second(&seen, batches[i], &key) && is_hot(batches[i], &census);
+        hot += is[i];
+        if (batches[i]->run_id.len)
+            map_put(&seen, arena_str(g.arena, buf_str(&key)), batches[i]);
+    }
+    map_free(&seen);
+    buf_free(&key);
+    if (hot == 0)
+        return ERR_UNSUPPORTED;
+    make_all_rows(&g, &census, hot);
+    for (uint32_t i = 0; i < count; i++)
+        if (is[i])
+            gather(&g, batches[i]);
+    Err err = send_all(&g, error);
+    for (uint32_t i = 0; i < count && !err; i++)
+        if (!is[i])
+            err = pg_apply_ahead(c, batches[i], error);
+    return err;
+}
