@@ -168,18 +168,17 @@ static void on_message(redisAsyncContext *context, void *answer, void *arg)
 {
     SessionStore *s = arg;
     const redisReply *reply = answer;
-    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || reply->element[2]->type != REDIS_REPLY_STRING)
+    if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 3 || !s->wake)
         return;
-    if (strcmp(reply->element[2]->str, s->name) != 0 && s->wake)
-        s->wake(s->wake_arg);
+    const redisReply *said = reply->element[2];
+    if (said->type != REDIS_REPLY_STRING || strcmp(said->str, s->name) != 0)
+        s->wake(s->wake_arg);                               /* a number says that we listen: now for whatever was said before */
 }
 
 static void on_up(void *arg)
 {
     SessionStore *s = arg;
     redisAsyncCommand(redis_link_context(s->link), on_message, s, "SUBSCRIBE " WAKE_CHANNEL);
-    if (s->wake)
-        s->wake(s->wake_arg);                               /* whatever was said while nobody listened */
 }
 
 static void session_on_wake(void *state, void (*wake)(void *arg), void *arg)
