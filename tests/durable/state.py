@@ -21,6 +21,7 @@ CONVERSATION = os.path.join(FLOWS, "04_conversational_context.flow")
 READS = os.path.join(FLOWS, "09_read_path.flow")
 MACHINE = os.path.join(FLOWS, "23_state_persistence.flow")
 CONTEXT = os.path.join(FLOWS, "24_shared_context.flow")
+WRITERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "writers.flow")
 COMPLETED, FAILED, PARKED = 0, 1, 3
 DAY = 24 * 3600
 
@@ -172,6 +173,16 @@ def context_lives_for_an_hour_and_is_cleaned_up(world):
     same(world.redis("EXISTS", key), "0")
 
 
+def writers_of_different_fields_lose_nothing(world):
+    world.start_worker()
+    world.start_worker()
+    run = world.run(WRITERS, "all_at_once", want=None, times=20, options=["--park"])["run"]
+    until("all have written", lambda: world.store.query("SELECT status FROM flow_runs WHERE run_id = '%s'" % run) == [("3",)])
+    result, = world.store.query("SELECT result_json FROM flow_runs WHERE run_id = '%s'" % run)
+    same(json.loads(result[0]), [20] * 6)
+    same(world.redis("KEYS", "*coordination*"), "")
+
+
 # ---- flow 9: cached reads -----------------------------------------------------------------------------------------------------
 
 def sources(world):
@@ -279,7 +290,7 @@ def crash_between_a_commit_and_its_news(world):
 SCENARIOS = [conversation_goes_on_in_another_process, conversation_of_another_tenant_is_not_found, conversation_ends_when_redis_is_flushed,
              field_that_does_not_fit_counts_as_never_saved,
              conversation_without_redis_is_unavailable_and_comes_back, question_waits_and_another_process_goes_on, durable_conversation_survives_a_flush,
-             session_conversation_ends_with_a_flush, context_lives_for_an_hour_and_is_cleaned_up, cache_misses_hits_and_is_made_old, cache_that_is_gone_is_done_without,
+             session_conversation_ends_with_a_flush, context_lives_for_an_hour_and_is_cleaned_up, writers_of_different_fields_lose_nothing, cache_misses_hits_and_is_made_old, cache_that_is_gone_is_done_without,
              cache_that_holds_nonsense_is_not_believed, cache_of_another_tenant_is_another_one, hundred_readers_ask_once, write_that_redis_did_not_hear_of, crash_between_a_commit_and_its_news]
 
 ON_POSTGRES = [question_waits_and_another_process_goes_on, durable_conversation_survives_a_flush, session_conversation_ends_with_a_flush]
