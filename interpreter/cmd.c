@@ -97,13 +97,18 @@ bool cmd_open(CmdSession *session, const CmdCommon *common) {
 
 enum { OPEN_AGAIN_US = 200000 };
 
-bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how) {
-    char url[1200];
+bool cmd_store_url(const CmdCommon *common, char *url, size_t size) {
     const char *store = common->store_url ? common->store_url : getenv("FLOW_STORE");
-    if (!store || !store[0]) {
-        if (!default_store(url, sizeof url)) return cli_usage("no state folder: set HOME, or give --store"), false;
-        store = url;
+    if (store && store[0]) {
+        if (snprintf(url, size, "%s", store) < (int)size) return true;
+        return cli_usage("the store's URL is longer than %zu bytes", size - 1), false;
     }
+    return default_store(url, size) || (cli_usage("no state folder: set HOME, or give --store"), false);
+}
+
+bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how) {
+    char store[CMD_URL_MAX];
+    if (!cmd_store_url(common, store, sizeof store)) return false;
     if (!principal_of(session, common->as ? common->as : getenv("FLOW_AS"))) return false;
     session->json = common->json;
     session->quiet = session->quiet || common->json;

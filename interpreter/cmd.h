@@ -15,6 +15,8 @@ int cmd_signal(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_fork(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
+int cmd_migrate(int argc, char **argv);
+int cmd_gc(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
 
 /* What every command takes. */
@@ -35,6 +37,9 @@ typedef struct CmdSession {
     bool color;
 } CmdSession;
 
+enum { CMD_URL_MAX = 1200 };
+/* The store that is meant, of CMD_URL_MAX bytes; false after printing why. */
+bool cmd_store_url(const CmdCommon *common, char *url, size_t size);
 /* Opens the engine; false after printing why. */
 bool cmd_open(CmdSession *session, const CmdCommon *common);
 bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how);        /* store, Redis and `arg` are filled in */

@@ -30,6 +30,13 @@ static const Command commands[] = {
     { "serve", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "a worker; the HTTP gateway will be part of it",
       "For now the same as `flowd worker`: it listens on no port yet.\n", cmd_worker },
     { "fsck", "[--store URL] [--json]", "check the store: modules, journals, snapshots, timers", "Exit 1 when there are problems.\n", cmd_fsck },
+    { "migrate", "[--show] [--store URL] [--json]", "bring the store's schema up to date, or say how it stands",
+      "Each step is applied once, all of them in one transaction; a schema of a newer program is refused. A file and a new schema need no `migrate`.\n"
+      "--show  change nothing; exit 1 when there is something to do\n", cmd_migrate },
+    { "gc", "[--older DURATION] [--store URL] [--json]", "remove runs that ended long ago, and what nobody needs any more",
+      "--older DURATION  ended, or dispatched, longer ago than this (30d)\n"
+      "Removed: ended runs with journals and snapshots, dispatched events that no waiting run may want, dead letters of removed events, hot entries that are over.\n"
+      "Kept: tables of programs, stored events of aggregates, audit log, modules.\n", cmd_gc },
     { 0 }
 };
 

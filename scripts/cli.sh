@@ -150,5 +150,11 @@ run=$(sed -n 's/^ready //p' "$work/out")
 expect "taken on" 0 $flowd resume "$run";                       says '^3$'
 expect "resume all" 0 $flowd resume;                           says 'wait'
 expect "fsck" 0 $flowd fsck;                                   says ' 0 problems'
+expect "a schema that is current" 0 $flowd migrate;            says 'up to date'
+expect "and one that is not there" 2 $flowd migrate --show --store "sqlite:$work/old.db"; warns 'could not open'
+expect "nothing is old yet" 0 $flowd gc;                       says 'removed 0 runs'
+expect "everything that is over" 0 $flowd gc --older 0s;       says 'removed [1-9][0-9]* runs with'
+expect "an age it is not" 2 $flowd gc --older soon;            warns '30d or 12h'
+expect "and the store is sound" 0 $flowd fsck;                 says ' 0 problems'
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

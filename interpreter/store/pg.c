@@ -308,7 +308,7 @@ static Err pg_open(const char *place, const StoreOptions *options, void **state,
     if (!err)
         err = pg_ready(store->conns[0], 0, error);
     if (!err)
-        err = pg_migrate(store->conns[0], store->read_only, error);
+        err = pg_migrate(store->conns[0], options, error);
     if (!err)
         err = warn_of_power(store->conns[0], error);
     if (err)

@@ -77,7 +77,7 @@ Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chan
 
 /* pg_schema.c */
 extern const SqlDialect PG_DIALECT;
-Err  pg_migrate(PgConn *c, bool read_only, Error *error);
+Err  pg_migrate(PgConn *c, const StoreOptions *options, Error *error);
 void pg_put_migrations(Buf *sql, int64_t from, int64_t to);  /* the script from one version to another */
 Err  pg_clear(void *conn, Error *error);                     /* StoreOps.clear */
 void pg_quote(Buf *out, const char *name);                   /* "name" */

@@ -219,14 +219,18 @@ static Err apply_migrations(PgConn *c, int64_t version, Error *error)
     return err ? err : make_key(c, error);
 }
 
-Err pg_migrate(PgConn *c, bool read_only, Error *error)
+Err pg_migrate(PgConn *c, const StoreOptions *options, Error *error)
 {
     int64_t version;
     Err err = schema_version(c, &version, error);
+    if (options->schema)
+        *options->schema = (StoreSchema){ version, SCHEMA_VERSION };
     if (err || version == SCHEMA_VERSION)
         return err;
-    if (read_only)
-        return err_set(error, ERR_UNSUPPORTED, "cannot read the store: its schema is version %lld, expected %d; open it for writing once", (long long)version, SCHEMA_VERSION);
+    if (version && !options->migrate && !options->read_only)
+        return err_set(error, ERR_UNSUPPORTED, "cannot open the store: its schema is version %lld, this program wants %d; `flowd migrate` brings it up to date", (long long)version, SCHEMA_VERSION);
+    if (options->read_only)
+        return err_set(error, ERR_UNSUPPORTED, "cannot read the store: its schema is version %lld, expected %d; `flowd migrate` brings it up to date", (long long)version, SCHEMA_VERSION);
     if ((err = lock_schema(c, true, error)))
         return err;
     err = schema_version(c, &version, error);

@@ -594,6 +594,10 @@ static Err sqlite_open(const char *place, const StoreOptions *options, void **st
         err = use_wal(s, error);
     if (!err)
         err = execute(s, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON", "set up the store", error);
+    if (!err && options->schema) {
+        options->schema->known = SCHEMA_VERSION;
+        err = schema_version(s, &options->schema->found, error);
+    }
     if (!err)
         err = read_only ? check_readable(s, error) : migrate(s, error);
     if (err)

@@ -12,7 +12,7 @@
 #include "interpreter/store/store.h"
 
 #include "interpreter/store/lane.h"
-#include "interpreter/store/store_internal.h"
+#include "interpreter/store/sql_gc.h"
 
 #include <assert.h>
 #include <event2/event.h>
@@ -1019,6 +1019,48 @@ Err store_fsck(Store *store, FsckReport *report, Buf *out, Error *error)
         return err;
     err = store->ops->fsck(seat->conn, report, out, error);
     store->ops->rollback(seat->conn);
+    return err;
+}
+
+/* One page; where it ended is copied to where the next begins. */
+static Err gc_page(Store *store, GcPart part, int64_t before_us, Arena *arena, GcPage *page, Error *error)
+{
+    StoreBatch *batch = store_batch(store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    StoreOp *op = store_add_op(batch, DO_GC, true);
+    int slot = op->result;
+    op->number = part;
+    op->now_us = before_us;
+    op->limit = GC_PAGE;
+    op->text = arena_str(batch->arena, page->tenant);
+    op->more = arena_str(batch->arena, page->run_id);
+    Err err = store_run_batch(batch, error);
+    if (!err) {
+        *page = *(const GcPage *)batch->slots[slot].rows;
+        arena_reset(arena);
+        page->tenant = arena_str(arena, page->tenant);
+        page->run_id = arena_str(arena, page->run_id);
+    }
+    store_batch_free(batch);
+    return err;
+}
+
+Err store_gc(Store *store, int64_t before_us, GcReport *report, void (*told)(const GcReport *so_far, void *arg), void *arg, Error *error)
+{
+    Err err = ERR_OK;
+    Arena *arena = arena_new();
+    *report = (GcReport){ 0 };
+    for (GcPart part = 0; part < GC_PART_COUNT && !err; part++) {
+        GcPage page = { .tenant = { "", 0 }, .run_id = { "", 0 }, .more = true };
+        while (page.more && !(err = gc_page(store, part, before_us, arena, &page, error))) {
+            report->runs += page.runs;
+            report->journal_rows += page.journal_rows;
+            report->events += page.events;
+            report->dead += page.dead;
+            if (told)
+                told(report, arg);
+        }
+    }
+    arena_free(arena);
     return err;
 }
 

@@ -100,7 +100,13 @@ typedef struct Cell { CellKind kind; int64_t i; double f; Str text; struct Cell 
 typedef struct RowSet { Cell *cells; uint32_t rows, columns; } RowSet;                                            /* row-major */
 
 /* ---- life --------------------------------------------------------------------------------------- */
-typedef struct StoreOptions { struct event_base *loop; bool read_only; } StoreOptions;
+typedef struct StoreSchema { int64_t found, known; } StoreSchema;      /* versions: of the store when it was opened (0: new), of this program */
+typedef struct StoreOptions {
+    struct event_base *loop;
+    bool read_only;
+    bool migrate;                        /* bring an older schema up to date. A file's is brought up to date anyway; that of a server, which others use too, is refused without it */
+    StoreSchema *schema;                 /* filled in, also when the open fails for its version; may be NULL */
+} StoreOptions;
 /* "sqlite:PATH", "sqlite::memory:", "postgresql://…" ; creates and migrates. The schema version is checked: a newer one is refused.
    "redis://…", "unix:PATH": runs of `durability session` only, each for a day after its last write: no tables, no interactive transactions, no modules, events,
    waits (ERR_UNSUPPORTED). It opens without its server too (ERR_IO from every batch); then, and after a flush, its snapshot key is of no use (id 0). */
@@ -225,6 +231,11 @@ void store_txn_rollback(StoreTxn *txn);
 typedef struct FsckReport { uint64_t runs, journal_rows, snapshots, problems; } FsckReport;
 /* Checks: every run's module is there; journal seqs without holes from the snapshot on; ended runs hold no timers, waits, leases; foreign rows. Texts of problems into out. */
 Err store_fsck(Store *store, FsckReport *report, Buf *out, Error *error);
+/* Removes runs that ended before `before_us` with all that is theirs, dispatched events of that age that no unended run may want, and dead letters without an
+   event; GC_PAGE rows a commit, `told` (may be NULL) after each. Modules, tables of programs and stored events of aggregates stay. */
+enum { GC_PAGE = 500 };
+typedef struct GcReport { uint64_t runs, journal_rows, events, dead; } GcReport;
+Err store_gc(Store *store, int64_t before_us, GcReport *report, void (*told)(const GcReport *so_far, void *arg), void *arg, Error *error);
 /* A copy of a run at journal seq `at_seq` (its input and history, so at_seq's whole past must be in the journal) under a new id, READY and free of its key. Journal rows 1..at_seq are copied. ERR_NOT_FOUND when no state leads there. */
 Err store_fork(Store *store, Str tenant, Str run_id, uint64_t at_seq, Str new_run_id, int64_t now_us, Error *error);
 /* For tests. As good as new: all rows are gone, tables and the key stay. Nothing may be under way. ERR_UNSUPPORTED where store_drop is as quick. */

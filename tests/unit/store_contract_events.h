@@ -178,7 +178,64 @@ static void a_dead_letter_is_taken_once_and_published_until_it_is_known(void **s
     assert_int_equal(unpublished(), 0);
 }
 
+static void end_run(const char *id, int64_t ended_us)
+{
+    RunRow row = run_row(id);
+    row.status = RUN_COMPLETED;
+    row.ended_us = ended_us;
+    StoreBatch *batch = batch_of(id, 0);
+    store_update_run(batch, &row);
+    must_go(batch);
+}
+
+static void upkeep_takes_what_is_old_and_over_and_nothing_else(void **state)
+{
+    Error error;
+    GcReport report;
+    RunRow waits = run_row("parked");
+    waits.created_us = 3;
+    new_run("old"), new_run("young"), put_run(&waits);
+    must_go(journal_batch("old", 0, 1)), must_go(journal_batch("old", 0, 2)), must_go(journal_batch("young", 0, 1));
+    end_run("old", 100), end_run("young", 200);
+    emit("e1", "Booked"), emit("e2", "Booked");
+    uint32_t count;
+    StoreBatch *batch = batch_of("", 0);
+    store_event_dispatched(batch, get_event("acme", "e1", &count).position);
+    must_go(batch);
+    assert_int_equal(store_gc(contract_store, 150, &report, NULL, NULL, &error), ERR_OK);
+    assert_true(report.runs == 1 && report.journal_rows == 2 && report.events == 0);         /* a run from before the event may want it yet */
+    assert_int_equal(journal_count(contract_store, "acme", "old"), 0);
+    assert_int_equal(journal_count(contract_store, "acme", "young"), 1);
+    batch = batch_of("", 0), store_get_run(batch, STR("old")), fails_with(batch, ERR_NOT_FOUND, "old");
+    end_run("parked", 100);
+    assert_int_equal(store_gc(contract_store, 150, &report, NULL, NULL, &error), ERR_OK);
+    assert_true(report.runs == 1 && report.events == 1);
+    get_event("acme", "e1", &count);
+    assert_int_equal(count, 0);
+    get_event("acme", "e2", &count);
+    assert_int_equal(count, 1);                                                                 /* not dispatched: it stays, however old */
+}
+
+static void upkeep_goes_page_by_page_to_the_end(void **state)
+{
+    Error error;
+    GcReport report;
+    char id[16];
+    for (int i = 0; i < GC_PAGE + 20; i++) {
+        snprintf(id, sizeof id, "r%04d", i);
+        RunRow row = run_row(id);
+        row.status = RUN_COMPLETED;
+        row.ended_us = i % 10 ? 100 : 200;
+        StoreBatch *batch = batch_of("", 0);
+        store_put_run(batch, &row);
+        store_submit(batch, NULL, NULL);
+    }
+    assert_int_equal(store_gc(contract_store, 150, &report, NULL, NULL, &error), ERR_OK);
+    assert_int_equal(report.runs, (GC_PAGE + 20) / 10 * 9);
+}
+
 #define CONTRACT_EVENT_TESTS \
+    CONTRACT_TEST(upkeep_takes_what_is_old_and_over_and_nothing_else), CONTRACT_TEST(upkeep_goes_page_by_page_to_the_end), \
     CONTRACT_TEST(a_claimed_event_is_nobody_elses_until_its_lease_ends), CONTRACT_TEST(the_newest_module_of_a_subscriber_is_the_one_that_hears), \
     CONTRACT_TEST(an_event_is_settled_when_every_subscriber_has_it), CONTRACT_TEST(a_delivery_makes_its_run_once), \
     CONTRACT_TEST(a_dead_letter_is_taken_once_and_published_until_it_is_known),

@@ -167,7 +167,11 @@ static void an_old_schema_is_brought_up_and_keeps_its_rows(void **state)
     Error error;
     assert_int_equal(store_open(contract_url, &(StoreOptions){ .read_only = true }, &store, &error), ERR_UNSUPPORTED);       /* not by who only reads */
     assert_non_null(strstr(error.text, "version 1"));
-    contract_store = open_again();
+    StoreSchema schema = { 0 };
+    assert_int_equal(store_open(contract_url, NULL, &store, &error), ERR_UNSUPPORTED);          /* others may be using it: only on purpose */
+    assert_non_null(strstr(error.text, "flowd migrate"));
+    assert_int_equal(store_open(contract_url, &(StoreOptions){ .migrate = true, .schema = &schema }, &contract_store, &error), ERR_OK);
+    assert_true(schema.found == 1 && schema.known == raw_int("SELECT version FROM flow_schema"));
     assert_true(raw_int("SELECT version FROM flow_schema") > 1);
     assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_modules"), 1);
     assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_hot"), 0);
