@@ -213,8 +213,86 @@ static void walk_saga(Graph *g, Ast *node) {
     if (any) close_frame(g);
 }
 
+/* ---- sessions, contexts, the cache ---- */
+
+/* The part that has them, or the cache, or whoever asks. */
+static Str state_part(const Graph *g, const char *part) {
+    Str title = part_title(g, part, "");
+    if (!title.len) title = part_title(g, "cache", "");
+    return title.len ? title : g->self;
+}
+
+static void read_state(Graph *g, const char *part, Str text, Str gives) {
+    Str store = state_part(g, part);
+    arrow(g, g->self, "->>", store, text);
+    if (!str_eq(store, g->self)) arrow(g, store, "-->>", g->self, gives);
+}
+
+static void walk_coordinate(Graph *g, Ast *node) {
+    Ast_coordinate_stmt *n = as_coordinate_stmt(node);
+    Str context = state_part(g, "context");
+    Buf text = { 0 };
+    buf_printf(&text, "open %.*s", STR_ARG(n->context.text));
+    arrow(g, g->self, "->>", context, buf_str(&text));
+    walk(g, n->body);
+    buf_clear(&text);
+    buf_printf(&text, "clean up %.*s", STR_ARG(n->context.text));
+    arrow(g, g->self, "->>", context, buf_str(&text));
+    buf_free(&text);
+}
+
+/* Cache-aside: the database only when the cache has nothing. */
+static void walk_cached(Graph *g, Ast *node) {
+    Ast_cached_expr *n = as_cached_expr(node);
+    Str repository = part_title(g, "repository", ""), cache = part_title(g, "cache", ""), database = part_title(g, "database", ""), caller = g->self;
+    walk_children(g, n->value);
+    if (repository.len) arrow(g, caller, "->>", repository, brief(g, n->value)), g->self = repository;
+    if (!cache.len) cache = g->self;
+    arrow(g, g->self, "->>", cache, STR("GET"));
+    open_frame(g, "alt", STR("hit"));
+    arrow(g, cache, "-->>", g->self, STR("kept result"));
+    next_frame(g, "else", STR("miss"));
+    arrow(g, cache, "-->>", g->self, STR("null"));
+    arrow(g, g->self, "->>", database.len ? database : g->self, brief(g, n->value));
+    if (database.len) arrow(g, database, "-->>", g->self, STR("rows"));
+    arrow(g, g->self, "->>", cache, brief(g, node));
+    close_frame(g);
+    if (repository.len) arrow(g, repository, "-->>", caller, STR("result"));
+    g->self = caller;
+}
+
+/* False: not one of these. */
+static bool walk_state(Graph *g, Ast *node) {
+    switch (node->kind) {
+    case AST_SAVE_STMT: case AST_FORGET_STMT:
+        walk_children(g, node);
+        arrow(g, g->self, "->>", state_part(g, "session"), brief(g, node));
+        return true;
+    case AST_INDEX_EXPR:
+        if (!node->info || ((const IndexInfo *)node->info)->kind != INDEX_SESSION) return false;
+        walk(g, as_index_expr(node)->index);
+        read_state(g, "session", brief(g, node), STR("its record, or null"));
+        return true;
+    case AST_NAME_EXPR:
+        if (!node->symbol || node->symbol->kind != SYMBOL_CONTEXT) return false;
+        read_state(g, "context", brief(g, node), STR("what is there"));
+        return true;
+    case AST_ASSIGN_STMT: {
+        const Ast *target = as_assign_stmt(node)->target;
+        const FieldInfo *info = target->kind == AST_FIELD_EXPR ? target->info : NULL;
+        if (!info || info->kind != FIELD_CONTEXT) return false;
+        walk(g, as_assign_stmt(node)->value);
+        arrow(g, g->self, "->>", state_part(g, "context"), brief(g, node));
+        return true;
+    }
+    case AST_COORDINATE_STMT: walk_coordinate(g, node); return true;
+    case AST_CACHED_EXPR: walk_cached(g, node); return true;
+    default: return false;
+    }
+}
+
 static void walk(Graph *g, Ast *node) {
-    if (!node) return;
+    if (!node || walk_state(g, node)) return;
     switch (node->kind) {
     case AST_CALL_EXPR: walk_call(g, node); break;
     case AST_ASK_EXPR: walk_ask(g, node); break;
