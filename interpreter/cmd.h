@@ -14,6 +14,7 @@ int cmd_answer(int argc, char **argv);
 int cmd_signal(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);
 int cmd_fork(int argc, char **argv);
+int cmd_events(int argc, char **argv);
 int cmd_fsck(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_gc(int argc, char **argv);

@@ -29,6 +29,11 @@ static const Command commands[] = {
       "Any number of workers may share a store. What happens to them is logged as JSON lines on standard error.\n", cmd_worker },
     { "serve", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "a worker; the HTTP gateway will be part of it",
       "For now the same as `flowd worker`: it listens on no port yet.\n", cmd_worker },
+    { "events", "list|dead|replay [EVENT|--dead] [--subscriber NAME] [--store URL] [--json]", "events: what was emitted and why, which letters are dead, and their replay",
+      "list     what was emitted, newest last: --name NAME, --correlation RUN (all that one run led to), --limit N (1000)\n"
+      "dead     which event no attempt of which subscriber could handle, and why\n"
+      "replay   EVENT [--subscriber NAME], or --dead for all letters: a fresh attempt each, by the code that is deployed now. Twice is as good as once.\n"
+      "         --park  only make the attempts; a worker or `flowd resume` takes them on\n", cmd_events },
     { "fsck", "[--store URL] [--json]", "check the store: modules, journals, snapshots, timers", "Exit 1 when there are problems.\n", cmd_fsck },
     { "migrate", "[--show] [--store URL] [--json]", "bring the store's schema up to date, or say how it stands",
       "Each step is applied once, all of them in one transaction; a schema of a newer program is refused. A file and a new schema need no `migrate`.\n"

@@ -145,6 +145,36 @@ if [ -n "${FLOW_TEST_REDIS:-}" ]; then
     expect "test beside a Redis" 0 $flowc test --redis "$FLOW_TEST_REDIS?db=9" "$work/tested.flow";        says '^1 passed, 0 failed$'
 fi
 expect "no crashes" 2 $flowc test --crash-every 0 "$work/tested.flow";                       warns 'from 1 to 10000'
+cat >"$work/tells.flow" <<'FLOW'
+event Told { n: int }
+flow tells() -> string {
+    emit Told { n: 4 }
+    return "told"
+}
+FLOW
+hears() {
+    printf 'event Told { %s }\ntable heard of ear {\n    id: id "HRD"\n    n: int\n    on erase delete\n    export as "heard"\n}\nagent ear "Ear" {\n    on Told as e { insert heard { n: %s } }\n}\n' "$1" "$2"
+    printf 'flow heard_sum() -> int { return sum(heard.n) }\n'
+}
+hears "text: string" 1 >"$work/hears.flow"
+export FLOW_STORE="sqlite:$work/events.db"
+expect "no events" 0 $flowd events list;                        says '^no events of tenant'
+expect "a program that hears" 0 $flowd run "$work/hears.flow";  says '^0$'
+expect "another that tells" 0 $flowd run "$work/tells.flow";    says '^told$'
+expect "events" 0 $flowd events list;                           says '^EV-.* Told '
+expect "events of a run" 0 $flowd events list --correlation R-none --json
+expect "an event of another shape is dead" 0 $flowd events dead;    says '^EV-.* ear.on_Told '
+expect "dead letters as JSON" 0 $flowd events dead --json;      says '"subscriber":"ear.on_Told","error":"/n: unknown field'
+expect "a replay that is as wrong" 1 $flowd events replay --dead;   says '^0 replayed, 1 refused$'
+hears "n: int" "e.n" >"$work/hears.flow"
+expect "the repaired program" 0 $flowd run "$work/hears.flow";  says '^0$'
+expect "replay" 0 $flowd events replay --dead;                  says '^1 replayed, 0 refused$'
+expect "once" 0 $flowd events replay --dead;                    says '^0 replayed, 0 refused$'
+expect "it was handled" 0 $flowd run "$work/hears.flow";        says '^4$'
+expect "replay of what is not dead" 1 $flowd events replay E-1; warns 'not among the dead'
+expect "replay of nothing" 2 $flowd events replay;              warns 'which event'
+expect "events of what" 2 $flowd events;                        warns 'list, dead or replay'
+export FLOW_STORE="sqlite:$work/flow.db"
 expect "only started" 3 $flowd run --park --quiet "$work/good.flow" --input '{"a": 1}';  says '^ready R-'
 run=$(sed -n 's/^ready //p' "$work/out")
 expect "taken on" 0 $flowd resume "$run";                       says '^3$'

@@ -68,7 +68,8 @@ static void put_mails(Round *round, const EventRow *event, const WaitRow *waits,
     }
 }
 
-static void put_handler(Round *round, Image *image, const EventRow *event, const ImageHandler *handler, Str subscriber, Image *own, StoreBatch *batch) {
+/* `own`: the emitter's module, if it may stand in. `delivery`: others may have it by a stream, so the row of its delivery counts. */
+static void put_handler(Round *round, Image *image, const EventRow *event, const ImageHandler *handler, Str subscriber, Image *own, bool delivery, StoreBatch *batch) {
     RunRow row;
     Error error;
     bool wanted = false;
@@ -76,6 +77,8 @@ static void put_handler(Round *round, Image *image, const EventRow *event, const
     const ImageHandler *other = err && own && own != image ? events_find_handler(own, subscriber) : NULL;
     if (other && str_eq(own->events[other->event].name, event->name)) err = events_handler_row(round->engine, own, event, other, round->arena, &row, &wanted, &error);
     if (err) events_put_dead(batch, round->engine, event, subscriber, 0, str_of(error.text));
+    wanted = wanted && !err;
+    if (delivery) store_deliver(batch, event->tenant, event->event_id, subscriber, wanted ? &row : NULL);
     else if (wanted) store_put_run_or_ignore(batch, &row);
 }
 
@@ -92,7 +95,7 @@ static void put_own_handlers(Round *round, uint32_t i, Image *own, StoreBatch *b
         const ImageHandler *handler = &own->handlers[h];
         if (!str_eq(own->events[handler->event].name, event->name)) continue;
         Str subscriber = events_subscriber(own, handler, round->arena);
-        if (!is_subscribed(round, i, subscriber)) put_handler(round, own, event, handler, subscriber, NULL, batch);
+        if (!is_subscribed(round, i, subscriber)) put_handler(round, own, event, handler, subscriber, NULL, false, batch);
     }
 }
 
@@ -102,8 +105,11 @@ static void put_subscribers(Round *round, uint32_t i, Image *own, StoreBatch *ba
         const SubscriptionRow *sub = &round->subs[i][k];
         Image *image = engine_image_cached(round->engine, sub->module_hash);
         const ImageHandler *handler = image ? events_find_handler(image, sub->subscriber) : NULL;
-        if (handler) put_handler(round, image, event, handler, sub->subscriber, own, batch);
-        else events_put_dead(batch, round->engine, event, sub->subscriber, 0, str_of(arena_printf(round->arena, "module %.*s, which subscribed, is missing or damaged", STR_ARG(sub->module_hash))));
+        if (handler) put_handler(round, image, event, handler, sub->subscriber, own, round->detached, batch);
+        else {
+            events_put_dead(batch, round->engine, event, sub->subscriber, 0, str_of(arena_printf(round->arena, "module %.*s, which subscribed, is missing or damaged", STR_ARG(sub->module_hash))));
+            if (round->detached) store_deliver(batch, event->tenant, event->event_id, sub->subscriber, NULL);
+        }
     }
 }
 
@@ -122,7 +128,8 @@ static void dispatch_one(Round *round, uint32_t i) {
         if (!round->publish) put_subscribers(round, i, own, batch);
     }
     if (dead) round->sub_counts[i] = 0;                  /* nothing to publish either */
-    if (dead || !round->publish || round->sub_counts[i] == 0) store_event_dispatched(batch, event->position);
+    if (dead || round->sub_counts[i] == 0 || (!round->publish && !round->detached)) store_event_dispatched(batch, event->position);
+    else if (round->detached) store_settle_event(batch, event->tenant, event->position);
     round->outstanding++;
     store_submit(batch, written, round);
 }
