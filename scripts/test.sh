@@ -112,6 +112,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add chaos
     python3 tests/durable/state.py "$build" >"$log" 2>&1
     add state
+    sh tests/durable/partitions.sh "$build" >"$log" 2>&1
+    add partitions
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
