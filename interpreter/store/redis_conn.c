@@ -116,6 +116,12 @@ static Err wait_for(RedisConn *conn, int64_t until_ms, redisReply **reply, Error
     }
 }
 
+/* A server that is no primary any more, or not yet: whoever connects again may find another one. */
+static bool is_away(const redisReply *reply)
+{
+    return strncmp(reply->str, "READONLY", 8) == 0 || strncmp(reply->str, "LOADING", 7) == 0 || strncmp(reply->str, "MASTERDOWN", 10) == 0;
+}
+
 static Err refusal(const redisReply *reply, Error *error)
 {
     if (strncmp(reply->str, "NOSCRIPT", 8) == 0)
@@ -135,6 +141,8 @@ static Err exchange(RedisConn *conn, int count, const char **words, const size_t
         return err;
     if (reply->type == REDIS_REPLY_ERROR) {
         err = refusal(reply, error);
+        if (is_away(reply))
+            lose(conn, NULL, "");
         freeReplyObject(reply);
         return err;
     }
@@ -205,6 +213,12 @@ void redis_conn_free(RedisConn *conn)
     if (conn->context)
         redisFree(conn->context);
     free(conn);
+}
+
+void redis_conn_drop(RedisConn *conn)
+{
+    if (conn->context)
+        lose(conn, NULL, "");
 }
 
 bool redis_conn_up(const RedisConn *conn)

@@ -23,6 +23,7 @@ void redis_set_word(RedisWords *words, int index, Str text);
 
 RedisConn *redis_conn_new(const RedisAddress *address);                /* the address is borrowed */
 void redis_conn_free(RedisConn *conn);
+void redis_conn_drop(RedisConn *conn);                                 /* the next call makes another connection */
 bool redis_conn_up(const RedisConn *conn);                             /* the last call was answered */
 /* The reply, never an error reply, freed by redis_reply_free(). ERR_NOT_FOUND: the server does not know the script; ERR_IO with its words for whatever else it refuses. */
 Err  redis_call(RedisConn *conn, const RedisWords *words, struct redisReply **out, Error *error);

@@ -28,8 +28,11 @@ typedef struct Home {
 
 /* ---- scripts: KEYS[1] the entry; ARGV now, end (empty: none), milliseconds to live, then what is particular --------------------------- */
 
-#define ENDED \
-    "local k = KEYS[1] local e = redis.call('HGET', k, '$end') " \
+/* A run of the session store is no entry, whatever its key: it has a field $run. */
+#define OURS \
+    "local k = KEYS[1] if redis.call('HEXISTS', k, '$run') == 1 then return redis.error_reply('WRONGTYPE a run') end "
+#define ENDED OURS \
+    "local e = redis.call('HGET', k, '$end') " \
     "if e and tonumber(e) <= tonumber(ARGV[1]) then redis.call('UNLINK', k) end "
 #define PROLONG \
     "if ARGV[2] == '' then redis.call('HDEL', k, '$end') redis.call('PERSIST', k) " \
@@ -52,6 +55,7 @@ typedef struct Home {
 /* The number is read back as text: a script's numbers have 53 bits. */
 #define SCRIPT_ADD ENDED \
     "local r = redis.pcall('HINCRBY', k, '', ARGV[4]) if type(r) == 'table' then return r end " PROLONG "return redis.call('HGET', k, '')"
+#define SCRIPT_ERASE OURS "return redis.call('UNLINK', k)"
 #define LIMIT "1024"
 _Static_assert(HOT_FIELDS_MAX == 1024, "the script says it in words");
 
@@ -226,6 +230,12 @@ static bool on_sweep(Home *h, HotCall *call, const redisReply *reply)
 
 /* ---- answers -------------------------------------------------------------------------------------------------- */
 
+/* A server that is no primary any more, or not yet: whoever connects again may find another one. */
+static bool is_away(const redisReply *reply)
+{
+    return strncmp(reply->str, "READONLY", 8) == 0 || strncmp(reply->str, "LOADING", 7) == 0 || strncmp(reply->str, "MASTERDOWN", 10) == 0;
+}
+
 static Err error_of(const HotCall *call, const redisReply *reply, Error *error)
 {
     if (strstr(reply->str, "would overflow"))
@@ -248,6 +258,10 @@ static void take_fields(HotCall *call, const redisReply *reply)
     uint32_t count = 0;
     for (size_t i = 0; i + 1 < reply->elements; i += 2) {
         Str name = { reply->element[i]->str, reply->element[i]->len }, value = { reply->element[i + 1]->str, reply->element[i + 1]->len };
+        if (str_is(name, "$run")) {
+            call->result.err = err_set(&call->result.error, ERR_INVALID, "cannot use the entry: a run of the session store lies under this key");
+            return;
+        }
         if (!str_is(name, "$end"))
             fields[count++] = (HotField){ arena_str(call->arena, name), arena_str(call->arena, value) };
         else if (strtoll(value.ptr, NULL, 10) <= call->now_us)
@@ -296,12 +310,15 @@ static void on_reply(redisAsyncContext *context, void *answer, void *arg)
         h->sent_last = NULL;
     if (sweeping && on_sweep(h, call, reply))
         return;
+    bool away = reply->type == REDIS_REPLY_ERROR && is_away(reply);
     if (reply->type == REDIS_REPLY_ERROR)
         call->result.err = error_of(call, reply, &call->result.error);
     else if (!sweeping)
         take_answer(call, reply);
     end_sweep(call);
     hot_finish(call);
+    if (away)
+        redis_link_lose(h->link, "it is no primary");
 }
 
 /* ---- the home -------------------------------------------------------------------------------------------------- */
@@ -375,7 +392,8 @@ static const char *redis_trouble(const void *home)
 
 static void redis_begin(void *home, HotCall *call)
 {
-    static const Str SCRIPTS[] = { [HOT_PUT] = STR(SCRIPT_PUT), [HOT_PUT_NEW] = STR(SCRIPT_PUT_NEW), [HOT_CHANGE] = STR(SCRIPT_CHANGE), [HOT_ADD] = STR(SCRIPT_ADD) };
+    static const Str SCRIPTS[] = { [HOT_PUT] = STR(SCRIPT_PUT), [HOT_PUT_NEW] = STR(SCRIPT_PUT_NEW), [HOT_CHANGE] = STR(SCRIPT_CHANGE), [HOT_ADD] = STR(SCRIPT_ADD),
+                                   [HOT_ERASE] = STR(SCRIPT_ERASE) };
     Home *h = home;
     Buf key = { 0 };
     redis_put_tenant(&key, call->tenant);
@@ -386,8 +404,6 @@ static void redis_begin(void *home, HotCall *call)
         hot_fail(call, ERR_IO, "could not reach Redis: %s", redis_trouble(h));
     else if (call->kind == HOT_READ)
         send_pair(h, call, STR("HGETALL"), buf_str(&key));
-    else if (call->kind == HOT_ERASE)
-        send_pair(h, call, STR("UNLINK"), buf_str(&key));
     else if (call->kind == HOT_ERASE_PREFIX)
         begin_sweep(h, call);
     else

@@ -239,7 +239,8 @@ function OPS.put_run()
         if ignore == '1' then return end
         fail('CONFLICT', 'run `' .. id_of(p) .. '` exists already')
     end
-    for _, part in ipairs({ ':journal', ':mail' }) do wiped[p .. part] = true end        -- of a run of this id that ended its time
+    for _, part in ipairs({ ':state', ':journal', ':mail' }) do wiped[p .. part] = true end       -- of a run of this id that ended its time
+    put(key, '$run', '1')                                   -- hot state keeps its hands off (redis_hot.c)
     for field, value in pairs(values) do put(key, field, value) end
     local serial = redis.call('INCR', 'flow:session:serial')
     put(key, 'serial', text_of(serial))

@@ -90,6 +90,8 @@ static bool run_some(SessionConn *c, StoreBatch **batches, uint32_t count, Err *
         if (!err)
             errs[i] = redis_batch_take(batches[i], reply, at++, &its, &errors[i]);
         changed |= its;
+        if (errs[i] == ERR_IO && strncmp(errors[i].text, "READONLY", 8) == 0)
+            redis_conn_drop(c->conn);                       /* it is no primary any more; whoever connects again may find another one */
     }
     redis_reply_free(reply);
     return changed;

@@ -139,6 +139,19 @@ static void a_full_server_says_so(void **state)
     assert_true(hot_is_up(contract_hot));
 }
 
+static void a_server_that_is_no_primary_is_left(void **state)
+{
+    must_put(TENANT, "k", "", "v", NOW, A_MINUTE);
+    assert_non_null(strstr(redis_say("REPLICAOF 127.0.0.1 1"), "+OK"));
+    Answer a = put_one(TENANT, "k", "", "w", NOW, A_MINUTE);
+    wants(&a, ERR_IO);
+    assert_non_null(strstr(a.text, "READONLY"));
+    assert_false(hot_is_up(contract_hot));
+    assert_non_null(strstr(redis_say("REPLICAOF NO ONE"), "+OK"));
+    until_up(contract_hot);
+    must_put(TENANT, "k", "", "w", NOW, A_MINUTE);
+}
+
 static void what_another_program_keeps_there_is_left_alone(void **state)
 {
     char command[160];
@@ -217,7 +230,7 @@ int main(void)
         HOT_CONTRACT_TESTS
         CONTRACT_TEST(keys_are_named_as_promised), CONTRACT_TEST(a_server_that_is_killed_is_reported_and_found_again), CONTRACT_TEST(without_a_loop_it_is_found_again_too),
         CONTRACT_TEST(a_server_that_is_not_there_yet_is_no_error), CONTRACT_TEST(a_server_that_does_not_answer_is_given_up), CONTRACT_TEST(a_flushed_server_has_nothing_and_goes_on),
-        CONTRACT_TEST(a_full_server_says_so), CONTRACT_TEST(what_another_program_keeps_there_is_left_alone), CONTRACT_TEST(databases_are_apart), CONTRACT_TEST(a_password_opens_and_is_never_shown),
+        CONTRACT_TEST(a_full_server_says_so), CONTRACT_TEST(a_server_that_is_no_primary_is_left), CONTRACT_TEST(what_another_program_keeps_there_is_left_alone), CONTRACT_TEST(databases_are_apart), CONTRACT_TEST(a_password_opens_and_is_never_shown),
         CONTRACT_TEST(an_url_is_read_exactly),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

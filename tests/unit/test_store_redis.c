@@ -2,6 +2,7 @@
 #pragma GCC diagnostic ignored "-Wunused-function"             /* of the contract only what is said of runs and batches is run */
 #define CONTRACT_CONCURRENT 1
 #include "tests/unit/store_contract.h"
+#include "interpreter/store/hot.h"
 #include "tests/unit/redis_server.h"
 
 static const char *fresh_url(void)
@@ -148,6 +149,18 @@ static void a_full_server_refuses_a_batch_alone(void **state)
     assert_int_equal(claim(0, 9), 1);
 }
 
+static void a_server_that_is_no_primary_is_left(void **state)
+{
+    new_run("r1");
+    assert_non_null(strstr(redis_say("REPLICAOF 127.0.0.1 1"), "+OK"));
+    fails_with(journal_batch("r1", 0, 1), ERR_IO, "READONLY");
+    assert_false(store_is_up(contract_store));
+    assert_non_null(strstr(redis_say("REPLICAOF NO ONE"), "+OK"));
+    Err err = ERR_IO;
+    for (time_t until = time(NULL) + 30; err == ERR_IO && time(NULL) < until;) err = go(journal_batch("r1", 0, 1));
+    assert_int_equal(err, ERR_OK);
+}
+
 static void without_a_server_it_opens_and_answers_at_once(void **state)
 {
     redis_kill();
@@ -273,6 +286,12 @@ static void what_is_no_part_of_a_run_is_refused(void **state)
     assert_true(seen.count == 1 && seen.err == ERR_UNSUPPORTED && !seen.txn);
 }
 
+static void see_hot(const HotResult *result, void *arg)
+{
+    Seen *seen = arg;
+    seen->order[seen->count++] = result->err == ERR_INVALID ? 'i' : result->err ? '?' : 'k';
+}
+
 static void count_wake(void *arg) { ++*(int *)arg; }
 
 /* Turns the loop until the condition holds; a deadline ends the test. */
@@ -309,6 +328,29 @@ static void another_workers_work_wakes_and_ones_own_does_not(void **state)
     redis_start("--databases", "16");
     until_woken(loop, &wakes, 4);                           /* listens again, and looks */
     store_close(listener);
+    event_base_free(loop);
+}
+
+/* A session called `state` with the id of a run has the run's key. */
+static void hot_state_keeps_its_hands_off_a_run(void **state)
+{
+    struct event_base *loop = event_base_new();
+    Hot *hot = NULL;
+    Seen seen = { 0 };
+    assert_int_equal(hot_open(contract_url, NULL, loop, &hot, NULL), ERR_OK);
+    new_run("r1");
+    hot_read(hot, STR("acme"), STR("session:r1:state"), 5, see_hot, &seen);
+    hot_put(hot, STR("acme"), STR("session:r1:state"), &(HotField){ STR("status"), STR("3") }, 1, 5, 5, see_hot, &seen);
+    hot_add(hot, STR("acme"), STR("session:r1:state"), 1, 5, 5, see_hot, &seen);
+    hot_erase(hot, STR("acme"), STR("session:r1:state"), see_hot, &seen);
+    while (hot_busy(hot)) hot_wait(hot);
+    assert_string_equal(seen.order, "iiii");
+    assert_int_equal(get_run("r1").status, RUN_READY);
+    hot_put(hot, STR("acme"), STR("session:r2:state"), &(HotField){ STR("month"), STR("may") }, 1, 5, 5, see_hot, &seen);
+    while (hot_busy(hot)) hot_wait(hot);
+    new_run("r2");
+    assert_non_null(strstr(redis_say("HEXISTS {acme}:session:r2:state month"), ":0"));
+    hot_close(hot);
     event_base_free(loop);
 }
 
@@ -356,10 +398,10 @@ int main(void)
         CONTRACT_BATCH_TESTS
         CONTRACT_TEST(runs_stand_where_they_are_promised), CONTRACT_TEST(every_write_prolongs_a_run), CONTRACT_TEST(an_expired_run_is_not_there),
         CONTRACT_TEST(a_key_whose_holder_expired_is_free_again), CONTRACT_TEST(a_flushed_server_has_no_runs_and_goes_on), CONTRACT_TEST(of_a_run_whose_time_ended_nothing_is_left_to_the_next_of_its_id),
-        CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(a_full_server_refuses_a_batch_alone), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
+        CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(a_full_server_refuses_a_batch_alone), CONTRACT_TEST(a_server_that_is_no_primary_is_left), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
         CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
         CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
-        CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages),
+        CONTRACT_TEST(hot_state_keeps_its_hands_off_a_run), CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return redis_remove() || failed;
