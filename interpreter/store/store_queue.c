@@ -1,0 +1,478 @@
+/* store_queue.c - what is submitted waits in lists, in order, until a seat takes it.
+ *
+ * When the loop is idle (a zero timer) or somebody flushes, the batches at the head become one group. An embedded store has one seat:
+ * everything stands in one list, and while an interactive transaction is open what is behind it waits. A store with a server has several,
+ * each a connection and a lane on which the same code waits without holding up the loop: one for writes, some for reads, some for
+ * transactions, each with a list of its own. A read begins when the writes are done that were submitted before it and may concern it.
+ * Callbacks never run on a lane; they may submit, flush and run batches again: every list is popped before one is called.
+ */
+#include "interpreter/store/store_queue.h"
+
+#include <assert.h>
+#include <event2/event.h>
+
+/* ---- lists --------------------------------------------------------------------------------------------- */
+
+static void push(WorkList *list, Work *work)
+{
+    work->next = NULL;
+    if (list->last)
+        list->last->next = work;
+    else
+        list->first = work;
+    list->last = work;
+}
+
+static Work *pop(WorkList *list)
+{
+    Work *work = list->first;
+    if (!work)
+        return NULL;
+    list->first = work->next;
+    if (!list->first)
+        list->last = NULL;
+    return work;
+}
+
+static void wake_loop(Store *store)
+{
+    if (store->idle && !event_pending(store->idle, EV_TIMEOUT, NULL))
+        event_add(store->idle, &(struct timeval){ 0, 0 });
+}
+
+/* Something can be done now. With lanes every submission and every end of a seat's work asks for it itself. */
+static void arm(Store *store)
+{
+    const StoreTxn *txn = store->seats[0].txn;
+    if (store->finished.first || (!store->lanes && (txn ? txn->queue.first : store->writes.first)))
+        wake_loop(store);
+}
+
+static uint64_t *last_write_of(Store *store, const StoreBatch *batch)
+{
+    if (batch->run_id.len == 0)
+        return &store->last_common;
+    return &store->last_write[(hash64(batch->run_id, hash64(batch->tenant, 0))) % STORE_RUN_BUCKETS];
+}
+
+/* What reads a run waits for its writes and for those that belong to no run; what belongs to none waits for all. */
+static uint64_t newest_before(Store *store, const StoreBatch *batch)
+{
+    if (batch->run_id.len == 0)
+        return store->ticket;
+    uint64_t own = *last_write_of(store, batch);
+    return own > store->last_common ? own : store->last_common;
+}
+
+static Work *new_work(Store *store, WorkKind kind, Arena *arena, StoreBatch *batch, StoreTxn *txn, StoreDone done, void *arg)
+{
+    Work *work = ARENA_NEW(arena, Work);
+    work->kind = kind;
+    work->batch = batch;
+    work->txn = txn;
+    work->done = done;
+    work->arg = arg;
+    const StoreBatch *about = batch ? batch : txn->fence;
+    work->after = newest_before(store, about);
+    work->ticket = ++store->ticket;
+    if (batch && batch->writes && !txn)
+        *last_write_of(store, batch) = work->ticket;
+    return work;
+}
+
+static void submit(Store *store, WorkList *list, Work *work)
+{
+    push(list, work);
+    wake_loop(store);
+}
+
+/* The outcome is fixed; the callback comes from deliver(). */
+void queue_finish(Store *store, Work *work, Err err, const Error *error)
+{
+    work->err = err;
+    if (err && error)
+        work->error = *error;
+    work->error.code = err;
+    if (work->batch) {
+        work->batch->err = err;
+        work->batch->error = work->error;
+        work->batch->finished = true;
+        store_batch_release(work->batch);
+    }
+    push(&store->finished, work);
+}
+
+void queue_let_go(StoreTxn *txn)
+{
+    if (--txn->holds == 0)
+        store_arena_give(txn->store, txn->arena);
+}
+
+static void deliver_begin(Work *work)
+{
+    StoreTxn *txn = work->txn;
+    Err err = work->err;
+    txn->ready(err, err ? NULL : txn, txn->arg);
+    if (err)
+        queue_let_go(txn);
+}
+
+static void deliver(Store *store)
+{
+    for (Work *work; (work = pop(&store->finished));) {
+        if (work->kind == WORK_TXN_BEGIN) {
+            deliver_begin(work);
+            continue;
+        }
+        StoreBatch *batch = work->batch;
+        bool keep = batch && batch->keep;
+        StoreTxn *ended = work->kind == WORK_TXN_COMMIT ? work->txn : NULL;
+        if (work->done) {
+            StoreResult result = { .err = work->err, .error = work->error, .batch = batch };
+            work->done(&result, work->arg);
+        }
+        if (batch && !keep)
+            store_batch_free(batch);
+        if (ended)
+            queue_let_go(ended);
+    }
+}
+
+/* ---- interactive transactions -------------------------------------------------------------------------- */
+
+void store_txn_begin(Store *store, Str tenant, Str run_id, uint64_t epoch, void (*ready)(Err err, StoreTxn *txn, void *arg), void *arg)
+{
+    Arena *arena = store_arena_take(store);
+    StoreTxn *txn = ARENA_NEW(arena, StoreTxn);
+    txn->store = store;
+    txn->arena = arena;
+    txn->fence = store_batch_in(arena, store, tenant, run_id, epoch);
+    txn->ready = ready;
+    txn->arg = arg;
+    txn->holds = 1;
+    submit(store, store->lanes ? &store->begins : &store->writes, new_work(store, WORK_TXN_BEGIN, arena, NULL, txn, NULL, NULL));
+}
+
+void store_txn_run(StoreTxn *txn, StoreBatch *batch, StoreDone done, void *arg)
+{
+    assert(txn->seat && txn->seat->txn == txn);
+    submit(txn->store, &txn->queue, new_work(txn->store, WORK_BATCH, batch->arena, batch, txn, done, arg));
+}
+
+void store_txn_commit(StoreTxn *txn, StoreBatch *last, StoreDone done, void *arg)
+{
+    assert(txn->seat && txn->seat->txn == txn);
+    txn->holds++;
+    submit(txn->store, &txn->queue, new_work(txn->store, WORK_TXN_COMMIT, last ? last->arena : txn->arena, last, txn, done, arg));
+}
+
+/* ---- seats --------------------------------------------------------------------------------------------- */
+
+/* The batches at the head of the queue, up to the next transaction. */
+static void take_group(Seat *seat, WorkList *list)
+{
+    seat->count = 0;
+    while (seat->count < STORE_GROUP_MAX && list->first && list->first->kind == WORK_BATCH)
+        seat->work[seat->count++] = pop(list);
+}
+
+static bool seat_busy(const Seat *seat)
+{
+    return seat->lane && lane_busy(seat->lane);
+}
+
+/* On the seat's lane: what it was given, to its end. */
+static void work_on_seat(void *arg)
+{
+    Seat *seat = arg;
+    Work *work = seat->count ? seat->work[0] : NULL;
+    if (seat->role == CONN_WRITES) {
+        uint64_t last = seat->work[seat->count - 1]->ticket;
+        seat_commit_group(seat);
+        seat->store->written = last;
+    } else if (seat->role == CONN_READS)
+        seat_read(seat);
+    else if (work && work->kind == WORK_TXN_BEGIN)
+        seat_begin_txn(seat, work);
+    else if (work)
+        seat_work_in_txn(seat, seat->txn, work);
+    if (seat->txn && seat->txn->rolled_back)
+        seat_undo_txn(seat);
+    seat->count = 0;
+    wake_loop(seat->store);
+}
+
+static void give(Seat *seat, Work *work)
+{
+    seat->work[0] = work;
+    seat->count = work != NULL;
+    lane_start(seat->lane, work_on_seat, seat);
+}
+
+/* The newest write that is not done yet, or 0 when all are. */
+static bool may_begin(const Store *store, const Work *work)
+{
+    bool writing = seat_busy(&store->seats[0]) || store->writes.first;
+    return !writing || work->after <= store->written;
+}
+
+/* The oldest that may begin: one whose run is being written holds up nobody else. */
+static Work *pop_ready(Store *store, WorkList *list)
+{
+    Work *before = NULL;
+    for (Work *work = list->first; work; before = work, work = work->next) {
+        if (!may_begin(store, work))
+            continue;
+        if (!before)
+            return pop(list);
+        before->next = work->next;
+        if (list->last == work)
+            list->last = before;
+        return work;
+    }
+    return NULL;
+}
+
+static Work *next_for(Store *store, Seat *seat)
+{
+    if (seat->role == CONN_READS)
+        return pop_ready(store, &store->reads);
+    if (seat->txn) {
+        Work *work = pop(&seat->txn->queue);
+        seat->txn->ending = work && work->kind == WORK_TXN_COMMIT;
+        return work;
+    }
+    Work *work = pop_ready(store, &store->begins);
+    if (work) {
+        seat->txn = work->txn;
+        work->txn->seat = seat;
+    }
+    return work;
+}
+
+/* Gives every free seat what it may do now. */
+static bool start_seats(Store *store)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < store->seat_count; i++) {
+        Seat *seat = &store->seats[i];
+        if (seat_busy(seat))
+            continue;
+        if (seat->role == CONN_WRITES) {
+            take_group(seat, &store->writes);
+            if (seat->count)
+                lane_start(seat->lane, work_on_seat, seat);
+            any |= seat->count > 0;
+            continue;
+        }
+        Work *work = next_for(store, seat);
+        if (work)
+            give(seat, work);
+        any |= work != NULL;
+    }
+    return any;
+}
+
+/* Waits until a lane went on; false when none is under way. */
+static bool drive(Store *store)
+{
+    Lane *lanes[STORE_SEATS_MAX];
+    bool any = false;
+    for (uint32_t i = 0; i < store->seat_count; i++) {
+        lanes[i] = store->seats[i].lane;
+        any |= seat_busy(&store->seats[i]);
+    }
+    if (any)
+        lane_drive(lanes, store->seat_count, -1);
+    return any;
+}
+
+/* What was submitted into it and not done yet ends with ERR_INVALID. */
+void store_txn_rollback(StoreTxn *txn)
+{
+    Store *store = txn->store;
+    Seat *seat = txn->seat;
+    assert(seat->txn == txn);
+    if (txn->ending)                                        /* too late: its commit says what became of it */
+        return;
+    Error error;
+    err_set(&error, ERR_INVALID, "the transaction was rolled back");
+    for (Work *work; (work = pop(&txn->queue));)
+        queue_finish(store, work, ERR_INVALID, &error);
+    txn->rolled_back = true;
+    if (!seat->lane)
+        seat_undo_txn(seat);
+    else if (!seat_busy(seat))
+        give(seat, NULL);
+    arm(store);
+}
+
+/* ---- turns --------------------------------------------------------------------------------------------- */
+
+void store_submit(StoreBatch *batch, StoreDone done, void *arg)
+{
+    Store *store = batch->store;
+    submit(store, store->lanes && !batch->writes ? &store->reads : &store->writes, new_work(store, WORK_BATCH, batch->arena, batch, NULL, done, arg));
+}
+
+/* Inline: one commit, one start of a transaction or one step in the open one. False when nothing can be done now. */
+static bool turn_inline(Store *store)
+{
+    Seat *seat = &store->seats[0];
+    if (seat->txn) {
+        Work *work = pop(&seat->txn->queue);
+        if (work)
+            seat_work_in_txn(seat, seat->txn, work);
+        return work != NULL;
+    }
+    const Work *head = store->writes.first;
+    if (!head)
+        return false;
+    if (head->kind == WORK_TXN_BEGIN) {
+        seat->txn = head->txn;
+        head->txn->seat = seat;
+        seat_begin_txn(seat, pop(&store->writes));
+        return true;
+    }
+    take_group(seat, &store->writes);
+    seat_commit_group(seat);
+    return true;
+}
+
+/* Begins what can be done now; false when that is nothing. */
+static bool turn(Store *store)
+{
+    return store->lanes ? start_seats(store) : turn_inline(store);
+}
+
+/* One turn only: what the callbacks submit shares the next commit with what else came meanwhile. Seats that are free begin with what
+   waits already, so that the server works while the callbacks do. */
+void queue_on_idle(int fd, short what, void *arg)
+{
+    Store *store = arg;
+    if (store->lanes)
+        start_seats(store);
+    deliver(store);
+    turn(store);
+    deliver(store);
+    arm(store);
+}
+
+static bool list_holds(const WorkList *list, uint64_t until)
+{
+    return list->first && list->first->ticket <= until;
+}
+
+/* Is something under way or waiting that was submitted up to this ticket and can go on by itself? */
+static bool pending(const Store *store, uint64_t until)
+{
+    if (list_holds(&store->finished, until))
+        return true;
+    for (uint32_t i = 0; i < store->seat_count; i++) {
+        const Seat *seat = &store->seats[i];
+        if (seat_busy(seat) && (!seat->count || seat->work[0]->ticket <= until))
+            return true;
+        if (seat->txn && list_holds(&seat->txn->queue, until))
+            return true;
+    }
+    if (!store->lanes)
+        return !store->seats[0].txn && list_holds(&store->writes, until);
+    return list_holds(&store->writes, until) || list_holds(&store->reads, until) || list_holds(&store->begins, until);
+}
+
+void store_flush(Store *store)
+{
+    uint64_t until = store->ticket;                         /* not what the callbacks add */
+    if (store->lanes) {
+        start_seats(store);
+        deliver(store);
+        return;
+    }
+    for (;;) {
+        deliver(store);
+        if (!pending(store, until) || !turn(store))
+            break;
+    }
+    deliver(store);
+    arm(store);
+}
+
+void store_wait(Store *store)
+{
+    assert(!lane_current());
+    if (!store->lanes) {
+        store_flush(store);
+        return;
+    }
+    uint64_t until = store->ticket;
+    for (;;) {
+        deliver(store);
+        if (!pending(store, until))
+            return;
+        bool began = start_seats(store);
+        if (!store->finished.first && !drive(store) && !began)
+            return;                                         /* a transaction waits for a seat that an open one has */
+    }
+}
+
+/* Closing does all that was submitted, then rolls back what nobody is left to end. */
+void queue_finish_all(Store *store)
+{
+    for (uint32_t i = 0; i < store->seat_count;) {
+        store_wait(store);
+        if (store_busy(store) && (turn(store) || drive(store) || store->finished.first))
+            continue;
+        while (i < store->seat_count && !store->seats[i].txn)
+            i++;
+        if (i < store->seat_count)
+            store_txn_rollback(store->seats[i].txn);
+    }
+    if (store->seats)
+        store_wait(store);
+}
+
+bool store_busy(const Store *store)
+{
+    return pending(store, UINT64_MAX) || store->writes.first;
+}
+
+static void remove_from(WorkList *list, const StoreBatch *batch)
+{
+    WorkList rest = { 0 };
+    for (Work *work; (work = pop(list));)
+        if (work->batch != batch)
+            push(&rest, work);
+    *list = rest;
+}
+
+/* Takes a batch out of the queue again that cannot run now. */
+static void withdraw(Store *store, const StoreBatch *batch)
+{
+    remove_from(&store->writes, batch);
+    remove_from(&store->reads, batch);
+}
+
+Err store_run_batch(StoreBatch *batch, Error *error)
+{
+    Store *store = batch->store;
+    assert(!lane_current());
+    batch->keep = true;
+    store_submit(batch, NULL, NULL);
+    while (!batch->finished) {
+        bool began = turn(store), finished = store->finished.first != NULL;
+        deliver(store);
+        if (!batch->finished && !began && !finished && !drive(store))
+            break;
+    }
+    if (!batch->finished) {
+        withdraw(store, batch);
+        store_batch_release(batch);
+        batch->finished = true;
+        batch->err = err_set(&batch->error, ERR_IO, "could not run the batch: a transaction is open and waits");
+    }
+    deliver(store);
+    arm(store);
+    if (batch->err && error)
+        *error = batch->error;
+    return batch->err;
+}
