@@ -171,10 +171,20 @@ static StateCall *new_call(LiveRun *run, const VmRequest *request) {
     return NULL;
 }
 
+/* Hot state knows no epochs: a worker that was stopped beyond its lease must notice by itself, before it writes over what its successor wrote. */
+static bool lease_is_over(LiveRun *run) {
+    if (run->engine->options.virtual_time || engine_now(run->engine) < run->row.lease_until_us) return false;
+    Error error;
+    err_set(&error, ERR_FENCED, "the lease of run %.*s is over", STR_ARG(run->row.run_id));
+    return live_failed(run, error.code, &error);
+}
+
 void perform_state(LiveRun *run, Act *act, const VmRequest *request) {
     EffectKind kind = (EffectKind)act->effect->kind;
+    bool reads = kind == EFFECT_SESSION_READ || kind == EFFECT_CONTEXT_READ;
     if (run->txn) { perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "%s inside of a transaction", effect_name(kind))); return; }
-    if (kind != EFFECT_SESSION_READ && kind != EFFECT_CONTEXT_READ && run->row_count) { commit_flush(run); return; }     /* comes back with an empty buffer */
+    if (!reads && run->row_count) { commit_flush(run); return; }         /* comes back with an empty buffer */
+    if (!reads && lease_is_over(run)) return;
     StateCall *call = new_call(run, request);
     if (!call) return;
     Hot *hot = run->engine->hot;
