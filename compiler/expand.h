@@ -6,13 +6,14 @@
  *
  * Names that begin with `__` are the compiler's. What is added to a command (see expand_root.c and expand_sourced.c):
  *   __id the id of the root; __now its newest state, a record; __root the state that was loaded; __tries.
- * Limits: AGGREGATE_TRIES_MAX attempts of a command whose aggregate was changed by others meanwhile, then `conflict`.
+ * Limits: AGGREGATE_TRIES_MAX attempts of a command whose aggregate was changed by others meanwhile, then `conflict`. A sourced aggregate leaves its state
+ * in table event_snapshots every AGGREGATE_SNAPSHOT_EVERY events, so a command loads at most that many.
  */
 #ifndef COMPILER_EXPAND_H
 #define COMPILER_EXPAND_H
 #include "compiler/typed.h"
 
-enum { AGGREGATE_TRIES_MAX = 5, AGGREGATE_CHILDREN_MAX = 16, AGGREGATE_INVARIANTS_MAX = 64 };
+enum { AGGREGATE_TRIES_MAX = 20, AGGREGATE_SNAPSHOT_EVERY = 100, AGGREGATE_CHILDREN_MAX = 16, AGGREGATE_INVARIANTS_MAX = 64, AGGREGATE_SITES_MAX = 256 };
 
 typedef struct AggregateChild { Ast_table_decl *table; Str key; } AggregateChild;      /* key: the column that holds the root's id */
 

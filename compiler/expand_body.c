@@ -6,14 +6,14 @@
  */
 #include "compiler/expand_internal.h"
 
-enum { SITES_MAX = 256 };
+
 
 typedef struct Body {
     Expander *x;
     Aggregate *a;
     Ast_command_decl *command;
     const Fields *fields;
-    Ast *sites[SITES_MAX]; uint32_t site_count;
+    Ast *sites[AGGREGATE_SITES_MAX]; uint32_t site_count;
     Ast_block *parts;                            /* a `transaction` for each site holds what it becomes */
     bool creating;                               /* the first statement of a `create` may insert the root */
 } Body;
@@ -63,13 +63,20 @@ bool expand_is_visible(const Fields *fields, const Ast_command_decl *command, St
     return expand_has_field(fields, name) && !expand_has_param(command->params, name) && declares(command->body, &name);
 }
 
-void expand_put_fields(const Fields *fields, const Ast_command_decl *command, Buf *text)
+Fields expand_fields_named(Expander *x, const Fields *fields, const Ast_command_decl *command)
 {
-    for (uint32_t i = 0; i < fields->count; i++) {
-        Str name = fields->names[i];
-        if (!str_is(name, "id") && expand_is_visible(fields, command, name) && expand_mentions(command->body, name))
-            buf_printf(text, "var %.*s = __now.%.*s\n", STR_ARG(name), STR_ARG(name));
-    }
+    Fields named = { .names = ARENA_ARRAY(x->arena, Str, fields->count + 1) };
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (expand_is_visible(fields, command, fields->names[i]) && expand_mentions(command->body, fields->names[i]))
+            named.names[named.count++] = fields->names[i];
+    return named;
+}
+
+void expand_put_fields(const Fields *named, Buf *text)
+{
+    for (uint32_t i = 0; i < named->count; i++)
+        if (!str_is(named->names[i], "id"))
+            buf_printf(text, "var %.*s = __now.%.*s\n", STR_ARG(named->names[i]), STR_ARG(named->names[i]));
 }
 
 /* ---- queries of children -------------------------------------------------------------------------------------- */
@@ -288,8 +295,8 @@ static bool collect(Ast *node, void *arg)
 {
     Body *b = arg;
     if (is_site(b, node)) {
-        if (b->site_count == SITES_MAX) {
-            diag_too_many(b->x->diags, node->span, "this command", SITES_MAX + 1, "assignments, events and deletions", SITES_MAX);
+        if (b->site_count == AGGREGATE_SITES_MAX) {
+            diag_too_many(b->x->diags, node->span, "this command", AGGREGATE_SITES_MAX + 1, "assignments, events and deletions", AGGREGATE_SITES_MAX);
             return false;
         }
         b->sites[b->site_count++] = node;

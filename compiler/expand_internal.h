@@ -50,8 +50,9 @@ AstList expand_body(Expander *x, Aggregate *a, Ast_command_decl *command, const 
 /* The invariants as statements of a text. */
 void   expand_put_invariants(Expander *x, const Aggregate *a, Buf *text);
 void   expand_place_invariants(Expander *x, Aggregate *a, const Fields *fields, Ast *root);
-/* `var limit = __now.limit` for each field that the body names and no parameter hides. */
-void   expand_put_fields(const Fields *fields, const Ast_command_decl *command, Buf *text);
+/* Those that the body names and no parameter or local hides; before expand_body(), which takes the body apart. */
+Fields expand_fields_named(Expander *x, const Fields *fields, const Ast_command_decl *command);
+void   expand_put_fields(const Fields *named, Buf *text);                       /* var limit = __now.limit */
 bool   expand_is_visible(const Fields *fields, const Ast_command_decl *command, Str name);
 /* Makes the tool of a command out of the text of one and the statements for its hole, and puts it into the agent. */
 void   expand_add_tool(Expander *x, Aggregate *a, Ast_command_decl *command, const Fields *fields, Str text, AstList statements);

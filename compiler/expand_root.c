@@ -30,7 +30,7 @@ static void put_end(Expander *x, const Aggregate *a, const Ast_command_decl *com
         buf_put_text(text, "return __result\n");
 }
 
-static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl *command, const Fields *fields, bool has_result, Buf *text)
+static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl *command, const Fields *named, bool has_result, Buf *text)
 {
     Str name = a->decl->name.text, root = a->root->name.text, touched = column_to_touch(a);
     buf_printf(text, "agent %.*s {\ntool %.*s(id: id<%.*s>, expected_version: int? = null) {\n", STR_ARG(a->agent->name.text), STR_ARG(command->name.text), STR_ARG(root));
@@ -39,7 +39,7 @@ static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl 
     buf_printf(text, "if expected_version != null and expected_version != __root.version { fail conflict \"%.*s ${id} has version ${__root.version}, not ${expected_version}\" }\n",
                STR_ARG(name));
     buf_put_text(text, "try {\nvar __now = __root\n");
-    expand_put_fields(fields, command, text);
+    expand_put_fields(named, text);
     buf_printf(text, "transaction {\nlet __moved = update __r in %.*s set %.*s = __r.%.*s where __r.id == __id and __r.version == __root.version\n",
                STR_ARG(root), STR_ARG(touched), STR_ARG(touched));
     buf_printf(text, "if __moved == 0 { fail conflict \"%.*s ${id} was changed at the same time\" with { code: \"VERSION_CONFLICT\" } }\n", STR_ARG(name));
@@ -63,7 +63,7 @@ static Ast *inserted_root(const Aggregate *a, Ast *statement)
 }
 
 /* The new row is __now, and what the body names of it stands by its name from there on. */
-static bool begin_with_insert(Expander *x, Aggregate *a, Ast_command_decl *command, const Fields *fields, AstList *statements)
+static bool begin_with_insert(Expander *x, Aggregate *a, const Fields *named, Ast_command_decl *command, AstList *statements)
 {
     AstList body = *statements;
     Ast *insert = body.count ? inserted_root(a, body.items[0]) : NULL;
@@ -83,9 +83,8 @@ static bool begin_with_insert(Expander *x, Aggregate *a, Ast_command_decl *comma
         expand_append(x, &out, expand_let(x, span, true, "__now", NULL, insert));
     }
     expand_append(x, &out, expand_let(x, span, false, "__id", NULL, expand_field(x, span, "__now", STR("id"))));
-    for (uint32_t i = 0; i < fields->count; i++)
-        if (expand_is_visible(fields, command, fields->names[i]) && expand_mentions(command->body, fields->names[i]))
-            expand_append(x, &out, expand_let(x, span, true, arena_printf(x->arena, "%.*s", STR_ARG(fields->names[i])), NULL, expand_field(x, span, "__now", fields->names[i])));
+    for (uint32_t i = 0; i < named->count; i++)
+        expand_append(x, &out, expand_let(x, span, true, arena_printf(x->arena, "%.*s", STR_ARG(named->names[i])), NULL, expand_field(x, span, "__now", named->names[i])));
     expand_append_all(x, &out, (AstList){ body.items + 1, body.count - 1 });
     *statements = out;
     return true;
@@ -95,15 +94,16 @@ static void expand_command(Expander *x, Aggregate *a, Ast_command_decl *command,
 {
     Ast *result = NULL;
     Buf text = { 0 };
+    Fields named = expand_fields_named(x, fields, command);
     AstList body = expand_body(x, a, command, fields, &result);
-    if (command->creates && !begin_with_insert(x, a, command, fields, &body))
+    if (command->creates && !begin_with_insert(x, a, &named, command, &body))
         return;
     if (result)
         expand_append(x, &body, expand_let(x, result->span, false, "__result", command->result, result));
     if (command->creates)
         put_create(x, a, command, result != NULL, &text);
     else
-        put_command(x, a, command, fields, result != NULL, &text);
+        put_command(x, a, command, &named, result != NULL, &text);
     expand_add_tool(x, a, command, fields, buf_str(&text), body);
     buf_free(&text);
 }

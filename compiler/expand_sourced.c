@@ -54,9 +54,9 @@ static void put_when(const Aggregate *a, Str event, Buf *text)
 static void put_fold(const Aggregate *a, Buf *text)
 {
     Str type = a->decl->name.text;
-    buf_printf(text, "fn __%.*s_fold(__until: timestamp?, __events: list<event_store>) -> %.*s? {\n"
-               "let __first = __events.first() else return null\nvar __s: %.*s = { id: __first.aggregate_id, version: 0 }\n",
-               STR_ARG(type), STR_ARG(type), STR_ARG(type));
+    buf_printf(text, "fn __%.*s_fold(__until: timestamp?, __start: %.*s?, __events: list<event_store>) -> %.*s? {\n"
+               "let __first = __events.first() else return __start\nlet __empty: %.*s = { id: __first.aggregate_id, version: 0 }\nvar __s = __start ?? __empty\n",
+               STR_ARG(type), STR_ARG(type), STR_ARG(type), STR_ARG(type));
     buf_put_text(text, "for __x in __events {\nif __until != null and __x.metadata.timestamp > __until { break }\n__s = __s with { version: __x.version }\n");
     for (uint32_t i = 0; i < a->decl->sources.count; i++) {
         if (a->decl->sources.items[i]->kind != AST_NAME_REF)
@@ -109,12 +109,12 @@ Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *
 {
     Buf text = { 0 };
     Str type = a->decl->name.text;
-    buf_printf(&text, "fn __replay() -> int { return __%.*s_fold(null, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == 0%s order by __x.version) }\n",
+    buf_printf(&text, "fn __replay() -> int { return __%.*s_fold(null, null, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == 0%s order by __x.version) }\n",
                STR_ARG(type), STR_ARG(type), version ? " and __x.version <= 0" : "");
     AstList items = expand_parse(x, type, buf_str(&text), span);
     buf_free(&text);
     Ast_call_expr *call = as_call_expr(as_return_stmt(as_block(as_fn_decl(items.items[0])->body)->items.items[0])->value);
-    Ast_from_expr *from = as_from_expr(as_arg(call->args.items[1])->value);
+    Ast_from_expr *from = as_from_expr(as_arg(call->args.items[2])->value);
     Ast_binary_expr *where = as_binary_expr(from->where);
     if (version) {
         as_binary_expr(where->right)->right = version;
@@ -128,10 +128,25 @@ Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
 
-static void put_load(const Aggregate *a, const Ast_command_decl *command, Buf *text)
+/* What the fold is made of, as a word: a snapshot of an older fold is left alone. */
+static void put_fold_word(Expander *x, const Aggregate *a, Buf *text)
+{
+    Buf source = { 0 };
+    for (uint32_t i = 0; i < a->decl->members.count; i++)
+        if (a->decl->members.items[i]->kind == AST_STATE_CLAUSE || a->decl->members.items[i]->kind == AST_WHEN_CLAUSE)
+            buf_put_str(&source, span_text(x->program->sources, a->decl->members.items[i]->span));
+    buf_printf(text, "%016llx", (unsigned long long)hash64(buf_str(&source), 0));
+    buf_free(&source);
+}
+
+static void put_load(Expander *x, const Aggregate *a, const Ast_command_decl *command, Buf *text)
 {
     Str type = a->decl->name.text;
-    buf_printf(text, "let __loaded = __%.*s_fold(null, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == __id order by __x.version)\n",
+    buf_printf(text, "let __snapshots = from __y in event_snapshots where __y.aggregate_type == \"%.*s\" and __y.aggregate_id == __id and __y.fold == \"", STR_ARG(type));
+    put_fold_word(x, a, text);
+    buf_printf(text, "\" order by __y.version desc limit 1\nvar __start: %.*s? = null\nfor __y in __snapshots { __start = __y.state as %.*s }\nlet __from = __start?.version ?? 0\n",
+               STR_ARG(type), STR_ARG(type));
+    buf_printf(text, "let __loaded = __%.*s_fold(null, __start, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == __id and __x.version > __from order by __x.version)\n",
                STR_ARG(type), STR_ARG(type));
     if (command->creates) {
         buf_printf(text, "if __loaded != null { fail conflict \"%.*s ${__id} is there already\" }\nlet __root: %.*s = { id: __id, version: 0 }\n", STR_ARG(type), STR_ARG(type));
@@ -142,16 +157,20 @@ static void put_load(const Aggregate *a, const Ast_command_decl *command, Buf *t
     }
 }
 
-static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl *command, const Fields *fields, bool has_result, Buf *text)
+static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl *command, const Fields *named, bool has_result, Buf *text)
 {
     Str name = a->decl->name.text;
     buf_printf(text, "agent %.*s {\ntool %.*s(id: string%s) {\n", STR_ARG(a->agent->name.text), STR_ARG(command->name.text), command->creates ? "" : ", expected_version: int? = null");
     buf_printf(text, "let __id = id\nvar __tries = 1\nwhile __tries <= %d at most %d times {\n", AGGREGATE_TRIES_MAX, AGGREGATE_TRIES_MAX);
-    put_load(a, command, text);
+    put_load(x, a, command, text);
     buf_put_text(text, "try {\nvar __now = __root\n");
-    expand_put_fields(fields, command, text);
+    expand_put_fields(named, text);
     buf_put_text(text, "transaction {\n__body()\n");
     expand_put_invariants(x, a, text);
+    buf_printf(text, "if __now.version / %d > __root.version / %d { insert event_snapshots { aggregate_type: \"%.*s\", aggregate_id: __id, fold: \"", AGGREGATE_SNAPSHOT_EVERY,
+               AGGREGATE_SNAPSHOT_EVERY, STR_ARG(name));
+    put_fold_word(x, a, text);
+    buf_put_text(text, "\", version: __now.version, state: __now.to_json() } }\n");
     if (has_result)
         buf_put_text(text, "return __result\n");
     buf_printf(text, "}\n%s}\ncatch conflict as __c { if __c.code != \"VERSION_CONFLICT\" { fail __c } }\n__tries += 1\n}\n", has_result ? "" : "return\n");
@@ -167,10 +186,11 @@ AstList expand_sourced(Expander *x, Aggregate *a)
         Ast_command_decl *command = as_command_decl(a->decl->members.items[i]);
         Ast *result = NULL;
         Buf text = { 0 };
+        Fields named = expand_fields_named(x, &fields, command);
         AstList body = expand_body(x, a, command, &fields, &result);
         if (result)
             expand_append(x, &body, expand_let(x, result->span, false, "__result", command->result, result));
-        put_command(x, a, command, &fields, result != NULL, &text);
+        put_command(x, a, command, &named, result != NULL, &text);
         expand_add_tool(x, a, command, &fields, buf_str(&text), body);
         buf_free(&text);
     }
