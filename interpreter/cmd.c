@@ -129,6 +129,8 @@ bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOpt
 void cmd_close(CmdSession *session) {
     engine_close(session->engine);
     session->engine = NULL;
+    arena_free(session->arena);
+    session->arena = NULL;
 }
 
 int cmd_failed(const Error *error) {
@@ -161,18 +163,28 @@ static int64_t sleep_end(const RunRow *run) {
 
 #define ELSEWHERE_LOOK (20 * INT64_C(1000))
 
+static void note_end(const RunRow *run, bool named, int64_t *earliest) {
+    bool elsewhere = named && (run->status == RUN_READY || run->status == RUN_RUNNING);       /* another worker has it, or is about to */
+    int64_t end = elsewhere ? clock_now() + ELSEWHERE_LOOK : sleep_end(run);
+    if (end < *earliest) *earliest = end;
+}
+
 static Err next_sleep_end(CmdSession *session, const char *run_id, int64_t *earliest, Error *error) {
+    *earliest = INT64_MAX;
+    if (run_id) {
+        Arena *arena = arena_new();
+        RunRow run;
+        Err err = engine_find_run(session->engine, session->who.tenant, str_of(run_id), arena, &run, error);
+        if (!err) note_end(&run, true, earliest);
+        arena_free(arena);
+        return err;
+    }
     StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
-    int index = run_id ? store_get_run(batch, str_of(run_id)) : store_list_runs(batch, &(RunFilter){ .status = RUN_PARKED, .unended = true, .limit = 1000 });
+    int index = store_list_runs(batch, &(RunFilter){ .status = RUN_PARKED, .unended = true, .limit = 1000 });
     Err err = store_run_batch(batch, error);
     uint32_t count = 0;
     const RunRow *runs = err ? NULL : store_runs(batch, index, &count);
-    *earliest = INT64_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        bool elsewhere = run_id && (runs[i].status == RUN_READY || runs[i].status == RUN_RUNNING);     /* another worker has it, or is about to */
-        int64_t end = elsewhere ? clock_now() + ELSEWHERE_LOOK : sleep_end(&runs[i]);
-        if (end < *earliest) *earliest = end;
-    }
+    for (uint32_t i = 0; i < count; i++) note_end(&runs[i], false, earliest);
     store_batch_free(batch);
     return err;
 }
@@ -190,18 +202,12 @@ Err cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error
     }
 }
 
-const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **out) {
-    StoreBatch *batch = store_batch(engine_store(session->engine), session->who.tenant, STR(""), 0);
-    int index = store_get_run(batch, str_of(run));
+bool cmd_find_run(CmdSession *session, const char *run, RunRow *out) {
     Error error = { 0 };
-    uint32_t count = 0;
-    const RunRow *rows = NULL;
-    if (store_run_batch(batch, &error) == ERR_OK) rows = store_runs(batch, index, &count);
-    if (rows && count == 1) return *out = batch, rows;
-    if (error.text[0]) fprintf(stderr, "flowd: %s\n", error.text);
-    else fprintf(stderr, "flowd: no run `%s` of tenant %.*s; `flowd ps --all` lists them\n", run, STR_ARG(session->who.tenant));
-    store_batch_free(batch);
-    return NULL;
+    if (!session->arena) session->arena = arena_new();
+    Err err = engine_find_run(session->engine, session->who.tenant, str_of(run), session->arena, out, &error);
+    if (err) fprintf(stderr, "flowd: %s%s\n", error.text, err == ERR_NOT_FOUND ? "; `flowd ps --all` lists those of the tenant" : "");
+    return err == ERR_OK;
 }
 
 static void put_field(Buf *out, const char *name, Str text) {

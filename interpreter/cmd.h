@@ -31,6 +31,7 @@ typedef struct CmdCommon {
 
 typedef struct CmdSession {
     Engine *engine;
+    Arena *arena;                        /* of rows that were found; NULL: none yet */
     EnginePrincipal who;                 /* borrowed from `text` */
     char text[256];
     int64_t patience_us;                 /* how long a server may be away when it is opened */
@@ -49,8 +50,8 @@ void cmd_close(CmdSession *session);
 Err  cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error *error);
 bool cmd_patience(const char *text, int64_t *us);                  /* --wait DURATION; NULL: a minute. False after printing why */
 int  cmd_failed(const Error *error);                               /* prints, returns the exit code: 1 for what the user named wrongly, else 2 */
-/* The run that RUN (an id or an unambiguous beginning) means; the row lives until the batch is freed. NULL after printing why. */
-const RunRow *cmd_find_run(CmdSession *session, const char *run, StoreBatch **batch);
+/* The run that RUN (an id or an unambiguous beginning) means; its texts live until cmd_close. False after printing why. */
+bool cmd_find_run(CmdSession *session, const char *run, RunRow *out);
 /* Prints how it stands with a run (result, error, or what it waits for); the exit code. */
 int  cmd_print_outcome(CmdSession *session, const RunRow *run);
 /* `engine`: the result as an operator may see it; NULL: in full, for whoever started the run. */

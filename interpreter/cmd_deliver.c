@@ -10,10 +10,8 @@ static int go_on(CmdSession *session, const char *run_id, bool park) {
     int64_t patience_us;
     cmd_patience(NULL, &patience_us);
     if (!park && cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(session, run_id, &batch);
-    int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;
-    if (batch) store_batch_free(batch);
+    RunRow run;
+    int code = cmd_find_run(session, run_id, &run) ? cmd_print_outcome(session, &run) : EXIT_USAGE;
     return code;
 }
 
@@ -26,13 +24,11 @@ static int deliver(int argc, char **argv, int least, int most, const char *want,
     if (count < 0) return EXIT_USAGE;
     if (count < least || count > most) return cli_usage("%s", want);
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    RunRow run;
     int code = EXIT_FINDINGS;
-    if (run) {
+    if (cmd_find_run(&session, argv[1], &run)) {
         char run_id[64];
-        snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run->run_id));
-        store_batch_free(batch);
+        snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run.run_id));
         Error error = { 0 };
         Err err = delivery(&session, str_of(run_id), argv, &error);
         code = err == ERR_OK ? go_on(&session, run_id, park) : cmd_failed(&error);
@@ -82,19 +78,17 @@ int cmd_fork(int argc, char **argv) {
     unsigned long long seq = strtoull(at, &end, 10);
     if (*end || !seq) return cli_usage("--at wants the number of a journal entry, not `%s`", at);
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    RunRow run;
     int code = EXIT_FINDINGS;
-    if (run) {
+    if (cmd_find_run(&session, argv[1], &run)) {
         char forked[64];
         Error error = { 0 };
-        Err err = engine_fork(session.engine, run->tenant, run->run_id, seq, forked, &error);
+        Err err = engine_fork(session.engine, run.tenant, run.run_id, seq, forked, &error);
         if (err != ERR_OK) code = cmd_failed(&error);
         else {
             printf(session.json ? "{\"run\":\"%s\"}\n" : "%s\n", forked);
             code = EXIT_DONE;
         }
-        store_batch_free(batch);
     }
     cmd_close(&session);
     return code;

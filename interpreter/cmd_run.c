@@ -87,10 +87,8 @@ static bool choose_flow(const Image *image, const char *name, Str only, Str *flo
 static int work_and_print(CmdSession *session, const char *run_id, bool park, int64_t patience_us) {
     Error error = { 0 };
     if (!park && cmd_work(session, run_id, patience_us, &error) != ERR_OK) return cmd_failed(&error);
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(session, run_id, &batch);
-    int code = run ? cmd_print_outcome(session, run) : EXIT_USAGE;
-    if (batch) store_batch_free(batch);
+    RunRow run;
+    int code = cmd_find_run(session, run_id, &run) ? cmd_print_outcome(session, &run) : EXIT_USAGE;
     return code;
 }
 
@@ -171,16 +169,14 @@ int cmd_resume(int argc, char **argv) {
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     int code = EXIT_FINDINGS;
-    StoreBatch *batch = NULL;
-    const RunRow *run = count ? cmd_find_run(&session, argv[1], &batch) : NULL;
+    RunRow run;
     if (!count) {
         code = resume_all(&session, patience_us);
-    } else if (run) {
+    } else if (cmd_find_run(&session, argv[1], &run)) {
         char run_id[64];
-        snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run->run_id));
+        snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run.run_id));
         code = work_and_print(&session, run_id, false, patience_us);
     }
-    if (batch) store_batch_free(batch);
     cmd_close(&session);
     return code;
 }

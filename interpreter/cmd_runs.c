@@ -2,8 +2,8 @@
 #include "interpreter/cmd.h"
 #include "interpreter/sched/trace.h"
 
-static void print_table(const RunRow *runs, uint32_t count) {
-    printf("%-28s %-10s %-28s %-16s %s\n", "RUN", "STATUS", "FLOW", "USER", "CREATED");
+static void print_table(const RunRow *runs, uint32_t count, bool head) {
+    if (head) printf("%-28s %-10s %-28s %-16s %s\n", "RUN", "STATUS", "FLOW", "USER", "CREATED");
     for (uint32_t i = 0; i < count; i++) {
         Buf when = { 0 };
         timestamp_print(runs[i].created_us - runs[i].created_us % TIME_SECOND, &when);
@@ -22,6 +22,23 @@ static void print_json_lines(Engine *engine, const RunRow *runs, uint32_t count)
     buf_free(&out);
 }
 
+/* The runs of one store; false after printing why not. */
+static bool print_runs_of(CmdSession *session, Store *store, const RunFilter *filter, uint32_t *shown) {
+    StoreBatch *batch = store_batch(store, session->who.tenant, STR(""), 0);
+    int index = store_list_runs(batch, filter);
+    Error error = { 0 };
+    Err err = store_run_batch(batch, &error);
+    if (!err) {
+        uint32_t count;
+        const RunRow *runs = store_runs(batch, index, &count);
+        if (session->json) print_json_lines(session->engine, runs, count);
+        else if (count) print_table(runs, count, *shown == 0);
+        *shown += count;
+    } else cmd_failed(&error);
+    store_batch_free(batch);
+    return err == ERR_OK;
+}
+
 int cmd_ps(int argc, char **argv) {
     CmdCommon common = { 0 };
     CmdSession session = { 0 };
@@ -29,22 +46,14 @@ int cmd_ps(int argc, char **argv) {
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--all", .flag = &all }, { .name = "--tenants", .flag = &tenants }, { 0 } };
     if (cli_options(argc, argv, options) != 0) return cli_usage("takes options only");
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    StoreBatch *batch = store_batch(engine_store(session.engine), session.who.tenant, STR(""), 0);
-    int index = store_list_runs(batch, &(RunFilter){ .any_tenant = tenants, .status = -1, .unended = !all, .limit = 1000 });
-    Error error = { 0 };
-    int code = EXIT_DONE;
-    if (store_run_batch(batch, &error) != ERR_OK) {
-        code = cmd_failed(&error);
-    } else {
-        uint32_t count;
-        const RunRow *runs = store_runs(batch, index, &count);
-        if (session.json) print_json_lines(session.engine, runs, count);
-        else if (count) print_table(runs, count);
-        else printf("no %sruns of tenant %.*s\n", all ? "" : "waiting or working ", STR_ARG(session.who.tenant));
-    }
-    store_batch_free(batch);
+    const RunFilter filter = { .any_tenant = tenants, .status = -1, .unended = !all, .limit = 1000 };
+    Store *main = engine_store(session.engine), *sessions = engine_home(session.engine, &(RunRow){ .durability = DURABILITY_SESSION });
+    uint32_t shown = 0;
+    bool ok = print_runs_of(&session, main, &filter, &shown);
+    if (ok && sessions != main) ok = print_runs_of(&session, sessions, &filter, &shown);
+    if (ok && !shown && !session.json) printf("no %sruns of tenant %.*s\n", all ? "" : "waiting or working ", STR_ARG(session.who.tenant));
     cmd_close(&session);
-    return code;
+    return ok ? EXIT_DONE : EXIT_USAGE;
 }
 
 static void print_line(const char *name, Str text) {
@@ -90,10 +99,8 @@ int cmd_show(int argc, char **argv) {
     if (count < 0) return EXIT_USAGE;
     if (count != 1) return cli_usage("which run?");
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
-    int code = run ? show_run(&session, run) : EXIT_FINDINGS;
-    if (batch) store_batch_free(batch);
+    RunRow run;
+    int code = cmd_find_run(&session, argv[1], &run) ? show_run(&session, &run) : EXIT_FINDINGS;
     cmd_close(&session);
     return code;
 }
@@ -109,17 +116,15 @@ int cmd_trace(int argc, char **argv) {
     bool mermaid = strcmp(format, "mermaid") == 0;
     if (!mermaid && strcmp(format, "text") != 0) return cli_usage("--format is text or mermaid, not `%s`", format);
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    StoreBatch *batch = NULL;
-    const RunRow *run = cmd_find_run(&session, argv[1], &batch);
+    RunRow run;
     int code = EXIT_FINDINGS;
-    if (run) {
+    if (cmd_find_run(&session, argv[1], &run)) {
         Buf out = { 0 };
         Error error = { 0 };
-        Err err = trace_render(session.engine, run->tenant, &run->run_id, 1, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
+        Err err = trace_render(session.engine, run.tenant, &run.run_id, 1, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
         code = err == ERR_OK ? EXIT_DONE : cmd_failed(&error);
         cli_write(stdout, &out);
         buf_free(&out);
-        store_batch_free(batch);
     }
     cmd_close(&session);
     return code;

@@ -92,7 +92,7 @@ bool commit_state_changed(LiveRun *run) {
 /* ---- batches ------------------------------------------------------------------------------------------- */
 
 StoreBatch *commit_batch(LiveRun *run) {
-    StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     for (uint32_t i = 0; i < run->row_count; i++) store_append_journal(batch, &run->rows[i]);
     put_waits(run, batch);
     clear_timers(run, batch, false);
@@ -174,7 +174,7 @@ void commit_last(LiveRun *run, StoreBatch *batch, CommitNext next) {
     StoreTxn *txn = run->txn;
     run->txn = NULL;
     run->engine->open_txns--;
-    store_txn_commit(txn, batch, on_done, submitted(run, next, true));
+    store_txn_commit(txn, batch, on_done, submitted(run, next, !session_is(run)));
 }
 
 static void flushed(LiveRun *run, const StoreResult *result) {

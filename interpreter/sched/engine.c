@@ -73,15 +73,15 @@ static bool is_gone(const Engine *engine, Str worker) {
     return pid > 0 && pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
-static Err take_over(Engine *engine, Error *error) {
-    StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+static Err take_over(Engine *engine, Store *store, Error *error) {
+    StoreBatch *batch = store_batch(store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     int index = store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = RUN_RUNNING });
     Err err = engine_sync(engine, batch, error);
     uint32_t count = 0;
     const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
     for (uint32_t i = 0; i < count && !err; i++) {
         if (!is_gone(engine, rows[i].worker)) continue;
-        StoreBatch *release = store_batch(engine->store, rows[i].tenant, rows[i].run_id, rows[i].epoch);
+        StoreBatch *release = store_batch(store, rows[i].tenant, rows[i].run_id, rows[i].epoch);
         store_renew(release, 0);                         /* its lease ends now; a claim takes it, and waits for what its worker may have under way still */
         err = engine_sync(engine, release, error);
         store_batch_free(release);
@@ -105,10 +105,12 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     engine->credentials = credentials_new();
     StoreOptions store_options = { .loop = engine->loop };
     Err err = store_open(options->store_url, &store_options, &engine->store, error);
+    if (!err && options->redis_url && options->redis_url[0]) err = store_open(options->redis_url, &store_options, &engine->sessions, error);
     if (!err) err = hot_open(options->redis_url, engine->store, engine->loop, &engine->hot, error);
     if (!err) {
         store_snapshot_key(engine->store, &engine->key.id, engine->key.bytes);
-        err = take_over(engine, error);
+        err = take_over(engine, engine->store, error);
+        if (!err && engine->sessions && take_over(engine, engine->sessions, NULL)) serve_session_lost(engine);
     }
     if (err) { engine_close(engine); return err; }
     *out = engine;
@@ -127,6 +129,7 @@ void engine_close(Engine *engine) {
     hot_close(engine->hot);
     engine->hot = NULL;
     cache_close(engine);
+    store_close(engine->sessions);
     store_close(engine->store);
     while (engine->ready_first) {
         LiveRun *run = engine->ready_first;
@@ -223,6 +226,7 @@ static bool pump_once(Engine *engine) {
     }
     if (!engine->broken) events_dispatch(engine);
     store_flush(engine->store);
+    if (engine->sessions) store_flush(engine->sessions);
     return moved || engine->ready_first;
 }
 
@@ -230,9 +234,12 @@ void engine_pump(Engine *engine) {
     while (pump_once(engine)) continue;
 }
 
+static bool owed(const Engine *engine) { return store_busy(engine->store) || (engine->sessions && store_busy(engine->sessions)) || (engine->hot && hot_busy(engine->hot)); }
+
 void engine_settle(Engine *engine) {
-    for (engine_pump(engine); store_busy(engine->store) || (engine->hot && hot_busy(engine->hot)); engine_pump(engine)) {
+    for (engine_pump(engine); owed(engine); engine_pump(engine)) {
         if (store_busy(engine->store)) store_wait(engine->store);
+        else if (engine->sessions && store_busy(engine->sessions)) store_wait(engine->sessions);
         else hot_wait(engine->hot);
     }
 }
@@ -272,17 +279,25 @@ static int64_t earliest_wake(const Engine *engine) {
 
 /* ---- work ----------------------------------------------------------------------------------------------------------- */
 
-static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
-    *claimed = 0;
-    uint32_t live = engine->live.count;
+static Err claim_from(Engine *engine, Store *store, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
+    uint32_t live = engine->live.count, count = 0;
     if (live >= engine_live_max(engine)) return ERR_OK;
     uint32_t room = engine_live_max(engine) - live;
-    StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
+    StoreBatch *batch = store_batch(store, tenant, (Str){ "", 0 }, 0);
     int index = store_claim(batch, str_of(engine->worker), engine_now(engine), engine_lease(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
     Err err = engine_sync(engine, batch, error);
-    const RunRow *rows = err ? NULL : store_runs(batch, index, claimed);
-    for (uint32_t i = 0; i < *claimed; i++) live_open(engine, &rows[i]);
+    const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) live_open(engine, store, &rows[i]);
+    *claimed += count;
     store_batch_free(batch);
+    return err;
+}
+
+/* Without the session store its runs wait; the others go on. */
+static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
+    *claimed = 0;
+    Err err = claim_from(engine, engine->store, tenant, only_run, claimed, error);
+    if (!err && engine->sessions && claim_from(engine, engine->sessions, tenant, only_run, claimed, NULL)) serve_session_lost(engine);
     return err;
 }
 

@@ -66,6 +66,7 @@ typedef struct Mail { struct Mail *next; MailRow row; } Mail;                   
 
 struct LiveRun {
     Engine *engine;
+    Store *store;                                        /* where it lives: the engine's, or that of the sessions */
     LiveRun *ready_next;
     bool ready, busy, dead, loaded, needs_run, failing;
     VmStatus status;                                     /* of the last vm_run */
@@ -84,6 +85,8 @@ struct LiveRun {
     uint64_t *timers; uint32_t timer_count, timer_cap;   /* requests with a timer row in the store (0: a deadline) */
     uint64_t *old_waits; uint32_t old_wait_count, old_wait_cap;      /* wait rows whose request is gone */
     StoreTxn *txn; uint32_t txn_fiber;
+    JournalRow *told; uint32_t told_count;               /* session.c: a transaction that committed in an earlier try, told instead of executed */
+    Error refusal;                                       /* session.c: why a change was refused, while it is found out whether it was done before */
     Mail *mail;
     bool mail_wanted;                                    /* read the mailbox before the next decision */
     bool cancelled;                                      /* a cancellation was delivered */
@@ -112,6 +115,7 @@ struct Engine {
     struct event *timer;
     Store *store;
     Map fetches, cached_tables, stale_tables;            /* perform_cache.c: cached reads under way; names of tables; tenant NUL table */
+    Store *sessions; bool session_claiming, session_lost;              /* runs of `durability session`; NULL without Redis: they are strict then */
     Hot *hot;                                            /* sessions, caches: may lose what it holds at any moment */
     SnapshotKey key;
     HttpClient *http;
@@ -157,11 +161,12 @@ void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jum
 int64_t serve_renew(Engine *engine);                     /* prolongs the leases when it is time; when it will be again */
 void serve_timer(Engine *engine, int64_t due_us);        /* a timer goes into the store */
 void serve_give_back(LiveRun *run);                      /* unless it is in the middle of something */
+void serve_session_lost(Engine *engine);                 /* the session store does not answer; its runs come back when their leases end */
 Err  serve_reclaim(Engine *engine, Error *error);        /* after an outage: what the store says this worker holds lives here again */
 void serve_log(Engine *engine, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));       /* format: more members, each with its comma */
 
 /* live.c */
-void live_open(Engine *engine, const RunRow *row);       /* claimed just now */
+void live_open(Engine *engine, Store *store, const RunRow *row);       /* claimed there just now */
 LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image);  /* ours from its first commit, which is under way; image: borrowed */
 void live_begun(LiveRun *run, const StoreResult *result);              /* that commit is done */
 void live_step(LiveRun *run);
@@ -198,6 +203,19 @@ void cache_free(Engine *engine);
 
 /* perform_state.c */
 void perform_state(LiveRun *run, Act *act, const VmRequest *request);  /* sessions, contexts */
+
+void perform_open_txn(LiveRun *run, Act *act);
+
+/* session.c */
+#define SESSION_TOLD "session:"                          /* before the run's id in the SQL store's journal: what session runs did there */
+bool session_is(const LiveRun *run);
+StoreBatch *session_sql_batch(LiveRun *run);             /* on the SQL store: fenced, or for a session run under the id of what it did */
+bool session_flushed(LiveRun *run);                      /* nothing is buffered; else it begins to make that durable */
+void session_change_query(LiveRun *run, Act *act, StoreBatch *batch, int result, StoreEncode encode, void *arg);
+void session_change(LiveRun *run, Act *act, StoreBatch *batch, Value value);         /* takes value */
+void session_begin(LiveRun *run, Act *act);
+void session_tell(LiveRun *run, Act *act);
+void session_commit(LiveRun *run, Act *act);
 
 /* record.c */
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */

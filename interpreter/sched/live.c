@@ -348,10 +348,11 @@ static void copy_row(LiveRun *run, const RunRow *row) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(run->arena, *texts[i]);
 }
 
-static LiveRun *new_live(Engine *engine, const RunRow *row) {
+static LiveRun *new_live(Engine *engine, Store *store, const RunRow *row) {
     LiveRun *older = engine_live_find(engine, row->tenant, row->run_id), *run = mem_alloc(sizeof *run);
     if (older) live_drop(older);                         /* its lease had ended, and this very worker took the run over */
     run->engine = engine;
+    run->store = store;
     run->arena = arena_new();
     run->row_arena = arena_new();
     copy_row(run, row);
@@ -367,7 +368,7 @@ static LiveRun *new_live(Engine *engine, const RunRow *row) {
 
 /* Its row is on the way into the store: there is nothing to read but mail, which others may send as soon as they can see it. */
 LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image) {
-    LiveRun *run = new_live(engine, row);
+    LiveRun *run = new_live(engine, engine_home(engine, row), row);
     run->image = image;
     run->busy = true;
     run->callbacks++;
@@ -377,7 +378,8 @@ LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image) {
 void live_begun(LiveRun *run, const StoreResult *result) {
     Error error = { 0 };
     run->busy = false;
-    if (result->err == ERR_IO || result->err == ERR_CRASH) engine_break(run->engine, result->err, &result->error);
+    if (session_is(run) && result->err == ERR_IO) serve_session_lost(run->engine);
+    else if (result->err == ERR_IO || result->err == ERR_CRASH) engine_break(run->engine, result->err, &result->error);
     if (result->err) live_drop(run);
     else if (!run->dead) {
         if (load(run, NULL, 0, (Str){ 0 }, 0, false, &error)) commit_fail(run, &error);
@@ -389,11 +391,32 @@ void live_begun(LiveRun *run, const StoreResult *result) {
     live_callback_done(run);
 }
 
+static void start_loading(LiveRun *run);
+
+static void module_came(LiveRun *run, const StoreResult *result) {
+    Error error = { 0 };
+    bool found;
+    if (live_failed(run, result->err, &result->error)) return;
+    Str bytes = store_bytes(result->batch, 0, NULL, &found);
+    Err err = found ? engine_image_keep(run->engine, run->row.module_hash, bytes, &run->image, &error)
+                    : err_set(&error, ERR_CORRUPT, "cannot resume: module %.*s is missing", STR_ARG(run->row.module_hash));
+    if (err) commit_fail(run, &error);
+    else start_loading(run);
+}
+
+/* Modules are in the SQL store only. */
+static void load_module(LiveRun *run) {
+    StoreBatch *batch = store_batch(run->engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    store_get_module(batch, run->row.module_hash);
+    commit_read(run, batch, module_came);
+}
+
 static void start_loading(LiveRun *run) {
     Engine *engine = run->engine;
-    StoreBatch *batch = store_batch(engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
-    Loading *l = mem_alloc(sizeof *l);
     Image *image = engine_image_cached(engine, run->row.module_hash);
+    if (!image && session_is(run)) { load_module(run); return; }
+    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    Loading *l = mem_alloc(sizeof *l);
     *l = (Loading){ run, -1, -1, -1, 0, 0 };
     if (run->reloads) l->row = store_get_run(batch, run->row.run_id);
     if (image) run->image = image;
@@ -406,7 +429,7 @@ static void start_loading(LiveRun *run) {
     store_submit(batch, on_loaded, l);
 }
 
-void live_open(Engine *engine, const RunRow *row) { start_loading(new_live(engine, row)); }
+void live_open(Engine *engine, Store *store, const RunRow *row) { start_loading(new_live(engine, store, row)); }
 
 /* A transaction lost against another writer and was rolled back: the run is as its last commit left it. It is loaded from there, after a while
    that grows, so that two who meet again and again part. */
@@ -420,7 +443,7 @@ static void reload(LiveRun *run) {
         return;
     }
     live_drop(run);
-    LiveRun *again = new_live(engine, &run->row);        /* what was dropped stays until the pump frees it */
+    LiveRun *again = new_live(engine, run->store, &run->row);        /* what was dropped stays until the pump frees it */
     int64_t most = ENGINE_RELOAD_AFTER << reloads;
     again->reloads = reloads;
     again->reload_us = engine->options.virtual_time ? 0 : engine_now(engine) + most / 2 + (int64_t)((double)(most / 2) * ids_random());
@@ -467,7 +490,8 @@ bool live_failed(LiveRun *run, Err err, const Error *error) {
     if (err == ERR_OK) return false;
     if (err == ERR_BUSY && !run->failing) { reload(run); return true; }
     bool ours = err != ERR_FENCED && err != ERR_IO && err != ERR_CRASH && !run->failing;
-    if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
+    if (session_is(run) && err == ERR_IO) serve_session_lost(run->engine);
+    else if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
     if (ours) commit_fail(run, error);
     else live_drop(run);
     return true;
@@ -480,7 +504,7 @@ static void renewed(const StoreResult *result, void *arg) {
 }
 
 void live_renew(LiveRun *run, int64_t until_us) {
-    StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     run->row.lease_until_us = until_us;
     store_renew(batch, until_us);
     run->callbacks++;
@@ -578,7 +602,7 @@ static void decide(LiveRun *run) {
     int64_t now = engine_now(run->engine);
     uint32_t scope;
     Act *act;
-    if (run->txn) { step_in_txn(run); return; }
+    if (run->txn || run->told_count) { step_in_txn(run); return; }
     if (mail_step(run, true)) return;
     if (vm_next_deadline(run->vm, &scope) <= now) { expire(run, scope); return; }
     if (run->row_count >= ENGINE_ROWS_MAX) { commit_flush(run); return; }        /* one that only reads and asks the time must not grow with its age */
@@ -617,9 +641,9 @@ void live_step(LiveRun *run) {
     if (run->status == VM_DONE || run->status == VM_FAILED) {
         live_roll_back(run);
         commit_end(run, run->status);
-    } else if (run->mail_wanted && !run->txn) {
+    } else if (run->mail_wanted && !run->txn && !run->told_count) {
         run->mail_wanted = false;
-        StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+        StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
         store_get_mail(batch, ENGINE_MAIL_MAX);
         commit_read(run, batch, mail_came);
     } else decide(run);

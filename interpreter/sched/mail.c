@@ -150,8 +150,8 @@ void mail_drop_stale(LiveRun *run, StoreBatch *batch) {
 
 /* ---- the other side: any process -------------------------------------------------------------------------- */
 
-static Err find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) {
-    StoreBatch *batch = store_batch(engine->store, tenant, (Str){ "", 0 }, 0);
+static Err find_in(Engine *engine, Store *store, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) {
+    StoreBatch *batch = store_batch(store, tenant, (Str){ "", 0 }, 0);
     int index = store_get_run(batch, run_id);
     Err err = engine_sync(engine, batch, error);
     uint32_t count = 0;
@@ -167,10 +167,16 @@ static Err find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow
     return err;
 }
 
-Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) { return find_run(engine, tenant, run_id, arena, out, error); }
+Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) {
+    Err err = find_in(engine, engine->store, tenant, run_id, arena, out, error);
+    if (err != ERR_NOT_FOUND || !engine->sessions) return err;
+    err = find_in(engine, engine->sessions, tenant, run_id, arena, out, error);
+    if (err == ERR_NOT_FOUND) return err_set(error, err, "no run `%.*s`: session expired or not found", STR_ARG(run_id));
+    return err;
+}
 
-static Err put_mail(Engine *engine, const MailRow *mail, Error *error) {
-    StoreBatch *batch = store_batch(engine->store, mail->tenant, mail->run_id, 0);
+static Err put_mail(Engine *engine, const RunRow *run, const MailRow *mail, Error *error) {
+    StoreBatch *batch = store_batch(engine_home(engine, run), mail->tenant, mail->run_id, 0);
     store_put_mail(batch, mail);
     Err err = engine_sync(engine, batch, error);
     store_batch_free(batch);
@@ -267,7 +273,7 @@ static Err answer_question(Engine *engine, const RunRow *run, const Json *questi
     if (err) return err;
     uint64_t request = (uint64_t)json_get(question, "request")->integer;
     MailRow mail = { .tenant = run->tenant, .run_id = run->run_id, .mail_id = str_of(arena_printf(arena, "answer-%" PRIu64, request)), .kind = MAIL_ANSWER, .request = request, .payload = payload, .created_us = engine_now(engine) };
-    err = put_mail(engine, &mail, error);
+    err = put_mail(engine, run, &mail, error);
     return err == ERR_CONFLICT ? err_set(error, ERR_CONFLICT, "already answered") : err;
 }
 
@@ -275,7 +281,7 @@ Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error 
     Arena *arena = arena_new();
     RunRow run;
     Json *waits = NULL;
-    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
     if (!err && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
     const Json *question = err ? NULL : find_question(waits, 0);
@@ -303,11 +309,11 @@ Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_
     Arena *arena = arena_new();
     RunRow run;
     char id[37];
-    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
     if (!err) err = check_signal(engine, &run, name, payload_json, error);
     ids_uuid7(engine_now(engine), id);
-    if (!err) err = put_mail(engine, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = str_of(id), .kind = MAIL_SIGNAL, .name = name, .payload = payload_json, .created_us = engine_now(engine) }, error);
+    if (!err) err = put_mail(engine, &run, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = str_of(id), .kind = MAIL_SIGNAL, .name = name, .payload = payload_json, .created_us = engine_now(engine) }, error);
     arena_free(arena);
     return err;
 }
@@ -315,9 +321,9 @@ Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_
 Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error) {
     Arena *arena = arena_new();
     RunRow run;
-    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
-    if (!err) err = put_mail(engine, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = STR("cancel"), .kind = MAIL_CANCEL, .payload = STR("cancelled from outside"), .created_us = engine_now(engine) }, error);
+    if (!err) err = put_mail(engine, &run, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = STR("cancel"), .kind = MAIL_CANCEL, .payload = STR("cancelled from outside"), .created_us = engine_now(engine) }, error);
     if (err == ERR_CONFLICT && !run_status_ended(run.status)) err = ERR_OK;      /* asked for twice is asked for */
     arena_free(arena);
     return err;
@@ -365,7 +371,7 @@ static Err offer(Engine *engine, Str tenant, Str run_id, bool *answered, Error *
     Arena *arena = arena_new();
     RunRow run;
     Json *waits = NULL;
-    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run.status == RUN_PARKED && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
     for (size_t i = 0; !err && waits && i < waits->count; i++) {
         if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
@@ -424,7 +430,7 @@ static Err copy_journal(Engine *engine, const RunRow *from, uint64_t at_seq, con
 Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char out_run_id[64], Error *error) {
     Arena *arena = arena_new();
     RunRow run;
-    Err err = find_run(engine, tenant, run_id, arena, &run, error);
+    Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err) {
         ids_new(STR("R"), out_run_id);
         RunRow copy = run;

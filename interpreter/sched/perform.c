@@ -81,18 +81,22 @@ static void txn_ready(Err err, StoreTxn *txn, void *arg) {
     live_callback_done(run);
 }
 
-static void open_txn(LiveRun *run, Act *act) {
+void perform_open_txn(LiveRun *run, Act *act) {
     TxnWait *wait = mem_alloc(sizeof *wait);
     *wait = (TxnWait){ run, act->id };
     run->busy = true;
     run->callbacks++;
-    store_txn_begin(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch, txn_ready, wait);
+    bool fenced = !session_is(run);                      /* the run's row is elsewhere: the rows that the commit leaves are unique instead */
+    store_txn_begin(run->engine->store, run->row.tenant, fenced ? run->row.run_id : (Str){ "", 0 }, fenced ? run->row.epoch : 0, txn_ready, wait);
 }
 
 static void own(LiveRun *run, Act *act, const VmRequest *request) {
     Value value;
     switch (request->effect->kind) {
-    case EFFECT_TXN_BEGIN: open_txn(run, act); return;
+    case EFFECT_TXN_BEGIN:
+        if (session_is(run)) session_begin(run, act);
+        else perform_open_txn(run, act);
+        return;
     case EFFECT_TXN_ROLLBACK: live_roll_back(run); answer_now(run, act->id, true, nothing); return;
     default: break;
     }
@@ -140,7 +144,7 @@ static void query_answered(LiveRun *run, const StoreResult *result) {
 }
 
 static StoreBatch *query_batch(LiveRun *run, Act *act, const VmRequest *request) {
-    StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    StoreBatch *batch = session_sql_batch(run);
     Error error;
     Err err = add_query(run, request, batch, &run->current_result, &error);
     if (!err) { run->current = act->id; return batch; }
@@ -179,11 +183,15 @@ static void lone_write_done(LiveRun *run, const StoreResult *result) {
 
 /* A statement by itself, with its journal row: one batch like any other, so that statements of many runs share a commit. It may fail alone. */
 static void lone_write(LiveRun *run, Act *act, const VmRequest *request) {
-    if (commit_state_changed(run)) { commit_flush(run); return; }
+    if (session_is(run) ? !session_flushed(run) : commit_state_changed(run)) {
+        if (!run->busy) commit_flush(run);
+        return;
+    }
     StoreBatch *batch = query_batch(run, act, request);
     if (!batch) return;
     Telling *telling = ARENA_NEW(store_batch_arena(batch), Telling);
     *telling = (Telling){ run->engine, run->image, act->effect->target };
+    if (session_is(run)) { session_change_query(run, act, batch, run->current_result, tell_statement, telling); return; }
     record_answer(run, request, true);
     commit_statement(run, batch, run->current_result, tell_statement, telling, lone_write_done);
 }
@@ -203,6 +211,7 @@ static void query(LiveRun *run, Act *act, const VmRequest *request) {
 
 static void txn_commit(LiveRun *run, Act *act) {
     if (!run->txn) { perform_raise(run, act->id, live_error(run, ERROR_KIND_internal, "no transaction is open")); return; }
+    if (session_is(run)) { session_commit(run, act); return; }
     StoreBatch *batch = commit_result(run, act->id, true, nothing);
     run->emits = true;
     if (batch) commit_result_submit(run, batch, false);
@@ -217,6 +226,7 @@ static void emitted_in_txn(LiveRun *run, const StoreResult *result) {
 }
 
 static void emit(LiveRun *run, Act *act, const VmRequest *request) {
+    if (session_is(run) && !run->txn && !session_flushed(run)) return;
     const ImageEvent *event = &run->image->events[request->effect->target];
     char id[IDS_TEXT_MAX], number[24], hash[SHA256_HEX + 1];
     Buf payload = { 0 };
@@ -228,12 +238,18 @@ static void emit(LiveRun *run, Act *act, const VmRequest *request) {
                      .correlation = run->row.correlation, .causation = run->row.run_id, .hops = run->row.hops, .run_id = run->row.run_id, .created_us = engine_now(run->engine) };
     Value value = value_string(str_of(id));
     if (run->txn) {
-        StoreBatch *batch = store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+        StoreBatch *batch = session_sql_batch(run);
         row.seq = run->seq + 1;
         store_put_event(batch, &row);
         run->current = act->id;
         run->current_value = value;
         commit_in_txn(run, batch, emitted_in_txn);
+    } else if (session_is(run)) {
+        StoreBatch *batch = session_sql_batch(run);
+        row.seq = act->id;
+        store_put_event(batch, &row);
+        run->emits = true;
+        session_change(run, act, batch, value);
     } else {
         StoreBatch *batch = commit_result(run, act->id, true, value);
         row.seq = run->seq;
@@ -244,13 +260,23 @@ static void emit(LiveRun *run, Act *act, const VmRequest *request) {
     buf_free(&payload);
 }
 
+static void started_elsewhere(LiveRun *run, const StoreResult *result) {
+    uint64_t id = run->current;
+    Value value = run->current_value;
+    run->current = 0;
+    if (result->err) value_release(value);
+    if (result->err && result->err != ERR_IO) perform_raise(run, id, live_error_of(run, result->err, result->error.text));
+    else if (result->err) perform_raise(run, id, live_error(run, ERROR_KIND_unavailable, "the session store cannot be reached: %s", result->error.text));
+    else answer_now(run, id, true, value);
+}
+
 static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     Engine *engine = run->engine;
     if (run->row.hops >= EVENT_HOPS_MAX) {
         perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a chain of starts and events is longer than EVENT_HOPS_MAX (%d)", EVENT_HOPS_MAX));
         return;
     }
-    if (commit_state_changed(run)) { commit_flush(run); return; }
+    if (commit_state_changed(run) || (session_is(run) && run->row_count)) { commit_flush(run); return; }
     char id[IDS_TEXT_MAX], number[24];
     Arena *arena = arena_new();
     Error error;
@@ -259,29 +285,37 @@ static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     RunRow row = { .tenant = run->row.tenant, .run_id = str_of(id), .module_hash = run->row.module_hash, .user = run->row.user, .user_name = run->row.user_name,
                    .correlation = run->row.correlation, .causation = run->row.run_id, .hops = run->row.hops + 1, .created_us = engine_now(engine), .updated_us = engine_now(engine) };
     Err err = start_fill_row(engine, run->image, request->effect->target, request->args, arena, &row, &error);
+    Store *home = engine_home(engine, &row);
+    engine->claim_wanted = true;
     if (err) fail_with(run, act, err, &error);
-    else {
+    else if (home != run->store) {                       /* the two stores have no commit in common: first the child, whose id is always the same */
+        StoreBatch *batch = store_batch(home, row.tenant, row.run_id, 0);
+        store_put_run_or_ignore(batch, &row);
+        run->current = act->id;
+        run->current_value = value_string(str_of(id));
+        commit_read(run, batch, started_elsewhere);
+    } else {
         StoreBatch *batch = commit_result(run, act->id, true, value_string(str_of(id)));
         store_put_run_or_ignore(batch, &row);
-        engine->claim_wanted = true;
         commit_result_submit(run, batch, true);
     }
     arena_free(arena);
 }
 
 static void send_signal(LiveRun *run, Act *act, const VmRequest *request) {
-    if (commit_state_changed(run)) { commit_flush(run); return; }
+    if (commit_state_changed(run) || (session_is(run) && run->row_count)) { commit_flush(run); return; }
     const ImageEvent *signal = &run->image->signals[request->effect->target];
     Arena *arena = arena_new();
     Buf payload = { 0 };
     value_to_json(run->image, signal->type, request->args[1], &payload);
     Str target = arena_str(arena, value_str(request->args[0])), key = request_key(run, act->id, arena);
-    StoreBatch *batch = commit_result(run, act->id, true, nothing);
+    StoreBatch *batch = session_is(run) ? session_sql_batch(run) : commit_result(run, act->id, true, nothing);
     store_put_mail(batch, &(MailRow){ .tenant = run->row.tenant, .run_id = target, .mail_id = key, .kind = MAIL_SIGNAL, .name = signal->name, .payload = buf_str(&payload), .created_us = engine_now(run->engine) });
     LiveRun *there = engine_live_find(run->engine, run->row.tenant, target);
     if (there) there->mail_wanted = true;
     else run->engine->claim_wanted = true;
-    commit_result_submit(run, batch, true);
+    if (session_is(run)) session_change(run, act, batch, nothing);
+    else commit_result_submit(run, batch, true);
     buf_free(&payload);
     arena_free(arena);
 }
@@ -439,7 +473,11 @@ static void outside(LiveRun *run, Act *act, const VmRequest *request) {
 static void park(LiveRun *run, Act *act, const VmRequest *request) {
     switch (request->effect->kind) {
     case EFFECT_SLEEP_UNTIL: act->due_us = request->args[0].i; break;
-    case EFFECT_ASK: case EFFECT_AWAIT_EVENT: case EFFECT_AWAIT_SIGNAL: break;
+    case EFFECT_AWAIT_EVENT:
+        if (!session_is(run)) break;
+        perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability session` cannot await an event: its run is in no table that events could find"));
+        return;
+    case EFFECT_ASK: case EFFECT_AWAIT_SIGNAL: break;
     default:
         perform_raise(run, act->id, live_error(run, ERROR_KIND_internal, "effect `%s` belongs to tests", effect_name(request->effect->kind)));
         return;
@@ -451,6 +489,7 @@ static void park(LiveRun *run, Act *act, const VmRequest *request) {
 void perform(LiveRun *run, Act *act) {
     VmRequest request;
     if (!live_request(run, act->id, &request)) { engine_ready(run); act->state = ACT_STARTED; return; }
+    if (run->told_count) { session_tell(run, act); return; }
     switch (effect_class((EffectKind)act->effect->kind)) {
     case EFFECT_CLASS_OWN: own(run, act, &request); return;
     case EFFECT_CLASS_READ:

@@ -56,10 +56,10 @@ static void on_call(void *arg) {
 
 /* ---- claims ---------------------------------------------------------------------------------------------------- */
 
-static void open_claimed(Engine *engine, const StoreBatch *batch, int index) {
+static void open_claimed(Engine *engine, Store *store, const StoreBatch *batch, int index) {
     uint32_t count, taken = store_taken_over(batch, index);
     const RunRow *rows = store_runs(batch, index, &count);
-    for (uint32_t i = 0; i < count; i++) live_open(engine, &rows[i]);
+    for (uint32_t i = 0; i < count; i++) live_open(engine, store, &rows[i]);
     if (taken) serve_log(engine, "takeover", ",\"runs\":%u", taken);
     engine->progress += count;
 }
@@ -76,7 +76,7 @@ static void claimed(const StoreResult *result, void *arg) {
     } else {
         uint32_t count;
         store_runs(result->batch, claim->runs, &count);
-        open_claimed(engine, result->batch, claim->runs);
+        open_claimed(engine, engine->store, result->batch, claim->runs);
         serve_timer(engine, store_time(result->batch, claim->next));
         int64_t soonest = engine_now(engine) + ENGINE_RETRY;
         if (store_claim_more(result->batch, claim->runs)) {
@@ -101,6 +101,41 @@ static void claim(Engine *engine) {
     store_submit(batch, claimed, claim);
 }
 
+/* Session runs want workers too. Their leases are not asked about: those end within the next look. */
+static void sessions_claimed(const StoreResult *result, void *arg) {
+    Claim *claim = arg;
+    Engine *engine = claim->engine;
+    uint32_t count = 0;
+    engine->session_claiming = false;
+    if (result->err) serve_session_lost(engine);
+    else {
+        if (engine->session_lost) serve_log(engine, "recovered", ",\"what\":\"sessions\"");
+        engine->session_lost = false;
+        store_runs(result->batch, claim->runs, &count);
+        open_claimed(engine, engine->sessions, result->batch, claim->runs);
+        int64_t due = store_time(result->batch, claim->next), soonest = engine_now(engine) + ENGINE_RETRY;
+        serve_timer(engine, count == 0 && due < soonest ? soonest : due);
+        if (count == claim->wanted) engine->claim_wanted = true;
+    }
+    free(claim);
+}
+
+static void claim_sessions(Engine *engine) {
+    if (!engine->sessions || engine->session_claiming) return;
+    Claim *claim = mem_alloc(sizeof *claim);
+    StoreBatch *batch = store_batch(engine->sessions, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    *claim = (Claim){ .engine = engine, .wanted = ENGINE_CLAIM_MAX };
+    claim->runs = store_claim(batch, str_of(engine->worker), engine_now(engine), engine_lease(engine), claim->wanted, (Str){ "", 0 });
+    claim->next = store_next_due(batch);
+    engine->session_claiming = true;
+    store_submit(batch, sessions_claimed, claim);
+}
+
+void serve_session_lost(Engine *engine) {
+    if (!engine->session_lost) serve_log(engine, "degraded", ",\"what\":\"sessions\"");
+    engine->session_lost = true;
+}
+
 static void claim_if_wanted(Engine *engine) {
     int64_t now = engine_now(engine);
     if (now >= engine->due_us || now >= engine->look_us) engine->claim_wanted = true;
@@ -108,7 +143,9 @@ static void claim_if_wanted(Engine *engine) {
         engine->look_us = now + (store_calls(engine->store) ? engine_lease(engine) : ENGINE_POLL);
         engine->called = engine->outbox_dirty = true;
     }
-    if (engine->claim_wanted && !engine->claiming && engine->live.count < engine_live_max(engine)) claim(engine);
+    if (!engine->claim_wanted || engine->claiming || engine->live.count >= engine_live_max(engine)) return;
+    claim(engine);
+    claim_sessions(engine);
 }
 
 /* ---- mail for runs that live here, from other processes ---------------------------------------------------------- */
@@ -129,6 +166,10 @@ static void read_calls(Engine *engine) {
     if (!engine->called || engine->calls_read) return;
     engine->called = false;
     if (engine->live.count == 0) return;
+    MAP_EACH(&engine->live, entry) {
+        LiveRun *run = entry->value;
+        if (session_is(run) && run->loaded) run->mail_wanted = true, engine_ready(run);
+    }
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = -1, .worker = str_of(engine->worker), .called = true });
     engine->calls_read = true;
@@ -148,7 +189,7 @@ Err serve_reclaim(Engine *engine, Error *error) {
         StoreBatch *again = store_batch(engine->store, rows[i].tenant, (Str){ "", 0 }, 0);
         int claim = store_claim_again(again, str_of(engine->worker), engine_now(engine), engine_lease(engine), rows[i].run_id);
         err = store_run_batch(again, error);
-        if (!err) open_claimed(engine, again, claim), taken++;
+        if (!err) open_claimed(engine, engine->store, again, claim), taken++;
         store_batch_free(again);
     }
     store_batch_free(batch);
@@ -179,7 +220,7 @@ static void given_back(const StoreResult *result, void *arg) {
 /* Whoever comes next need not wait for the end of our leases. What was learned and is not durable goes along. */
 void serve_give_back(LiveRun *run) {
     if (!may_give_back(run)) return;
-    StoreBatch *batch = run->loaded ? commit_batch(run) : store_batch(run->engine->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    StoreBatch *batch = run->loaded ? commit_batch(run) : store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     store_release(batch, RUN_READY);
     run->busy = true;
     run->callbacks++;
@@ -228,6 +269,7 @@ static Err serve(Engine *engine, Error *error) {
         read_calls(engine);
         serve_renew(engine);
         store_flush(engine->store);
+        if (engine->sessions) store_flush(engine->sessions);
         engine_wait(engine, moved || engine->ready_first ? 0 : next_time(engine));
     }
 }
@@ -242,11 +284,13 @@ Err engine_serve(Engine *engine, Error *error) {
     engine->stopping = false;
     engine->stop_us = engine->look_us = engine->renew_us = 0;
     store_on_wake(engine->store, on_call, engine);
+    if (engine->sessions) store_on_wake(engine->sessions, on_call, engine);
     serve_log(engine, "start", ",\"store\":\"%s\",\"concurrency\":%u", store_kind(engine->store), engine_live_max(engine));
     Err err = events_serve(engine, error);
     if (!err) err = serve(engine, error);
     events_rest(engine);
     store_on_wake(engine->store, NULL, NULL);
+    if (engine->sessions) store_on_wake(engine->sessions, NULL, NULL);
     serve_log(engine, "stop", ",\"live\":%u", engine->live.count);
     for (size_t i = 0; i < 2; i++)
         if (signals[i]) event_free(signals[i]);

@@ -168,7 +168,7 @@ Err start_fill_row(Engine *engine, Image *image, uint16_t flow_index, const Valu
     row->func_name = flow->name;
     row->func = flow->func;
     row->status = RUN_READY;
-    row->durability = flow->durability;
+    row->durability = flow->durability == DURABILITY_SESSION && !engine->sessions ? DURABILITY_STRICT : flow->durability;      /* stricter than asked is safe */
     start_encode_input(image, flow->func, args, &input);
     row->input = arena_str(arena, buf_str(&input));
     buf_free(&input);
@@ -198,7 +198,7 @@ static Err check_rate(Engine *engine, Image *image, const ImageFlow *flow, const
     Str key;
     Err err = flow_key(engine, image, flow, flow->rate_per, flow->rate_func, args, row, arena, &key, error);
     if (err) return err;
-    StoreBatch *batch = store_batch(engine->store, row->tenant, (Str){ "", 0 }, 0);
+    StoreBatch *batch = store_batch(flow->durability == DURABILITY_SESSION && engine->sessions ? engine->sessions : engine->store, row->tenant, (Str){ "", 0 }, 0);
     int index = store_list_runs(batch, &(RunFilter){ .func_name = flow->name, .status = -1, .limit = RATE_SCAN_MAX });
     err = engine_sync(engine, batch, error);
     uint32_t count = 0, same = 0;
@@ -264,7 +264,7 @@ Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, co
     Start start;
     Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
-        StoreBatch *batch = store_batch(engine->store, who->tenant, start.row.run_id, 0);
+        StoreBatch *batch = store_batch(engine_home(engine, &start.row), who->tenant, start.row.run_id, 0);
         store_put_run(batch, &start.row);
         engine->claim_wanted = true;
         err = engine_sync(engine, batch, error);
@@ -302,7 +302,7 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
             row->lease_until_us = engine_lease_until(engine);
             launch->run = live_begin(engine, row, start.image);
         } else engine->claim_wanted = true;
-        StoreBatch *batch = store_batch(engine->store, row->tenant, row->run_id, 0);
+        StoreBatch *batch = store_batch(engine_home(engine, row), row->tenant, row->run_id, 0);
         store_put_run(batch, row);
         store_submit(batch, on_launched, launch);
     }

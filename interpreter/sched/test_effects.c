@@ -36,28 +36,17 @@ static bool run_query(TestRun *t, const VmRequest *q, Value *result) {
 }
 
 static bool find_run(TestRun *t, RunRow *out) {
-    if (!t->run_id[0]) return testrun_fail(t, "no flow was run yet"), false;
-    StoreBatch *batch = read_batch(t, STR(""));
-    int index = store_get_run(batch, str_of(t->run_id));
     Error error = { 0 };
-    uint32_t count = 0;
-    const RunRow *row = store_run_batch(batch, &error) == ERR_OK ? store_runs(batch, index, &count) : NULL;
-    bool found = row && count == 1;
-    if (found) {
-        *out = *row;
-        out->result_json = arena_str(t->arena, row->result_json);
-        out->waits_json = arena_str(t->arena, row->waits_json);
-        out->correlation = arena_str(t->arena, row->correlation);
-    } else {
-        testrun_fail(t, "the run is not in the store: %s", error.text);
-    }
-    store_batch_free(batch);
-    return found;
+    if (!t->run_id[0]) return testrun_fail(t, "no flow was run yet"), false;
+    if (engine_find_run(t->engine, t->who.tenant, str_of(t->run_id), t->arena, out, &error) == ERR_OK) return true;
+    return testrun_fail(t, "the run is not in the store: %s", error.text), false;
 }
 
 typedef bool (*VisitRow)(TestRun *t, const JournalRow *row, void *arg);
 static void each_row(TestRun *t, VisitRow visit, void *arg) {
-    StoreBatch *batch = read_batch(t, str_of(t->run_id));
+    RunRow run;
+    if (!find_run(t, &run)) return;
+    StoreBatch *batch = store_batch(engine_home(t->engine, &run), t->who.tenant, run.run_id, 0);
     int index = store_get_journal(batch, str_of(t->run_id), 0, TEST_ROWS_MAX);
     Error error = { 0 };
     uint32_t count = 0;

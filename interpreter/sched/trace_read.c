@@ -611,7 +611,7 @@ static Err read_run(Engine *engine, Trace *trace, const RunRow *run, RunReader *
     const ImageHandler *handler = handler_of(image, run);
     r->base = agent_title(image, handler ? handler->agent : NO_INDEX);
     read_start(r);
-    StoreBatch *batch = store_batch(engine_store(engine), run->tenant, run->run_id, 0);
+    StoreBatch *batch = store_batch(engine_home(engine, run), run->tenant, run->run_id, 0);
     int index = store_get_journal(batch, run->run_id, 0, TRACE_ROWS_MAX);
     err = store_run_batch(batch, error);
     if (!err) {
@@ -653,15 +653,8 @@ static Err list_family(Engine *engine, Trace *trace, const RunRow *root, RunRow 
 }
 
 Err trace_read(Engine *engine, Str tenant, Str run_id, Trace *trace, Error *error) {
-    StoreBatch *batch = store_batch(engine_store(engine), tenant, STR(""), 0);
-    int index = store_get_run(batch, run_id);
-    Err err = store_run_batch(batch, error);
-    uint32_t count = 0;
-    const RunRow *found = err ? NULL : store_runs(batch, index, &count);
-    if (!err && !count) err = err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(run_id));
-    RunRow root = { 0 };
-    if (!err) root = copy_run(trace->arena, found);
-    store_batch_free(batch);
+    RunRow root;
+    Err err = engine_find_run(engine, tenant, run_id, trace->arena, &root, error);
     if (err) return err;
     trace->root_run = root.run_id;
     trace->root_flow = root.func_name;

@@ -13,7 +13,7 @@ static const struct { const char *sql, *text; } RULES[] = {
     { "SELECT DISTINCT r.tenant, r.run_id, t.request FROM flow_runs r JOIN flow_timers t ON t.tenant = r.tenant AND t.run_id = r.run_id WHERE r.status >= 3", "it has ended and holds a timer for request" },
     { "SELECT DISTINCT r.tenant, r.run_id, w.request FROM flow_runs r JOIN flow_waits w ON w.tenant = r.tenant AND w.run_id = r.run_id WHERE r.status >= 3", "it has ended and waits for an event, request" },
     { "SELECT r.tenant, r.run_id, r.lease_until_us FROM flow_runs r WHERE r.status <> 1 AND (r.lease_until_us <> 0 OR r.worker <> '')", "it does not run and holds a lease until" },
-    { "SELECT j.tenant, j.run_id, COUNT(*) FROM flow_journal j WHERE NOT EXISTS (SELECT 1 FROM flow_runs r WHERE r.tenant = j.tenant AND r.run_id = j.run_id) GROUP BY j.tenant, j.run_id",
+    { "SELECT j.tenant, j.run_id, COUNT(*) FROM flow_journal j WHERE NOT EXISTS (SELECT 1 FROM flow_runs r WHERE r.tenant = j.tenant AND r.run_id = j.run_id) AND j.run_id NOT LIKE 'session:%' GROUP BY j.tenant, j.run_id",
       "there is no such run; journal rows" },
     { "SELECT s.tenant, s.run_id, s.seq FROM flow_snapshots s WHERE NOT EXISTS (SELECT 1 FROM flow_runs r WHERE r.tenant = s.tenant AND r.run_id = s.run_id)", "there is no such run; a snapshot at" },
     { "SELECT t.tenant, t.run_id, t.request FROM flow_timers t WHERE NOT EXISTS (SELECT 1 FROM flow_runs r WHERE r.tenant = t.tenant AND r.run_id = t.run_id)", "there is no such run; a timer for request" },
