@@ -259,16 +259,34 @@ static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str 
     return err;
 }
 
+static Err put_started(Engine *engine, const RunRow *row, Error *error) {
+    StoreBatch *batch = store_batch(engine_home(engine, row), row->tenant, row->run_id, 0);
+    store_put_run(batch, row);
+    Err err = engine_sync(engine, batch, error);
+    store_batch_free(batch);
+    return err;
+}
+
+/* The server went while the row was under way: it may stand or not. The id and the moment are the caller's own, so a row that has both is ours. The second
+   try waits for the server as long as the store waits. */
+static Err put_again(Engine *engine, const RunRow *row, Error *error) {
+    Err err = put_started(engine, row, error);
+    if (err != ERR_CONFLICT) return err;
+    Arena *arena = arena_new();
+    RunRow found;
+    if (engine_find_run(engine, row->tenant, row->run_id, arena, &found, NULL) == ERR_OK && found.created_us == row->created_us && str_eq(found.input, row->input)) err = ERR_OK;
+    arena_free(arena);
+    return err;
+}
+
 Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char out_run_id[64], Error *error) {
     Arena *arena = arena_new();
     Start start;
     Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
-        StoreBatch *batch = store_batch(engine_home(engine, &start.row), who->tenant, start.row.run_id, 0);
-        store_put_run(batch, &start.row);
         engine->claim_wanted = true;
-        err = engine_sync(engine, batch, error);
-        store_batch_free(batch);
+        err = put_started(engine, &start.row, error);
+        if (err == ERR_IO && engine_has_server(engine)) err = put_again(engine, &start.row, error);
     }
     arena_free(arena);
     return err;
