@@ -92,6 +92,8 @@ unit
 # Every crash point on the embedded store; under the sanitizers, and where each life costs a server more, every Nth.
 flows flows "${FLOW_TEST_QUICK:+--crash-every 5}" "${FLOW_TEST_QUICK:+--crash-every 5}"
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
+    flows "flows pg" "--crash-every 7 --store $FLOW_TEST_POSTGRES&schema=flows_1 --redis $FLOW_TEST_REDIS?db=1" \
+        "--crash-every 7 --store $FLOW_TEST_POSTGRES&schema=flows_2 --redis $FLOW_TEST_REDIS?db=2"
     python3 tests/trace/check.py "$build" >"$log" 2>&1
     add traces
     sh scripts/golden.sh >"$log" 2>&1
@@ -106,14 +108,18 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add terminal
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
-    LEASE_STORE=sqlite python3 tests/durable/lease.py "$build" >"$log" 2>&1
+    python3 tests/crash/crash_loop.py "$build" --services "$FLOW_TEST_SERVICES" >"$log" 2>&1
+    add "crash pg"
+    python3 tests/durable/lease.py "$build" >"$log" 2>&1
     add lease
-    CHAOS_STORE=sqlite CHAOS_SECONDS=5 python3 tests/durable/chaos.py "$build" >"$log" 2>&1
+    CHAOS_STORE=sqlite CHAOS_SECONDS=4 python3 tests/durable/chaos.py "$build" >"$log" 2>&1
     add chaos
     python3 tests/durable/state.py "$build" >"$log" 2>&1
     add state
     sh tests/durable/partitions.sh "$build" >"$log" 2>&1
     add partitions
+    CHAOS_SECONDS=${CHAOS_SECONDS:-10} python3 tests/durable/chaos.py "$build" >"$log" 2>&1
+    add "chaos pg"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

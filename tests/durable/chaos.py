@@ -29,7 +29,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "12"))
 WORKERS = 3
 CHILDREN = 8                                                       # runs that one `spawn` starts
-KINDS = ["chain", "undoes", "tells", "asks", "sleeps", "narrow"]
+KINDS = ["chain", "undoes", "tells", "asks", "sleeps", "narrow", "meets"]
 SETTLE_SECONDS = 60                                                # after the last trouble everything ends within this
 UNENDED = "(0, 1, 2)"                                              # ready, running, parked
 
@@ -86,7 +86,7 @@ class Load:
 
     @staticmethod
     def expected(op, kind):
-        return {"chain": "%s r0 r1 r2 r3", "undoes": "%s full: third second first", "tells": "%s told", "asks": "%s true", "sleeps": "%s r1", "narrow": "%s passed"}[kind] % op
+        return {"chain": "%s r0 r1 r2 r3", "undoes": "%s full: third second first", "tells": "%s told", "asks": "%s true", "sleeps": "%s r1", "narrow": "%s passed", "meets": "%s met"}[kind] % op
 
 
 class World:
@@ -103,6 +103,8 @@ class World:
         subprocess.run([FLOWC, "build", os.path.join(HERE, "chaos.flow"), "-o", self.program], check=True, timeout=60, stdout=subprocess.DEVNULL)
         self.workers = [None] * WORKERS
         self.starts = [0] * WORKERS
+        self.down = [True] * WORKERS                               # we stopped it, or have not started it
+        self.lock = threading.Lock()                               # of the workers
         self.problems = []
         self.killed = 0
 
@@ -114,18 +116,23 @@ class World:
 
     def start_worker(self, which, *options):
         self.starts[which] += 1
-        log = open(self.log_path(which), "ab")
-        self.workers[which] = subprocess.Popen([FLOWD, "worker", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-        log.close()
+        self.down[which] = False
+        with open(self.log_path(which), "ab") as log:
+            self.workers[which] = subprocess.Popen([FLOWD, "worker", *options], env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
     def kill_worker(self, which):
-        worker = self.workers[which]
-        if worker.poll() is not None:
-            self.problems.append("worker %d ended by itself with %d: %s" % (which, worker.returncode, self.tail(which)))
-            return
-        os.killpg(worker.pid, signal.SIGKILL)
-        worker.wait(timeout=10)
+        self.down[which] = True
+        self.workers[which].kill()
+        self.workers[which].wait(timeout=10)
         self.killed += 1
+
+    def supervise(self):
+        """A worker waits for its store and never ends by itself."""
+        with self.lock:
+            for which, worker in enumerate(self.workers):
+                if not self.down[which] and worker.poll() is not None:
+                    self.problems.append("worker %d ended by itself with %d: %s" % (which, worker.returncode, self.tail(which)))
+                    self.start_worker(which)
 
     def log_of(self, which):
         with open(self.log_path(which), "rb") as log:
@@ -136,9 +143,11 @@ class World:
 
     def act(self, action, argument):
         if action == "kill-worker":
-            self.kill_worker(argument)
+            with self.lock:
+                self.kill_worker(argument)
         elif action == "start-worker":
-            self.start_worker(argument)
+            with self.lock:
+                self.start_worker(argument)
         else:
             self.services.run(*action.split(" "))
 
@@ -197,10 +206,11 @@ def start_runs(world, load, wanted, began, over):
             world.problems.append("run %s could not be started: %s" % (name, done.stderr.decode()))
 
 
-def answer_questions(world, over):
-    """Answers each question once it is durable; by then the step before it must not come again."""
+def attend(world, over):
+    """Looks after the workers, and answers each question once it is durable; by then the step before it must not come again."""
     answered = set()
     while not over.wait(0.3):
+        world.supervise()
         try:
             asked = world.store.query("SELECT run_id, input_json FROM flow_runs WHERE status = 2 AND func_name = 'asks'")
         except Exception:                                          # the store is down at the moment
@@ -271,7 +281,7 @@ def check_run(world, op, kind, results, marks, heard):
         "results": [json.dumps(Load.expected(op, kind))],
         "acts": acts,
         "undos": [0, 2] if kind == "undoes" else [],
-        "marks": {"chain": [0, 1, 2, 3], "tells": [0, 1, 2], "narrow": [0]}.get(kind, []),
+        "marks": {"chain": [0, 1, 2, 3], "tells": [0, 1, 2], "narrow": [0], "meets": [0, 1]}.get(kind, []),
         "heard": sorted((n, who) for n in range(3) for who in ("acts", "rows")) if kind == "tells" else [],
         "heard outside": [0, 1, 2] if kind == "tells" else [],
     }
@@ -291,7 +301,7 @@ def live(seed, store):
         for which in range(WORKERS):
             world.start_worker(which)
         began = time.monotonic()
-        answers = threading.Thread(target=answer_questions, args=(world, over))
+        answers = threading.Thread(target=attend, args=(world, over))
         starts = [threading.Thread(target=guarded, args=(world, start_runs, world, load, load.wanted[i::2], began, over)) for i in range(2)]
         answers.start()
         for thread in starts:

@@ -116,6 +116,25 @@ static void the_rows_of_programs_are_walled_off_for_the_stores_own_role(void **s
     assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 2);
 }
 
+static void a_cleared_store_keeps_its_tables_and_no_row(void **state)
+{
+    const RowSet *rows;
+    char table[64], sql[512];
+    uint16_t insert = add_insert(shop, TABLE_ITEMS, PARAMS(C_ID));
+    assert_int_equal(ask_as("acme", "ann", insert, CELLS(ct("a")), &rows, NULL), ERR_OK);
+    new_run("r1");
+    must_go(journal_batch("r1", 0, 1));
+    assert_int_equal(store_clear(contract_store, NULL), ERR_OK);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_runs"), 0);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_journal"), 0);
+    assert_null(raw_state("SELECT name FROM %s.flow_tables WHERE table_name = 'items'", table));
+    raw_do("SET search_path = %s");
+    raw_do("SET flow.tenant = 'acme'");
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 0);
+    assert_int_equal(ask_as("acme", "ann", insert, CELLS(ct("a")), &rows, NULL), ERR_OK);
+    assert_int_equal(raw_int(ON_ITEMS("SELECT COUNT(*) FROM \"%s\"")), 1);
+}
+
 static void one_transaction_may_serve_several_tenants(void **state)
 {
     enum { TENANTS = 3, ROUNDS = 4 };
@@ -509,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORE_CONTRACT_TESTS
         RAW_SHOP_TEST(the_rows_of_programs_are_walled_off_for_the_stores_own_role), RAW_SHOP_TEST(one_transaction_may_serve_several_tenants),
+        RAW_SHOP_TEST(a_cleared_store_keeps_its_tables_and_no_row),
         RAW_TEST(a_schema_of_a_newer_program_is_refused), RAW_TEST(an_old_schema_is_brought_up_and_keeps_its_rows), RAW_TEST(long_names_stay_distinct),
         CONTRACT_TEST(text_with_a_nul_byte_is_refused), RAW_TEST(letters_change_their_case_as_in_the_machine), RAW_TEST(averages_of_decimals_are_rounded_as_in_the_machine),
         CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
