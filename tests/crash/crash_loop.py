@@ -59,6 +59,11 @@ class Service(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client):
+        pass                                                       # a client that was killed in the middle of a request
+
+
 FLOWS = {
     "02_multi_agent_command": {"fixture": "berlin", "input": {"request": "Book a flight to Berlin on 2025-11-03 and add to my calendar"}, "answer": "yes"},
     "20_sequential": {"fixture": "berlin", "answer": "yes"},
@@ -185,7 +190,7 @@ def loop(name, env, pool):
 
 
 def main():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    server = Server(("127.0.0.1", 0), Service)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = "http://127.0.0.1:%d" % server.server_port
     env = dict(os.environ, FLOW_WEATHER_URL=base, FLOW_HOTEL_API_URL=base, FLOW_CREDENTIAL_HOTEL_API="test-token")
