@@ -111,7 +111,9 @@ static void put_snapshot(LiveRun *run, StoreBatch *batch, uint64_t seq) {
     Buf bytes = { 0 };
     snapshot_encode(run->vm, seq, &run->engine->key, &bytes);
     store_put_snapshot(batch, seq, buf_str(&bytes));
-    buf_free(&bytes);
+    buf_free(&run->parked_bytes);
+    if (hot_copy_wanted(run)) run->parked_bytes = bytes;
+    else buf_free(&bytes);
     run->row.snapshot_seq = run->snapshot_at = seq;
 }
 
@@ -120,6 +122,7 @@ static void maybe_snapshot(LiveRun *run, StoreBatch *batch) {
     uint64_t seq = run->seq - run->undelivered;          /* the row that this very commit makes durable lies behind the state */
     if (seq <= run->snapshot_at || seq - run->snapshot_at < every || !may_snapshot(run)) return;
     put_snapshot(run, batch, seq);
+    buf_free(&run->parked_bytes);                        /* it goes on: the copy would be old at once */
     update_row(run, batch);
 }
 
@@ -241,6 +244,7 @@ static void parked(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
     Engine *engine = run->engine;
     ParkView view = park_view(run);
+    hot_copy_put(run);
     int64_t deadline = vm_next_deadline(run->vm, NULL), first = view.sleep_us < deadline ? view.sleep_us : deadline;
     engine_note_park(engine, run, view.asks, view.others ? TIME_NEVER : first);
     settled(run);
@@ -272,6 +276,7 @@ void commit_park(LiveRun *run) {
 
 static void ended(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
+    hot_copy_erase(run);
     if (run->row.concurrency_key.len || run->row.limit_key.len) run->engine->claim_wanted = true;        /* somebody may wait for its key */
     settled(run);
 }

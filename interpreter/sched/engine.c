@@ -157,6 +157,7 @@ Image *engine_image_cached(Engine *engine, Str hash_hex) { return map_find(&engi
 
 Err engine_image_keep(Engine *engine, Str hash_hex, Str bytes, Image **out, Error *error) {
     char hash[SHA256_HEX + 1];
+    if ((*out = engine_image_cached(engine, hash_hex))) return ERR_OK;   /* several runs asked for it at the same time */
     Err err = image_decode(bytes, out, error);
     if (err) return err;
     hex_encode((*out)->hash.bytes, SHA256_BYTES, hash);

@@ -98,6 +98,8 @@ struct LiveRun {
     bool undelivered;                                    /* the newest row waits for its commit before the VM gets it */
     uint32_t scope;                                      /* whose deadline is being made durable */
     Str cancel_reason;
+    Buf parked_bytes;                                    /* hot_copy.c: the snapshot of the park that is under way */
+    Str hot_bytes; bool hot_asked;                       /* hot_copy.c: the same from Redis, at a load; empty: none */
     uint32_t reloads; int64_t reload_us;                 /* how often in a row it lost a race; when it is loaded again */
     uint16_t *written; uint32_t written_count, written_cap;          /* tables whose cached results are old once its commit is durable */
     uint64_t current;                                    /* request whose store operation is under way */
@@ -169,6 +171,7 @@ void serve_log(Engine *engine, const char *event, const char *format, ...) __att
 void live_open(Engine *engine, Store *store, const RunRow *row);       /* claimed there just now */
 LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image);  /* ours from its first commit, which is under way; image: borrowed */
 void live_begun(LiveRun *run, const StoreResult *result);              /* that commit is done */
+void live_load(LiveRun *run);
 void live_step(LiveRun *run);
 void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */
 void live_renew(LiveRun *run, int64_t until_us);         /* also while it is busy */
@@ -205,6 +208,12 @@ void cache_free(Engine *engine);
 void perform_state(LiveRun *run, Act *act, const VmRequest *request);  /* sessions, contexts */
 
 void perform_open_txn(LiveRun *run, Act *act);
+
+/* hot_copy.c */
+bool hot_copy_wanted(const LiveRun *run);
+void hot_copy_put(LiveRun *run);
+void hot_copy_erase(LiveRun *run);
+bool hot_copy_ask(LiveRun *run);                         /* live_load goes on when Redis answered; false: there is nothing to ask */
 
 /* session.c */
 #define SESSION_TOLD "session:"                          /* before the run's id in the SQL store's journal: what session runs did there */

@@ -323,8 +323,17 @@ static void on_loaded(const StoreResult *result, void *arg) {
     bool found = false;
     Str snapshot = { 0 };
     if (l->snapshot >= 0) snapshot = store_bytes(result->batch, l->snapshot, &snapshot_seq, &found);
+    else if (run->hot_bytes.len) snapshot = run->hot_bytes, snapshot_seq = run->row.snapshot_seq, found = true;
     if (!err && l->row >= 0) run->row.waits_json = arena_str(run->arena, store_runs(result->batch, l->row, &(uint32_t){ 0 })->waits_json);
     if (!err) err = load(run, rows, count, snapshot, snapshot_seq, found, &error);
+    if (err && run->hot_bytes.len && !run->vm) {         /* the copy is damaged: the store has the snapshot itself */
+        run->hot_bytes = (Str){ 0 };
+        run->snapshot_at = 0;
+        free(l);
+        live_load(run);
+        live_callback_done(run);
+        return;
+    }
     const MailRow *mail = store_mail(result->batch, l->mail, &mail_count);
     if (l->row >= 0) run->row.cancel_requested = store_runs(result->batch, l->row, &(uint32_t){ 0 })->cancel_requested;
     mail_take_in(run, mail, mail_count);
@@ -391,8 +400,6 @@ void live_begun(LiveRun *run, const StoreResult *result) {
     live_callback_done(run);
 }
 
-static void start_loading(LiveRun *run);
-
 static void module_came(LiveRun *run, const StoreResult *result) {
     Error error = { 0 };
     bool found;
@@ -401,7 +408,7 @@ static void module_came(LiveRun *run, const StoreResult *result) {
     Err err = found ? engine_image_keep(run->engine, run->row.module_hash, bytes, &run->image, &error)
                     : err_set(&error, ERR_CORRUPT, "cannot resume: module %.*s is missing", STR_ARG(run->row.module_hash));
     if (err) commit_fail(run, &error);
-    else start_loading(run);
+    else live_load(run);
 }
 
 /* Modules are in the SQL store only. */
@@ -411,17 +418,18 @@ static void load_module(LiveRun *run) {
     commit_read(run, batch, module_came);
 }
 
-static void start_loading(LiveRun *run) {
+void live_load(LiveRun *run) {
     Engine *engine = run->engine;
     Image *image = engine_image_cached(engine, run->row.module_hash);
     if (!image && session_is(run)) { load_module(run); return; }
+    if (hot_copy_ask(run)) return;
     StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     Loading *l = mem_alloc(sizeof *l);
     *l = (Loading){ run, -1, -1, -1, 0, 0 };
     if (run->reloads) l->row = store_get_run(batch, run->row.run_id);
     if (image) run->image = image;
     else l->module = store_get_module(batch, run->row.module_hash);
-    if (run->row.snapshot_seq) l->snapshot = store_get_snapshot(batch);
+    if (run->row.snapshot_seq && !run->hot_bytes.len) l->snapshot = store_get_snapshot(batch);
     l->journal = store_get_journal(batch, run->row.run_id, run->row.snapshot_seq, UINT32_MAX);
     l->mail = store_get_mail(batch, ENGINE_MAIL_MAX);
     run->busy = true;
@@ -429,7 +437,7 @@ static void start_loading(LiveRun *run) {
     store_submit(batch, on_loaded, l);
 }
 
-void live_open(Engine *engine, Store *store, const RunRow *row) { start_loading(new_live(engine, store, row)); }
+void live_open(Engine *engine, Store *store, const RunRow *row) { live_load(new_live(engine, store, row)); }
 
 /* A transaction lost against another writer and was rolled back: the run is as its last commit left it. It is loaded from there, after a while
    that grows, so that two who meet again and again part. */
@@ -457,6 +465,7 @@ static void reload(LiveRun *run) {
 static void live_free(LiveRun *run) {
     while (run->act_count) remove_act(run, run->act_count - 1);
     vm_free(run->vm);
+    buf_free(&run->parked_bytes);
     free(run->acts), free(run->rows), free(run->timers), free(run->old_waits), free(run->written);
     arena_free(run->row_arena);
     arena_free(run->arena);
@@ -624,7 +633,7 @@ void live_step(LiveRun *run) {
     if (run->dead && run->callbacks == 0) { live_free(run); return; }
     if (run->dead || run->busy || run->failing) return;
     if (!run->loaded) {
-        if (run->reloads && engine_now(run->engine) >= run->reload_us) run->wake_us = TIME_NEVER, start_loading(run);
+        if (run->reloads && engine_now(run->engine) >= run->reload_us) run->wake_us = TIME_NEVER, live_load(run);
         return;
     }
     run->wake_us = TIME_NEVER;
