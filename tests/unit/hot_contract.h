@@ -386,13 +386,17 @@ static void what_does_not_fit_is_refused(void **state)
     refused(TENANT, STR("a\xFF"), STR("a"), ERR_INVALID, "UTF-8");
     refused(TENANT, STR("k"), STR("$end"), ERR_INVALID, "reserved");
     refused(TENANT, (Str){ big, HOT_KEY_MAX }, STR("a"), ERR_OK, "");
-    char *large = calloc(1, HOT_VALUE_MAX + 1);
+    char *large = calloc(1, HOT_VALUE_MAX + 1);             /* one byte too many, and then not */
     HotField field = { .name = STR("a"), .value = { large, HOT_VALUE_MAX + 1 } };
     Answer a = put(TENANT, "k", &field, 1, NOW, A_MINUTE);
     wants(&a, ERR_LIMIT);
     assert_non_null(strstr(a.text, "HOT_VALUE_MAX"));
-    free(large);
     is_gone(TENANT, "k", NOW);
+    field.value.len = HOT_VALUE_MAX;
+    a = put(TENANT, "k", &field, 1, NOW, A_MINUTE);
+    wants(&a, ERR_OK);
+    assert_int_equal(read_at(contract_hot, TENANT, "k", NOW).shown.len, HOT_VALUE_MAX + 3);
+    free(large);
 }
 
 static void an_entry_has_so_many_fields_and_no_more(void **state)
