@@ -58,6 +58,12 @@ class World:
     def start_worker(self):
         self.workers.append(subprocess.Popen([os.path.join(BUILD, "flowd"), "worker"], env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
+    def stop_workers(self):
+        for worker in self.workers:
+            worker.terminate()
+        for worker in self.workers:
+            same(worker.wait(timeout=20), 0)
+
     def close(self):
         for worker in self.workers:
             worker.kill()
@@ -306,6 +312,7 @@ def main():
             try:
                 began = time.monotonic()
                 scenario(world)
+                world.stop_workers()
                 passed += 1
                 print("  ok %s (%.1f s)" % (scenario.__name__.replace("_", " "), time.monotonic() - began))
             except Exception:                                      # any of them is this scenario's failure
