@@ -260,14 +260,6 @@ static void rewrite_call(Expander *x, Ast_call_expr *call)
     call->args = args;
 }
 
-/* What was diagnosed already: nothing follows from it. */
-static Ast *given_up(Expander *x, Span span)
-{
-    Ast_error *node = ARENA_NEW(x->arena, Ast_error);
-    *node = (Ast_error){ .head = { .kind = AST_ERROR, .span = span, .made = true } };
-    return &node->head;
-}
-
 static bool is_use_of_broken(Expander *x, Ast_call_expr *call)
 {
     if (call->callee->kind != AST_FIELD_EXPR)
@@ -290,7 +282,7 @@ static Ast *rewrite_replay(Expander *x, Ast_replay_expr *replay)
         return expand_replay(x, a, subject->index, replay->version, replay->until, replay->head.span);
     if (!a || !a->broken)
         refuse_replay(x, replay->subject, "`replay`");
-    return given_up(x, replay->head.span);
+    return expand_given_up(x, replay->head.span);
 }
 
 /* Budget[id] of a sourced aggregate is its newest state; Trip[id] is the root's row. */
@@ -299,11 +291,11 @@ static Ast *rewrite_index(Expander *x, Ast_index_expr *index)
     const Aggregate *a = aggregate_named(x, index->object);
     const Projection *p = index->object->kind == AST_NAME_EXPR ? expand_find_projection(x, as_name_expr(index->object)->name.text) : NULL;
     if (p && !index->head.made)
-        return p->aggregate ? expand_view(x, p, index) : given_up(x, index->head.span);
+        return p->aggregate ? expand_view(x, p, index) : expand_given_up(x, index->head.span);
     if (!a)
         return &index->head;
     if (a->broken)
-        return given_up(x, index->head.span);
+        return expand_given_up(x, index->head.span);
     if (aggregate_is_sourced(a))
         return expand_replay(x, a, index->index, NULL, NULL, index->head.span);
     as_name_expr(index->object)->name.text = a->root->name.text;
@@ -313,14 +305,11 @@ static Ast *rewrite_index(Expander *x, Ast_index_expr *index)
 static Ast *rewrite_audit(Expander *x, Ast_audit_stmt *audit)
 {
     Buf text = { 0 };
-    buf_printf(&text, "fn __audit() -> int { insert audit_log { subject: \"\", actor: user.id, action: \"%.*s\", at: now(), run_id: run.id } }\n", STR_ARG(audit->action.text));
-    AstList items = expand_parse(x, STR("audit"), buf_str(&text), audit->head.span);
+    buf_printf(&text, "insert audit_log { subject: \"\", actor: user.id, action: \"%.*s\", at: now(), run_id: run.id }", STR_ARG(audit->action.text));
+    Ast *statement = expand_statement(x, buf_str(&text), audit->head.span);
     buf_free(&text);
-    if (!items.count || items.items[0]->kind != AST_FN_DECL)
-        return given_up(x, audit->head.span);
-    Ast *statement = as_block(as_fn_decl(items.items[0])->body)->items.items[0];
-    Ast_record_expr *row = as_record_expr(as_insert_expr(as_expr_stmt(statement)->value)->value);
-    as_field_value(row->fields.items[0])->value = audit->subject;
+    if (statement->kind == AST_EXPR_STMT)
+        as_field_value(as_record_expr(as_insert_expr(as_expr_stmt(statement)->value)->value)->fields.items[0])->value = audit->subject;
     return statement;
 }
 
@@ -331,7 +320,7 @@ static Ast *rewrite_rebuild(Expander *x, Ast_rebuild_stmt *rebuild)
         return expand_rebuild(x, p, rebuild->head.span);
     if (!p)
         diag_label(x->diags, diag_unknown_name(x->diags, rebuild->projection.span, rebuild->projection.text), "no projection of this name is declared or imported");
-    return given_up(x, rebuild->head.span);
+    return expand_given_up(x, rebuild->head.span);
 }
 
 static void refuse_deletion(Expander *x, Ast_delete_expr *delete)
@@ -351,7 +340,7 @@ static bool rewrite_uses(Ast **slot, void *arg)
     switch ((*slot)->kind) {
     case AST_CALL_EXPR:
         if (is_use_of_broken(x, as_call_expr(*slot)))
-            *slot = given_up(x, (*slot)->span);
+            *slot = expand_given_up(x, (*slot)->span);
         else
             rewrite_call(x, as_call_expr(*slot));
         break;

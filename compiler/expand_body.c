@@ -362,7 +362,7 @@ static void make_parts(Body *b)
         buf_put_text(&text, "}\n");
     }
     buf_put_text(&text, "}\n");
-    AstList items = expand_parse(b->x, b->command->name.text, buf_str(&text), b->command->head.span);
+    AstList items = expand_parse(b->x, buf_str(&text), b->command->head.span);
     buf_free(&text);
     b->parts = items.count && items.items[0]->kind == AST_FN_DECL ? as_block(as_fn_decl(items.items[0])->body) : NULL;
 }
@@ -494,10 +494,10 @@ AstList expand_body(Expander *x, Aggregate *a, Ast_command_decl *command, const 
 
 void expand_add_tool(Expander *x, Aggregate *a, Ast_command_decl *command, const Fields *fields, Str text, AstList body)
 {
-    AstList items = expand_parse(x, command->name.text, text, command->head.span);
+    AstList items = expand_parse(x, text, command->head.span);
     if (!items.count || items.items[0]->kind != AST_AGENT_DECL || as_agent_decl(items.items[0])->members.count != 1 ||
         as_agent_decl(items.items[0])->members.items[0]->kind != AST_TOOL_DECL)
-        return;                                          /* what the author wrote in an invariant does not parse: that has been said */
+        return;                                          /* that has been said */
     Ast_tool_decl *tool = as_tool_decl(as_agent_decl(items.items[0])->members.items[0]);
     expand_place_invariants(x, a, fields, tool->body);
     expand_fill(x, tool->body, body);

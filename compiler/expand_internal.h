@@ -22,7 +22,9 @@ typedef struct Projection {
 } Projection;
 
 /* ---- trees: expand_tree.c ---- */
-AstList expand_parse(Expander *x, Str title, Str text, Span span);             /* declarations, all of them made at `span` */
+AstList expand_parse(Expander *x, Str text, Span span);                        /* declarations, all of them made at `span`; none when it was diagnosed */
+Ast  *expand_statement(Expander *x, Str text, Span span);                      /* one statement; AST_ERROR when it was diagnosed */
+Ast  *expand_given_up(Expander *x, Span span);
 Ast  *expand_name(Expander *x, Span span, const char *text);
 Ast  *expand_field(Expander *x, Span span, const char *object, Str field);      /* object.field */
 Ast  *expand_let(Expander *x, Span span, bool mutable, const char *name, Ast *type, Ast *value);       /* type may be NULL */

@@ -177,7 +177,7 @@ AstList expand_projection(Expander *x, const Projection *p)
     for (uint32_t i = 0; i < p->decl->handlers.count; i++)
         put_handler(p, as_handler_decl(p->decl->handlers.items[i]), &text);
     put_fold(p, &text);
-    AstList items = expand_parse(x, p->decl->name.text, buf_str(&text), p->decl->name.span);
+    AstList items = expand_parse(x, buf_str(&text), p->decl->name.span);
     buf_free(&text);
     if (items.count < 1 + 2 * p->decl->handlers.count || items.items[0]->kind != AST_SESSION_DECL)
         return (AstList){ 0 };
@@ -200,28 +200,28 @@ Ast *expand_view(Expander *x, const Projection *p, Ast_index_expr *index)
 {
     Buf text = { 0 };
     Str view = p->decl->name.text;
-    buf_printf(&text, "fn __view() -> int { return match 0 { let __k => {\nvar __v: %.*s? = null\ntry { __v = %.*s[__k] } catch unavailable { }\n__v else __%.*s_fold(null, ", STR_ARG(view),
-               STR_ARG(view), STR_ARG(view));
+    buf_printf(&text, "return match 0 { let __k => {\nvar __v: %.*s? = null\ntry { __v = %.*s[__k] } catch unavailable { }\n__v else __%.*s_fold(null, ", STR_ARG(view), STR_ARG(view),
+               STR_ARG(view));
     put_events(p, "", &text);
-    buf_put_text(&text, ")\n} } }\n");
-    AstList items = expand_parse(x, view, buf_str(&text), index->head.span);
+    buf_put_text(&text, ")\n} }");
+    Ast *statement = expand_statement(x, buf_str(&text), index->head.span);
     buf_free(&text);
-    Ast_match_stmt *match = as_match_stmt(as_return_stmt(as_block(as_fn_decl(items.items[0])->body)->items.items[0])->value);
-    match->subject = index->index;
-    return &match->head;
+    if (statement->kind != AST_RETURN_STMT)
+        return statement;
+    Ast *match = as_return_stmt(statement)->value;
+    as_match_stmt(match)->subject = index->index;
+    return match;
 }
 
 Ast *expand_rebuild(Expander *x, const Projection *p, Span span)
 {
     Buf text = { 0 };
     Str view = p->decl->name.text, type = p->aggregate->decl->name.text;
-    buf_printf(&text, "fn __rebuild() -> int { for __k in (from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.version == 1 select __x.aggregate_id) {\nlet __events = ",
-               STR_ARG(type));
+    buf_printf(&text, "for __k in (from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.version == 1 select __x.aggregate_id) {\nlet __events = ", STR_ARG(type));
     put_events(p, "", &text);
-    buf_printf(&text, "\nlet __new = __%.*s_fold(null, __events) else continue\ndelete %.*s[__k]\nlet _done = __change(%.*s, __k, 0, __new)\n} }\n", STR_ARG(view), STR_ARG(view), STR_ARG(view));
-    AstList items = expand_parse(x, view, buf_str(&text), span);
+    buf_printf(&text, "\nlet __new = __%.*s_fold(null, __events) else continue\ndelete %.*s[__k]\nlet _done = __change(%.*s, __k, 0, __new)\n}", STR_ARG(view), STR_ARG(view), STR_ARG(view));
+    Ast *statement = expand_statement(x, buf_str(&text), span);
     buf_free(&text);
-    Ast *statement = as_block(as_fn_decl(items.items[0])->body)->items.items[0];
     ast_each_slot(statement, place_change, x);
     return statement;
 }

@@ -86,7 +86,7 @@ static AstList make_fold(Expander *x, Aggregate *a)
         if (a->decl->sources.items[i]->kind == AST_NAME_REF)
             put_when(a, as_name_ref(a->decl->sources.items[i])->name.text, &text);
     put_fold(a, &text);
-    AstList items = expand_parse(x, type, buf_str(&text), a->decl->name.span);
+    AstList items = expand_parse(x, buf_str(&text), a->decl->name.span);
     buf_free(&text);
     Ast *record = find_decl(items, AST_RECORD_DECL, type);
     if (record && a->state)
@@ -109,11 +109,13 @@ Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *
 {
     Buf text = { 0 };
     Str type = a->decl->name.text;
-    buf_printf(&text, "fn __replay() -> int { return __%.*s_fold(null, null, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == 0%s order by __x.version) }\n",
+    buf_printf(&text, "return __%.*s_fold(null, null, from __x in event_store where __x.aggregate_type == \"%.*s\" and __x.aggregate_id == 0%s order by __x.version)",
                STR_ARG(type), STR_ARG(type), version ? " and __x.version <= 0" : "");
-    AstList items = expand_parse(x, type, buf_str(&text), span);
+    Ast *statement = expand_statement(x, buf_str(&text), span);
     buf_free(&text);
-    Ast_call_expr *call = as_call_expr(as_return_stmt(as_block(as_fn_decl(items.items[0])->body)->items.items[0])->value);
+    if (statement->kind != AST_RETURN_STMT)
+        return statement;
+    Ast_call_expr *call = as_call_expr(as_return_stmt(statement)->value);
     Ast_from_expr *from = as_from_expr(as_arg(call->args.items[2])->value);
     Ast_binary_expr *where = as_binary_expr(from->where);
     if (version) {

@@ -3,18 +3,43 @@
 
 #include "dsl/syntax/parse.h"
 
-AstList expand_parse(Expander *x, Str title, Str text, Span span)
+/* The text is no file of the program: it has the author's place, and no other is ever shown. */
+AstList expand_parse(Expander *x, Str text, Span span)
 {
-    Source *source = NULL;
-    Error error;
-    const char *path = arena_printf(x->arena, "<%.*s %u>", STR_ARG(title), x->program->sources->count);      /* a path is loaded once */
-    if (source_add(x->program->sources, path, text, &source, &error) != ERR_OK) {
-        diag_module_unreadable(x->diags, span, path, arena_printf(x->arena, "%s", error.text));      /* more files than SOURCE_FILES_MAX */
+    Source source = { .path = STR("-"), .index = span.file };
+    char *copy = arena_alloc(x->arena, text.len + 2);
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = copy[text.len + 1] = 0;                    /* as flex wants */
+    source.text = (Str){ copy, text.len };
+    Diags diags;
+    diags_init(&diags);
+    Module *module = parse_module(x->arena, &source, &diags);
+    const char *problem = diags.error_count ? arena_printf(x->arena, "%s", diags.items[0]->message) : NULL;
+    diags_deinit(&diags);
+    if (problem) {
+        Diag *diag = diag_aggregate_boundary(x->diags, span, arena_printf(x->arena, "what this is made of cannot be written: %s", problem));
+        diag_help(x->diags, diag, "a name in it is a word of the language where the compiler uses it: choose another one");
         return (AstList){ 0 };
     }
-    Module *module = parse_module(x->arena, source, x->diags);
     ast_make_at(&module->root->head, span);
     return module->root->items;
+}
+
+Ast *expand_statement(Expander *x, Str text, Span span)
+{
+    Buf whole = { 0 };
+    buf_printf(&whole, "fn __made() -> int {\n%.*s\n}\n", STR_ARG(text));
+    AstList items = expand_parse(x, buf_str(&whole), span);
+    buf_free(&whole);
+    return items.count ? as_block(as_fn_decl(items.items[0])->body)->items.items[0] : expand_given_up(x, span);
+}
+
+/* What was diagnosed already: nothing follows from it. */
+Ast *expand_given_up(Expander *x, Span span)
+{
+    Ast_error *node = ARENA_NEW(x->arena, Ast_error);
+    *node = (Ast_error){ .head = { .kind = AST_ERROR, .span = span, .made = true } };
+    return &node->head;
 }
 
 /* ---- nodes ------------------------------------------------------------------------------------------------ */
