@@ -412,6 +412,15 @@ static Ast *assigned_value(Expander *x, Ast_assign_stmt *n)
     return &node->head;
 }
 
+/* A value that is one word stands in the update itself, so that the states of a machine are checked as in every update. */
+static void keep_word(Expander *x, const Ast_assign_stmt *assign, Ast *update)
+{
+    if (assign->op != BINARY_NONE || assign->value->kind != AST_NAME_EXPR)
+        return;
+    Ast *word = expand_name(x, assign->value->span, arena_printf(x->arena, "%.*s", STR_ARG(as_name_expr(assign->value)->name.text)));
+    as_set_clause(as_update_expr(as_expr_stmt(update)->value)->sets.items[0])->value = word;
+}
+
 /* Puts the author's value where the text of the part has a hole. */
 static AstList part_with_value(Body *b, Ast *site)
 {
@@ -421,6 +430,7 @@ static AstList part_with_value(Body *b, Ast *site)
     if (site->kind == AST_ASSIGN_STMT) {
         Ast_with_expr *with = as_with_expr(as_assign_stmt(part.items[0])->value);
         as_field_value(as_record_expr(with->fields)->fields.items[0])->value = assigned_value(b->x, as_assign_stmt(site));
+        keep_word(b->x, as_assign_stmt(site), part.items[1]);
     } else if (site->kind == AST_EMIT_STMT) {
         Ast_emit_stmt *emit = as_emit_stmt(site);
         as_let_stmt(part.items[0])->value = emit->value;
