@@ -388,6 +388,134 @@ static void many_runs_are_claimed_in_pages(void **state)
     assert_int_equal(claim(2000, 1000), 300);               /* every lease ran out */
 }
 
+/* ---- the same as in SQLite ---- */
+
+enum { MODEL_RUNS = 8, MODEL_STEPS = 1500 };
+static uint64_t model_seed;
+static uint32_t pick(uint32_t below)
+{
+    model_seed ^= model_seed << 13, model_seed ^= model_seed >> 7, model_seed ^= model_seed << 17;
+    return (uint32_t)(model_seed >> 33) % below;
+}
+
+/* What is drawn for a step, so that both stores are asked the same. */
+typedef struct Step { char id[16], other[16]; uint32_t kind, epoch, what[4]; int64_t now; } Step;
+typedef struct Outcome { Err err; Buf said; } Outcome;
+
+static void put_step(StoreBatch *batch, const Step *step, uint32_t kind, const char *id, uint64_t seq)
+{
+    char mail[8];
+    snprintf(mail, sizeof mail, "m%u", step->what[1] % 5);
+    RunRow row = run_row(id);
+    switch (kind) {
+    case 0:
+        row.priority = (int)step->what[0] % 3, row.created_us = step->now;
+        row.concurrency_key = step->what[1] % 3 ? STR("") : STR("key");
+        row.limit_key = step->what[2] % 3 ? STR("") : STR("limit"), row.limit_count = 2;
+        if (step->what[3] % 4) store_put_run_or_ignore(batch, &row);
+        else store_put_run(batch, &row);
+        break;
+    case 1: store_append_journal(batch, &(JournalRow){ .seq = seq, .name = STR("n") }); break;
+    case 2: store_put_mail(batch, &(MailRow){ .run_id = str_of(id), .mail_id = str_of(mail), .kind = (MailKind)(step->what[0] % 4), .created_us = step->now }); break;
+    case 3: store_take_mail(batch, str_of(mail)); break;
+    case 4: store_drop_mail(batch, str_of(mail)); break;
+    case 5: store_set_timer(batch, &(TimerRow){ .request = step->what[0] % 3, .due_us = step->now + step->what[1] % 50 }); break;
+    case 6: store_clear_timer(batch, step->what[0] % 3); break;
+    case 7: store_update_run(batch, &(RunRow){ .status = step->what[0] % 5 ? RUN_PARKED : RUN_COMPLETED, .last_seq = seq, .updated_us = step->now }); break;
+    case 8: store_release(batch, RUN_READY); break;
+    case 9: store_renew(batch, step->now + 100); break;
+    default: store_put_snapshot(batch, seq, STR("bytes")); break;
+    }
+}
+
+static int by_text(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+
+/* In no order: which class and which tenant come first is each store's own. */
+static void say_runs(Buf *said, const char *what, const RunRow *rows, uint32_t count)
+{
+    char *lines[4 * MODEL_RUNS];
+    assert_true(count <= sizeof lines / sizeof *lines);
+    for (uint32_t i = 0; i < count; i++)
+        if (asprintf(&lines[i], "%.*s %s epoch %llu lease %lld cancel %d; ", STR_ARG(rows[i].run_id), run_status_name(rows[i].status), (unsigned long long)rows[i].epoch,
+                     (long long)rows[i].lease_until_us, rows[i].cancel_requested) < 0) abort();
+    qsort(lines, count, sizeof *lines, by_text);
+    buf_printf(said, "%s: ", what);
+    for (uint32_t i = 0; i < count; i++) buf_put_text(said, lines[i]), free(lines[i]);
+}
+
+static void take_step(Store *store, const Step *step, uint64_t epoch, Outcome *out)
+{
+    const char *id = step->id;
+    uint32_t count;
+    Error error = { 0 };
+    StoreBatch *batch = store_batch(store, STR("acme"), str_of(id), epoch);
+    int claimed = -1, mail, list, due;
+    if (step->kind == 11) claimed = store_claim(batch, STR("w"), step->now, 30, 100, (Str){ 0 });
+    else if (step->kind == 12) claimed = store_claim(batch, STR("w"), step->now, 30, 1, str_of(step->other));
+    else {
+        put_step(batch, step, step->kind, id, step->what[2] % 40 + 1);
+        if (step->what[3] >= 600) put_step(batch, step, step->what[3] % 11, id, step->what[1] % 40 + 1);
+    }
+    mail = store_get_mail(batch, 0);
+    out->err = store_run_batch(batch, &error);
+    if (claimed >= 0 && !out->err) {
+        const RunRow *rows = store_runs(batch, claimed, &count);
+        say_runs(&out->said, "claimed", rows, count);
+    }
+    const MailRow *waiting = out->err ? NULL : store_mail(batch, mail, &count);
+    for (uint32_t i = 0; waiting && i < count; i++) buf_printf(&out->said, "mail %.*s ", STR_ARG(waiting[i].mail_id));
+    store_batch_free(batch);
+    batch = store_batch(store, STR("acme"), (Str){ 0 }, 0);
+    list = store_list_runs(batch, &(RunFilter){ .status = -1, .unended = true }), due = store_next_due(batch);
+    int next = store_next_claim(batch, STR("w")), journal = store_get_journal(batch, str_of(id), 0, 0);
+    must(batch);
+    const RunRow *rows = store_runs(batch, list, &count);
+    say_runs(&out->said, "all", rows, count);
+    store_journal(batch, journal, &count);
+    buf_printf(&out->said, "journal %u due %lld next %lld", count, (long long)store_time(batch, due), (long long)store_time(batch, next));
+    store_batch_free(batch);
+}
+
+/* Whatever engines ask, in any order: the same answers, errors and states. A run is written to while it has not ended, as engines do. */
+static void whatever_is_asked_it_answers_as_sqlite_does(void **state)
+{
+    const char *seed = getenv("FLOW_TEST_SEED");
+    uint64_t begun = seed ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 1000003 + 1;
+    Store *model = NULL;
+    model_seed = begun;
+    assert_int_equal(store_open("sqlite::memory:", NULL, &model, NULL), ERR_OK);
+    uint32_t generation[MODEL_RUNS] = { 0 }, outcomes[ERR_UNSUPPORTED + 1] = { 0 };
+    for (int i = 0; i < MODEL_STEPS; i++) {
+        uint32_t count, run = pick(MODEL_RUNS), other = pick(MODEL_RUNS);
+        Step step = { .kind = pick(13), .epoch = pick(6), .what = { pick(1000), pick(1000), pick(1000), pick(1000) }, .now = 10 * i };
+        snprintf(step.id, sizeof step.id, "r%ug%u", run, generation[run]);
+        snprintf(step.other, sizeof step.other, "r%ug%u", other, generation[other]);
+        const char *id = step.id;
+        StoreBatch *batch = store_batch(model, STR("acme"), (Str){ 0 }, 0);
+        int index = store_get_run(batch, str_of(id));
+        Err there = store_run_batch(batch, NULL);
+        RunRow row = there ? (RunRow){ 0 } : *store_runs(batch, index, &count);
+        store_batch_free(batch);
+        if (there || run_status_ended(row.status)) {
+            step.kind = there ? 0 : 2;                      /* it is made, or gets mail too late */
+            step.what[3] = 0;
+            generation[run] += !there;
+        }
+        uint64_t epoch = there || step.kind > 10 ? 0 : step.epoch < 3 ? row.epoch : step.epoch == 3 ? row.epoch + 1 : 0;
+        Outcome a = { 0 }, b = { 0 };
+        take_step(model, &step, epoch, &a);
+        take_step(contract_store, &step, epoch, &b);
+        if (a.err != b.err || !str_eq(buf_str(&a.said), buf_str(&b.said)))
+            fail_msg("FLOW_TEST_SEED=%llu: step %d, kind %u then %u of %s: SQLite %s `%s`, Redis %s `%s`", (unsigned long long)begun, i, step.kind, step.what[3] % 11, step.id, err_name(a.err),
+                     buf_cstr(&a.said), err_name(b.err), buf_cstr(&b.said));
+        outcomes[a.err]++;
+        buf_free(&a.said);
+        buf_free(&b.said);
+    }
+    store_close(model);
+    assert_true(outcomes[ERR_OK] > MODEL_STEPS / 4 && outcomes[ERR_CONFLICT] > 20 && outcomes[ERR_NOT_FOUND] > 20 && outcomes[ERR_FENCED] > 20);
+}
+
 int main(void)
 {
     if (!redis_available("test_store_redis")) return 0;
@@ -401,7 +529,7 @@ int main(void)
         CONTRACT_TEST(a_server_that_is_killed_ends_batches_and_is_found_again), CONTRACT_TEST(a_full_server_refuses_a_batch_alone), CONTRACT_TEST(a_server_that_is_no_primary_is_left), CONTRACT_TEST(without_a_server_it_opens_and_answers_at_once),
         CONTRACT_TEST(one_tenants_runs_are_not_anothers), CONTRACT_TEST(a_stale_epoch_changes_nothing_of_a_run), CONTRACT_TEST(a_batch_that_fails_at_its_end_left_nothing),
         CONTRACT_TEST(a_run_that_ended_holds_nothing), CONTRACT_TEST(what_is_no_part_of_a_run_is_refused), CONTRACT_TEST(another_workers_work_wakes_and_ones_own_does_not),
-        CONTRACT_TEST(hot_state_keeps_its_hands_off_a_run), CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages),
+        CONTRACT_TEST(hot_state_keeps_its_hands_off_a_run), CONTRACT_TEST(a_store_that_was_dropped_left_nothing_of_its_own), CONTRACT_TEST(many_runs_are_claimed_in_pages), CONTRACT_TEST(whatever_is_asked_it_answers_as_sqlite_does),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return redis_remove() || failed;
