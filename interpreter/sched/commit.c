@@ -47,6 +47,7 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
         Act *act = run->acts[i];
         if (!act_to_announce(act)) continue;
         if (act->effect->kind == EFFECT_ASK) update = true;
+        else if (run->txn) continue;                     /* a long transaction sees the events of its beginning: the next commit announces it */
         else {
             store_put_wait(batch, &(WaitRow){ .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id });
             run->mail_wanted = true;                     /* events from before the wait came with it */

@@ -201,6 +201,14 @@ static void read_more(const StoreResult *result, void *arg) {
     else load_and_dispatch(round);
 }
 
+/* Of several events of one name the first one asks. */
+static int get_waits(const Round *round, uint32_t i, StoreBatch *batch) {
+    const EventRow *event = &round->events[i];
+    for (uint32_t k = 0; k < i; k++)
+        if (str_eq(round->events[k].tenant, event->tenant) && str_eq(round->events[k].name, event->name)) return round->waits[k];
+    return store_get_waits(batch, event->tenant, event->name);
+}
+
 static void submit_second_read(Round *round) {
     Engine *engine = round->engine;
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
@@ -211,11 +219,32 @@ static void submit_second_read(Round *round) {
     round->sub_counts = ARENA_ARRAY(round->arena, uint32_t, round->count);
     for (uint32_t i = 0; i < round->count; i++) {
         const EventRow *event = &round->events[i];
-        round->waits[i] = store_get_waits(batch, event->tenant, event->name);
+        round->waits[i] = get_waits(round, i, batch);
         round->subscriptions[i] = store_get_subscriptions(batch, event->name);
         round->modules[i] = engine_image_cached(engine, event->module_hash) ? -1 : store_get_module(batch, event->module_hash);
     }
     store_submit(batch, read_more, round);
+}
+
+static void waits_passed(const StoreResult *result, void *arg) {
+    Round *round = arg;
+    if (result->err) { round_failed(round, result); round_done(round); return; }
+    submit_second_read(round);
+}
+
+static bool is_first_of_name(const Round *round, uint32_t i) {
+    for (uint32_t k = 0; k < i; k++)
+        if (str_eq(round->events[k].tenant, round->events[i].tenant) && str_eq(round->events[k].name, round->events[i].name)) return false;
+    return true;
+}
+
+/* Where others write at the same time, waits for these events may be about to be durable. */
+static void pass_waits(Round *round) {
+    if (!engine_has_server(round->engine)) { submit_second_read(round); return; }
+    StoreBatch *batch = store_batch(round->engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
+    for (uint32_t i = 0; i < round->count; i++)
+        if (is_first_of_name(round, i)) store_pass_waits(batch, round->events[i].tenant, round->events[i].name);
+    store_submit(batch, waits_passed, round);
 }
 
 void events_direct(Round *round) {
@@ -248,7 +277,7 @@ static void outbox_read(const StoreResult *result, void *arg) {
     if (count == 0) { round->publish = false; round_done(round); return; }
     round->more = count == EVENT_BATCH;
     copy_events(round, rows, count);
-    submit_second_read(round);
+    pass_waits(round);
 }
 
 void events_dispatch(Engine *engine) {
@@ -273,7 +302,7 @@ Err engine_redeliver(Engine *engine, Str tenant, Str event_name, Error *error) {
     if (!err) {
         Round *round = round_new(engine);
         copy_events(round, rows, 1);
-        submit_second_read(round);
+        pass_waits(round);
         engine_pump(engine);
         if (engine->broken) { err = engine->broken; if (error) *error = engine->broken_error; }
     }

@@ -257,6 +257,13 @@ void store_put_wait(StoreBatch *batch, const WaitRow *row)
     store_add_op(batch, DO_PUT_WAIT, false)->row = r;
 }
 
+void store_pass_waits(StoreBatch *batch, Str tenant, Str event)
+{
+    StoreOp *op = store_add_op(batch, DO_PASS_WAITS, false);
+    op->text = copy(batch, event);
+    op->more = copy(batch, tenant);
+}
+
 void store_clear_wait(StoreBatch *batch, uint64_t request)
 {
     store_add_op(batch, DO_CLEAR_WAIT, false)->number = request;

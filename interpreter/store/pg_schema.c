@@ -83,6 +83,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX flow_runs_ready ON flow_runs (tenant, priority DESC, created_us, row_no) WHERE status = 0 AND blocked = 0;"
     "CREATE INDEX flow_runs_blocked_key ON flow_runs (tenant, concurrency_key, priority DESC, created_us, row_no) WHERE blocked = 1;"
     "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
+    /* 6: a mailbox is read without what was taken from it */
+    "CREATE INDEX flow_mail_untaken ON flow_mail (tenant, run_id, position) WHERE taken = 0;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
@@ -110,6 +112,8 @@ const SqlDialect PG_DIALECT = {
     .quote = "SELECT quote_literal(CAST($1 AS text))", .quote_blob = "SELECT quote_literal(CAST(CAST($1 AS bytea) AS text))",
     .lock_rows = " FOR NO KEY UPDATE OF s0", .skip_locked = " FOR NO KEY UPDATE SKIP LOCKED",
     .lock_name = "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '.' || ?1, 0))",
+    .share_name = "SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '*' || ?1, 0))",
+    .pass_name = "SELECT pg_advisory_lock(k), pg_advisory_unlock(k) FROM (SELECT hashtextextended(current_schema() || '*' || ?1, 0) AS k) AS x",
     .append_only = append_only,
     .lone_worker = "pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || r.worker, 0))",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"

@@ -29,6 +29,7 @@ typedef struct SqlDialect {
     const char *cast, *cast_text;        /* a parameter of a program: @a of type @c, and a text; NULL: the database needs no types there */
     const char *quote, *quote_blob;      /* statement: ?1 as a literal for DDL */
     const char *lock_rows;               /* behind a select whose rows, from the source s0, are about to change, or "" */
+    const char *share_name, *pass_name;  /* statement: ?1 a name that many may hold until the end of their transaction; wait until all who hold it now are done. NULL: writers exclude each other */
     const char *skip_locked;             /* behind a select of rows to claim: those that somebody else claims right now are left out. NULL: there is nobody else */
     const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
     const char *lone_worker;             /* condition on run r: its worker has no transaction under way (and begins none until this one ends); NULL: nobody writes but us */

@@ -95,6 +95,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX flow_runs_ready ON flow_runs (tenant, priority DESC, created_us, row_no) WHERE status = 0 AND blocked = 0;"
     "CREATE INDEX flow_runs_blocked_key ON flow_runs (tenant, concurrency_key, priority DESC, created_us, row_no) WHERE blocked = 1;"
     "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
+    /* 5: a mailbox is read without what was taken from it */
+    "CREATE INDEX flow_mail_untaken ON flow_mail (tenant, run_id, position) WHERE taken = 0;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -68,9 +68,10 @@ typedef struct JournalRow {
 } JournalRow;
 enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED, JOURNAL_LOCAL /* tests: a scripted tool ran its own code */ };
 enum { JOURNAL_ARGS_MAX = 4096, STORE_BLOB_MIN = 64 << 10 };
+#define STORE_EVENT_LAG_US (600 * INT64_C(1000000))      /* an event that is durable later than this after its created_us, by the clocks of all workers, may escape a run that does not wait for it just then */
 
 typedef struct TimerRow { Str tenant, run_id; uint64_t request; int64_t due_us; } TimerRow;        /* request 0: deadline of the run's earliest scope */
-typedef enum { MAIL_ANSWER, MAIL_SIGNAL, MAIL_EVENT, MAIL_CANCEL } MailKind;
+typedef enum { MAIL_ANSWER, MAIL_SIGNAL, MAIL_EVENT, MAIL_CANCEL, MAIL_CURSOR /* none: how far the run has had the events of a name */ } MailKind;
 typedef struct MailRow {
     Str tenant, run_id, mail_id;         /* mail_id: unique in the run; a second one of the same id is ERR_CONFLICT */
     MailKind kind;
@@ -177,6 +178,8 @@ int  store_get_journal(StoreBatch *batch, Str run_id, uint64_t after_seq, uint32
 int  store_get_mail(StoreBatch *batch, uint32_t limit);             /* of the run, oldest first */
 int  store_get_outbox(StoreBatch *batch, uint32_t limit);           /* undispatched events of all tenants, oldest first */
 int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correlation, uint32_t limit);      /* of the batch's tenant: the newest `limit`, oldest of them first */
+/* In a batch of its own: when it is done, waits that were being written are durable. Those that a later batch does not read find by themselves what was durable before. */
+void store_pass_waits(StoreBatch *batch, Str tenant, Str event);
 int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await this event */
 int  store_get_blob(StoreBatch *batch, Str hash_hex);
 int  store_list_dead(StoreBatch *batch, uint32_t limit);

@@ -234,7 +234,49 @@ static void upkeep_goes_page_by_page_to_the_end(void **state)
     assert_int_equal(report.runs, (GC_PAGE + 20) / 10 * 9);
 }
 
+/* The ids of the events in the mailbox of r1 after a new wait, which is ended, and they are dropped again but the one that is taken. */
+static void wait_and_look(uint64_t request, const char *take, char *ids)
+{
+    uint32_t count;
+    StoreBatch *batch = batch_of("r1", 0);
+    store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = request });
+    int index = store_get_mail(batch, 0);
+    must(batch);
+    const MailRow *rows = store_mail(batch, index, &count);
+    StoreBatch *after = batch_of("r1", 0);
+    ids[0] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        strncat(strncat(ids, rows[i].mail_id.ptr, rows[i].mail_id.len), " ", 2);
+        if (str_is(rows[i].mail_id, take)) store_take_mail(after, rows[i].mail_id);
+        else store_drop_mail(after, rows[i].mail_id);
+    }
+    store_clear_wait(after, request);
+    must_go(after);
+    store_batch_free(batch);
+}
+
+/* Cursors: what was taken is not looked at again, what was dropped is, and what is late within the lag is found. */
+static void a_wait_of_an_old_run_begins_where_its_events_end(void **state)
+{
+    char ids[200];
+    StoreBatch *batch = batch_of("r1", 0);
+    store_put_run(batch, &(RunRow){ .run_id = STR("r1"), .module_hash = STR("m"), .correlation = STR("c1"), .created_us = 10 });
+    must_go(batch);
+    must_go(event_at("e1", "Booked", "c", 11));
+    wait_and_look(1, "e1", ids), assert_string_equal(ids, "e1 ");
+    must_go(event_at("e2", "Booked", "c", 111 + STORE_EVENT_LAG_US)), must_go(event_at("paid", "Paid", "c", 5 * STORE_EVENT_LAG_US));
+    wait_and_look(2, "", ids), assert_string_equal(ids, "e2 ");
+    must_go(event_at("too late", "Booked", "c", 110)), must_go(event_at("late", "Booked", "c", 112));
+    wait_and_look(3, "e2", ids), assert_string_equal(ids, "e2 late ");
+    must_go(event_at("e3", "Booked", "c", 3 * STORE_EVENT_LAG_US));
+    wait_and_look(4, "", ids), assert_string_equal(ids, "late e3 ");      /* dropped, so it comes again, however old it is */
+    wait_and_look(5, "late", ids), assert_string_equal(ids, "late e3 ");
+    wait_and_look(6, "e3", ids), assert_string_equal(ids, "e3 ");
+    wait_and_look(7, "", ids), assert_string_equal(ids, "");
+}
+
 #define CONTRACT_EVENT_TESTS \
+    CONTRACT_TEST(a_wait_of_an_old_run_begins_where_its_events_end), \
     CONTRACT_TEST(upkeep_takes_what_is_old_and_over_and_nothing_else), CONTRACT_TEST(upkeep_goes_page_by_page_to_the_end), \
     CONTRACT_TEST(a_claimed_event_is_nobody_elses_until_its_lease_ends), CONTRACT_TEST(the_newest_module_of_a_subscriber_is_the_one_that_hears), \
     CONTRACT_TEST(an_event_is_settled_when_every_subscriber_has_it), CONTRACT_TEST(a_delivery_makes_its_run_once), \

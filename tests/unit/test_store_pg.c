@@ -519,6 +519,52 @@ static void another_process_that_leaves_work_wakes_the_loop(void **state)
     event_base_free(alarm.loop);
 }
 
+/* ---- waits and the dispatcher ---- */
+
+static int waits_of(Store *store)
+{
+    uint32_t count;
+    StoreBatch *batch = store_batch(store, (Str){ 0 }, (Str){ 0 }, 0);
+    store_pass_waits(batch, STR("acme"), STR("Booked"));
+    must_go(batch);
+    batch = store_batch(store, (Str){ 0 }, (Str){ 0 }, 0);
+    int index = store_get_waits(batch, STR("acme"), STR("Booked"));
+    must(batch);
+    store_waits(batch, index, &count);
+    store_batch_free(batch);
+    return (int)count;
+}
+
+/* Another process dispatches an event while a wait for it is written and not durable: it must not read the waits before that is over. */
+static void the_dispatcher_lets_waits_that_are_being_written_pass(void **state)
+{
+    Seen seen = { 0 };
+    new_run("r1");
+    StoreTxn *txn = begin("r1", 0);
+    StoreBatch *batch = batch_of("r1", 0);
+    store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = 1 });
+    store_txn_run(txn, batch, see, &seen);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "k");
+    fflush(NULL);
+    pid_t other = fork();
+    if (other == 0) {
+        Store *store = NULL;
+        if (store_open(contract_url, NULL, &store, NULL)) _exit(100);
+        _exit(waits_of(store));
+    }
+    int status = 0, asks = 0;
+    while (asks == 0 && waitpid(other, &status, WNOHANG) == 0)
+        asks = raw_int("SELECT COUNT(*) FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid WHERE l.locktype = 'advisory' AND NOT l.granted AND a.query LIKE 'SELECT pg_advisory_lock(%'");
+    assert_int_equal(asks, 1);                              /* it stands and waits */
+    store_txn_commit(txn, NULL, see, &seen);
+    store_wait(contract_store);
+    assert_int_equal(waitpid(other, &status, 0), other);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_int_equal(waits_of(contract_store), 1);
+}
+
 int main(void)
 {
     if (!server()) {
@@ -535,7 +581,7 @@ int main(void)
         RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
         RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
         RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
-        RAW_TEST(another_process_that_leaves_work_wakes_the_loop),
+        RAW_TEST(another_process_that_leaves_work_wakes_the_loop), RAW_TEST(the_dispatcher_lets_waits_that_are_being_written_pass),
         GROUP_TESTS,
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
