@@ -107,11 +107,17 @@ static void walk_callee(Graph *g, const Symbol *target, Str title) {
     if (!target->decl || g->depth == GRAPH_CALL_DEPTH_MAX) return;
     Ast *body = target->decl->kind == AST_TOOL_DECL ? as_tool_decl(target->decl)->body : target->decl->kind == AST_FLOW_DECL ? as_flow_decl(target->decl)->body : NULL;
     if (!body) return;
-    Str caller = g->self;
-    g->self = title;
+    Str caller = g->self, repository = part_title(g, "repository", "");
+    bool saves = repository.len && target->decl->kind == AST_TOOL_DECL && as_tool_decl(target->decl)->command;
+    Buf text = { 0 };
+    buf_printf(&text, "save: %.*s", STR_ARG(target->name));
+    if (saves) arrow(g, title, "->>", repository, buf_str(&text));
+    buf_free(&text);
+    g->self = saves ? repository : title;
     g->depth++;
     walk(g, body);
     g->depth--;
+    if (saves) arrow(g, repository, "-->>", title, STR("saved"));
     g->self = caller;
 }
 
@@ -291,8 +297,46 @@ static bool walk_state(Graph *g, Ast *node) {
     }
 }
 
+/* ---- what the compiler made of an aggregate ---- */
+
+static Str written_table(const Ast *node) {
+    const Symbol *table = node->symbol;
+    return table ? table->name : STR("");
+}
+
+static void arrow_to_database(Graph *g, const char *verb, Str table) {
+    Buf text = { 0 };
+    Str database = part_title(g, "database", "");
+    buf_printf(&text, "%s %.*s", verb, STR_ARG(table));
+    arrow(g, g->self, "->>", database.len ? database : g->self, buf_str(&text));
+    buf_free(&text);
+}
+
+/* Attempts and guards are the same for every command: only what they lead to is drawn. */
+static bool walk_made(Graph *g, Ast *node) {
+    if (!node->made) return false;
+    switch (node->kind) {
+    case AST_WHILE_STMT: walk(g, as_while_stmt(node)->body); return true;
+    case AST_FOR_STMT: walk(g, as_for_stmt(node)->body); return true;
+    case AST_TRY_STMT: walk(g, as_try_stmt(node)->body); return true;
+    case AST_IF_STMT: walk(g, as_if_stmt(node)->then_block); return true;
+    case AST_MATCH_STMT: walk_children(g, node); return true;
+    case AST_INSERT_EXPR: walk_children(g, node); arrow_to_database(g, "insert", written_table(node)); return true;
+    case AST_UPDATE_EXPR: walk_children(g, node); arrow_to_database(g, "update", written_table(node)); return true;
+    case AST_DELETE_EXPR: walk_children(g, node); arrow_to_database(g, "delete from", written_table(node)); return true;
+    case AST_CHECKED_STMT: {
+        Buf text = { 0 };
+        buf_printf(&text, "Check invariants of %.*s", STR_ARG(as_checked_stmt(node)->aggregate));
+        arrow(g, g->self, "->>", g->self, buf_str(&text));
+        buf_free(&text);
+        return true;
+    }
+    default: return false;
+    }
+}
+
 static void walk(Graph *g, Ast *node) {
-    if (!node || walk_state(g, node)) return;
+    if (!node || walk_made(g, node) || walk_state(g, node)) return;
     switch (node->kind) {
     case AST_CALL_EXPR: walk_call(g, node); break;
     case AST_ASK_EXPR: walk_ask(g, node); break;
