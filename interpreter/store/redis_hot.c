@@ -338,6 +338,7 @@ static void on_turn(void *arg)
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
     Home *h = arg;
+    redis_link_wait(h->link, 0);                            /* the loop may have been held up: what has come by now is an answer in time */
     if (h->sent_first && redis_link_now_ms() >= h->sent_first->sent_ms + HOT_TIMEOUT_MS)
         redis_link_lose(h->link, "it does not answer");
     else
