@@ -57,7 +57,7 @@ static Err use_tenant(SqlDb *db, Str tenant, Error *error)
 static Err pg_begin(void *conn, bool writes, Error *error)
 {
     PgConn *c = conn;
-    Err err = pg_ready(c, PG_WAIT_MS, error);
+    Err err = pg_ready(c, c->store->wait_ms, error);
     if (err)
         return err;
     c->db.changed = c->announce = c->tenant_set = false;
@@ -166,7 +166,7 @@ static Err pg_settle_group(void *conn, bool *changed, Error *error)
 static Err read_once(PgConn *c, StoreBatch *batch, Error *error)
 {
     bool fenced = batch->epoch && batch->run_id.len, single = batch->first && !batch->first->next && batch->first->kind != DO_GET_RUN && !fenced;
-    Err err = single ? pg_ready(c, PG_WAIT_MS, error) : pg_begin(c, false, error);
+    Err err = single ? pg_ready(c, c->store->wait_ms, error) : pg_begin(c, false, error);
     if (!err)
         err = sql_apply_ops(&c->db, batch, error);
     if (single) {
@@ -221,17 +221,35 @@ static void put_decoded(Buf *out, const char *text, size_t len)
     }
 }
 
-/* Takes our own parameter out of the URL: libpq refuses what it does not know. */
+static Err read_wait(const char *text, size_t len, int *wait_ms, Error *error)
+{
+    int64_t value = 0;
+    bool number = len > 0 && len < 8;
+    for (size_t i = 0; i < len && number; i++) {
+        number = text[i] >= '0' && text[i] <= '9';
+        value = value * 10 + (text[i] - '0');
+    }
+    if (!number || value > PG_WAIT_MAX_MS)
+        return err_set(error, ERR_INVALID, "cannot read the store's URL: wait_ms is a number of milliseconds, at most %d (PG_WAIT_MAX_MS)", PG_WAIT_MAX_MS);
+    *wait_ms = (int)value;
+    return ERR_OK;
+}
+
+/* Takes our own parameters out of the URL: libpq refuses what it does not know. */
 static Err split_url(PgStore *store, const char *place, Error *error)
 {
     Buf url = { 0 }, schema = { 0 };
     buf_printf(&url, "postgresql:%.*s", (int)strcspn(place, "?"), place);
     const char *p = strchr(place, '?');
     char joint = '?';
-    while (p && *p) {
+    Err err = ERR_OK;
+    store->wait_ms = PG_WAIT_MS;
+    while (p && *p && !err) {
         size_t len = strcspn(++p, "&");
         if (len >= 7 && strncmp(p, "schema=", 7) == 0)
             put_decoded(&schema, p + 7, len - 7);
+        else if (len >= 8 && strncmp(p, "wait_ms=", 8) == 0)
+            err = read_wait(p + 8, len - 8, &store->wait_ms, error);
         else if (len) {
             buf_put_char(&url, joint);
             buf_put(&url, p, len);
@@ -241,8 +259,8 @@ static Err split_url(PgStore *store, const char *place, Error *error)
     }
     if (!schema.len)
         buf_put_text(&schema, "flow");
-    Err err = schema.len > PG_SCHEMA_MAX || memchr(schema.ptr, 0, schema.len)
-        ? err_set(error, ERR_INVALID, "cannot use schema `%.40s…`: at most %d bytes (PG_SCHEMA_MAX), none of them NUL", buf_cstr(&schema), PG_SCHEMA_MAX) : ERR_OK;
+    if (!err && (schema.len > PG_SCHEMA_MAX || memchr(schema.ptr, 0, schema.len)))
+        err = err_set(error, ERR_INVALID, "cannot use schema `%.40s…`: at most %d bytes (PG_SCHEMA_MAX), none of them NUL", buf_cstr(&schema), PG_SCHEMA_MAX);
     store->url = strdup(buf_cstr(&url));
     store->schema = strdup(buf_cstr(&schema));
     buf_free(&url);

@@ -13,7 +13,8 @@
 
 enum {
     PG_READ_LANES = 2, PG_TXN_LANES = 8,
-    PG_WAIT_MS = 10000,                  /* new work waits that long for a server that is lost */
+    PG_WAIT_MS = 10000, PG_WAIT_MAX_MS = 3600000,            /* new work waits that long for a server that is lost; `wait_ms` of the URL */
+    PG_CONNECT_MS = 10000,               /* one try to connect */
     PG_BACKOFF_MS = 50, PG_BACKOFF_MAX_MS = 1000,            /* between two tries to connect */
     PG_STATEMENT_MS = 60000,             /* statement_timeout */
     PG_LOCK_MS = 2000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
@@ -45,6 +46,7 @@ typedef struct PgConn {
 struct PgStore {
     char *url, *schema;                  /* the URL without our own parameter; the schema's name unquoted */
     bool read_only, down;
+    int wait_ms;
     int64_t down_since_ms;               /* monotonic */
     PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */

@@ -252,7 +252,7 @@ Err pg_ready(PgConn *c, int wait_ms, Error *error)
     int64_t until = (store->down ? store->down_since_ms : pg_now_ms()) + wait_ms;
     for (int pause = PG_BACKOFF_MS;; pause = pause * 2 < PG_BACKOFF_MAX_MS ? pause * 2 : PG_BACKOFF_MAX_MS) {
         pg_drop(c);
-        Err err = connect_once(c, PG_WAIT_MS, error);
+        Err err = connect_once(c, PG_CONNECT_MS, error);
         if (!err)
             err = set_up(c, error);
         if (!err) {

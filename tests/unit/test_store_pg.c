@@ -12,7 +12,7 @@ static const char *server(void) { return getenv("FLOW_TEST_POSTGRES"); }
 static const char *fresh_url(void)
 {
     static char url[256];
-    snprintf(url, sizeof url, "%s%cschema=test_%d_%d", server(), strchr(server(), '?') ? '&' : '?', (int)getpid(), ++schemas);
+    snprintf(url, sizeof url, "%s%capplication_name=flow_test_%d&schema=test_%d_%d", server(), strchr(server(), '?') ? '&' : '?', (int)getpid(), (int)getpid(), ++schemas);
     return url;
 }
 
@@ -276,6 +276,7 @@ static void an_address_that_is_none_is_refused_and_no_secret_is_shown(void **sta
         { "postgresql://ann:hunter2@/x?host=/no/such/folder", ERR_IO, "cannot be reached" }, { "postgresql://ann:hunter2@[::1/x", ERR_INVALID, "store's URL" },
         { "postgresql://ann:hunter2@/x?nonsense=1", ERR_INVALID, "store's URL" },
         { "postgresql://ann:hunter2@/x?schema=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ERR_INVALID, "PG_SCHEMA_MAX" },
+        { "postgresql://ann:hunter2@/x?wait_ms=soon", ERR_INVALID, "wait_ms" }, { "postgresql://ann:hunter2@/x?wait_ms=9999999", ERR_INVALID, "PG_WAIT_MAX_MS" },
         { "mongo://ann:hunter2@/x", ERR_UNSUPPORTED, "mongo" },
     };
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
@@ -461,10 +462,14 @@ static void more_transactions_than_connections_wait_for_each_other(void **state)
 
 enum { PATIENCE_MS = 20000 };
 
+/* Of this process: others may test on the same server. */
 static void end_the_stores_connections(void)
 {
-    raw_do("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'flowd' AND usename = current_user");
-    for (int64_t until = pg_now_ms() + PATIENCE_MS; raw_int("SELECT COUNT(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'flowd' AND usename = current_user");)
+    char sql[2][256];
+    snprintf(sql[0], sizeof sql[0], "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'flow_test_%d'", (int)getpid());
+    snprintf(sql[1], sizeof sql[1], "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = 'flow_test_%d'", (int)getpid());
+    raw_do(sql[0]);
+    for (int64_t until = pg_now_ms() + PATIENCE_MS; raw_int(sql[1]);)
         if (pg_now_ms() > until) fail_msg("the connections do not end");
 }
 
@@ -496,6 +501,65 @@ static void a_transaction_that_was_cut_says_so_and_nothing_of_it_stands(void **s
     assert_int_equal(journal_count(contract_store, "acme", "r1"), 0);
     txn = begin("r1", 0);
     store_txn_rollback(txn);
+}
+
+/* A server that can be hidden: the store finds its socket through a link in a folder of ours. */
+static char hideout[] = "/tmp/flow_pg_XXXXXX", socket_path[300], socket_link[320];
+
+static bool find_socket(char *url, size_t size, int wait_ms)
+{
+    const char *host = strstr(server(), "host=/");
+    char folder[200], cell[64];
+    if (!host || !mkdtemp(hideout)) return false;
+    snprintf(folder, sizeof folder, "%.*s", (int)strcspn(host + 5, "&"), host + 5);
+    assert_null(raw_state("SHOW port", cell));
+    snprintf(socket_path, sizeof socket_path, "%s/.s.PGSQL.%s", folder, cell);
+    snprintf(socket_link, sizeof socket_link, "%s/.s.PGSQL.%s", hideout, cell);
+    const char *rest = strchr(host, '&');
+    snprintf(url, size, "%.*shost=%s%s&%s&wait_ms=%d", (int)(host - server()), server(), hideout, rest ? rest : "", strstr(contract_url, "application_name="), wait_ms);
+    return symlink(socket_path, socket_link) == 0;
+}
+
+static void work_waits_for_a_server_that_comes_back_and_not_for_ever(void **state)
+{
+    char url[768];
+    Seen seen = { 0 };
+    Store *store = NULL, *first = contract_store;
+    Error error = { 0 };
+    if (!find_socket(url, sizeof url, 300)) {
+        puts("skipped: FLOW_TEST_POSTGRES names no unix socket (host=/…)");
+        return;
+    }
+    new_run("r1");
+    if (store_open(url, NULL, &store, &error)) fail_msg("%s", error.text);
+    contract_store = store;
+    must_go(journal_batch("r1", 0, 1));
+    unlink(socket_link);
+    end_the_stores_connections();
+    fails_with(journal_batch("r1", 0, 2), ERR_IO, "cannot be reached");
+    assert_false(store_is_up(store));
+    fails_with(journal_batch("r1", 0, 2), ERR_IO, "cannot be reached");        /* the wait is over: at once */
+    assert_int_equal(symlink(socket_path, socket_link), 0);
+    must_go(journal_batch("r1", 0, 2));
+    assert_true(store_is_up(store));
+    store_close(store);
+    strcpy(strstr(url, "wait_ms="), "wait_ms=60000");
+    contract_store = NULL;
+    if (store_open(url, NULL, &contract_store, &error)) fail_msg("%s", error.text);
+    unlink(socket_link);
+    end_the_stores_connections();
+    store_submit(journal_batch("r1", 0, 3), see, &seen);
+    store_flush(contract_store);
+    assert_true(seen.count == 0 && !store_is_up(contract_store));
+    assert_int_equal(symlink(socket_path, socket_link), 0);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "k");
+    assert_true(store_is_up(contract_store));
+    store_close(contract_store);
+    contract_store = first;
+    assert_int_equal(journal_count(first, "acme", "r1"), 3);
+    unlink(socket_link);
+    rmdir(hideout);
 }
 
 /* ---- waking ---- */
@@ -580,7 +644,7 @@ int main(void)
         CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
         RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
         RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
-        RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
+        RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(work_waits_for_a_server_that_comes_back_and_not_for_ever), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop), RAW_TEST(the_dispatcher_lets_waits_that_are_being_written_pass),
         GROUP_TESTS,
     };
