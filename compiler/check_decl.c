@@ -131,6 +131,13 @@ static void check_count(Checker *c, Ast *count, const char *expected)
     }
 }
 
+static void check_priority(Checker *c, Ast *value)
+{
+    value->type = c->basic[TYPE_INT];
+    if (as_int_expr(value)->value < 0 || as_int_expr(value)->value > FLOW_PRIORITY_MAX)
+        diag_constant_expected(c->diags, value->span, arena_printf(c->arena, "found `%lld`", (long long)as_int_expr(value)->value), "a number from 0 to 1000 (FLOW_PRIORITY_MAX)");
+}
+
 static void check_rate(Checker *c, Ast_rate_clause *rate)
 {
     check_count(c, rate->count, "a number such as `100`");
@@ -151,6 +158,7 @@ static void check_flow_clause(Checker *c, Ast *clause)
         check_count(c, as_limit_clause(clause)->count, "a number such as `10`");
         check_key(c, as_limit_clause(clause)->key);
         break;
+    case AST_PRIORITY_CLAUSE: check_priority(c, as_priority_clause(clause)->value); break;
     case AST_RATE_CLAUSE: check_rate(c, as_rate_clause(clause)); break;
     default: break;
     }

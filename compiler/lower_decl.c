@@ -269,6 +269,7 @@ static void flow_clause(Lower *lw, ImageFlow *row, Ast *clause)
         row->limit_func = key_func(lw, row->limit_per);
         row->limit_count = literal_count(as_limit_clause(clause)->count);
         break;
+    case AST_PRIORITY_CLAUSE: row->priority = literal_count(as_priority_clause(clause)->value); break;
     case AST_RATE_CLAUSE:
         row->rate_per = key_kind(as_rate_clause(clause)->key);
         row->rate_func = key_func(lw, row->rate_per);

@@ -499,7 +499,7 @@ void resolve_flow_clauses(Checker *c, Symbol *flow)
 {
     static const struct { AstKind kind; const char *word; } words[] = {
         { AST_REQUIRES_CLAUSE, "requires" }, { AST_WITHIN_CLAUSE, "within" }, { AST_DURABILITY_CLAUSE, "durability" }, { AST_ONE_PER_CLAUSE, "one per" },
-        { AST_LIMIT_CLAUSE, "limit" }, { AST_RATE_CLAUSE, "rate" }, { AST_TRIGGER_CLAUSE, "on" },
+        { AST_LIMIT_CLAUSE, "limit" }, { AST_RATE_CLAUSE, "rate" }, { AST_PRIORITY_CLAUSE, "priority" }, { AST_TRIGGER_CLAUSE, "on" },
     };
     AstList clauses = as_flow_decl(flow->decl)->clauses;
     bool seen[AST_KIND_COUNT] = { false };

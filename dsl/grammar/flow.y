@@ -51,7 +51,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 /* Words; from T_NAME to T_WORD_LAST. flow.l gives all of them, token.c makes names of some. */
 %token T_NAME T_USE T_AGENT T_TOOL T_RESOURCE T_ON T_EVENT T_SIGNAL T_TYPE T_ENUM T_MACHINE T_FINAL T_TABLE T_OF T_SHARED T_VERSION T_INDEX
 %token T_UNIQUE T_ERASE T_EXPORT T_POLICY T_ATTEMPTS T_BACKOFF T_TO T_FACTOR T_JITTER T_REFRESH T_FN T_FLOW T_PARTICIPANTS T_FIXTURE T_TEST
-%token T_DOCUMENTED T_LIKE T_AUTH T_REQUIRES T_WITHIN T_DURABILITY T_ONE T_PER T_LIMIT T_RATE T_COMPENSATED T_BY T_EFFECT T_KEY T_VIA T_LIST
+%token T_DOCUMENTED T_LIKE T_AUTH T_REQUIRES T_WITHIN T_DURABILITY T_ONE T_PER T_LIMIT T_RATE T_PRIORITY T_COMPENSATED T_BY T_EFFECT T_KEY T_VIA T_LIST
 %token T_MAP T_ID T_LABEL T_LET T_VAR T_RETURN T_IF T_ELSE T_MATCH T_FOR T_IN T_WHILE T_AT T_MOST T_TIMES T_BREAK T_CONTINUE T_TRY T_CATCH
 %token T_FINALLY T_FAIL T_TRANSACTION T_EMIT T_SAGA T_STEP T_COMPENSATE T_SLEEP T_WAIT T_UNTIL T_PROGRESS T_PARALLEL T_RACE T_CRITICAL T_NULL
 %token T_TRUE T_FALSE T_AND T_OR T_NOT T_AS T_WITH T_RETRY T_ASK T_AWAIT T_WHERE T_START T_FROM T_JOIN T_GROUP T_ORDER T_DESC T_ASC T_SELECT
@@ -350,6 +350,7 @@ clause: T_REQUIRES strings          { $$ = ast_requires_clause(P, @$, $2); }
     | T_DURABILITY T_NAME           { $$ = ast_durability_clause(P, @$, ident(P, @2)); }
     | T_ONE T_PER expr              { $$ = ast_one_per_clause(P, @$, $3); }
     | T_LIMIT expr T_PER expr       { $$ = ast_limit_clause(P, @$, $2, $4); }
+    | T_PRIORITY T_INT              { $$ = ast_priority_clause(P, @$, leaf_int(P, @2)); }
     | T_RATE T_INT '/' T_NAME       { $$ = ast_rate_clause(P, @$, leaf_int(P, @2), ident(P, @4), NULL); }
     | T_RATE T_INT '/' T_NAME T_PER expr       { $$ = ast_rate_clause(P, @$, leaf_int(P, @2), ident(P, @4), $6); }
     | T_COMPENSATED T_BY T_NAME     { $$ = ast_compensated_clause(P, @$, ident(P, @3)); }

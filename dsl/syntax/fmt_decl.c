@@ -424,6 +424,12 @@ Doc *node_limit_clause(Printer *p, const Ast *node)
     return CAT(p, fmt_expr(p, "limit ", n->count, LEVEL_OR), fmt_expr(p, " per ", n->key, LEVEL_OR));
 }
 
+Doc *node_priority_clause(Printer *p, const Ast *node)
+{
+    NODE(priority_clause);
+    return fmt_opt(p, "priority ", n->value);
+}
+
 Doc *node_rate_clause(Printer *p, const Ast *node)
 {
     NODE(rate_clause);

@@ -316,6 +316,8 @@ static int word_behind_operand(Layer *layer, int kind)
     case T_ONE: case T_PER: case T_RATE: case T_COMPENSATED: case T_EFFECT: case T_KEY: case T_VIA: case T_LIKE: case T_FAILS: case T_RETURNS: case T_ANSWERS:
     case T_AFTER: case T_AGAIN: case T_CATCH: case T_FINALLY: case T_AS: case T_TTL: case T_CACHED: case T_SOURCED: case T_UNTIL:
         return frame->signalling && kind_ahead(layer, 1) == '{' ? T_NAME : kind;
+    case T_PRIORITY:
+        return kind_ahead(layer, 1) == T_INT ? kind : T_NAME;
     case T_BY:
         return frame->kind == FRAME_FIELDS || frame->header == T_PROJECTION ? kind : T_NAME;
     case T_WITH:
@@ -431,6 +433,7 @@ static bool header_continues(const Layer *layer, const Frame *frame, int kind)
     case T_REQUIRES:    return is_string(next);
     case T_DURABILITY: case T_KEY: case T_VIA: case T_AUTH: return is_word(next);
     case T_ONE:         return next == T_PER;
+    case T_PRIORITY:    return next == T_INT;
     case T_RATE: case T_LIMIT: case T_WITHIN: return operand_ahead(layer, 1);
     case T_COMPENSATED: return next == T_BY;
     case T_EFFECT:      return next != ':';

@@ -334,6 +334,7 @@ static void flows_print(const Image *image, Buf *out)
         buf_printf(out, " f%u durability %s", flow->func, WORD(durability_words, flow->durability));
         scopes_print(flow->scopes, flow->scope_count, out);
         if (flow->init_func != NO_INDEX) buf_printf(out, " init f%u", flow->init_func);
+        if (flow->priority) buf_printf(out, " priority %u", flow->priority);
         if (flow->one_per) buf_printf(out, " one per %s", WORD(key_words, flow->one_per));
         if (flow->limit_count) buf_printf(out, " limit %u per %s", flow->limit_count, WORD(key_words, flow->limit_per));
         if (flow->rate_count) buf_printf(out, " rate %u per %s", flow->rate_count, WORD(key_words, flow->rate_per));

@@ -16,7 +16,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 3, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 4, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -133,6 +133,7 @@ typedef struct ImageFlow {
     Str *scopes; uint16_t scope_count; uint8_t durability;
     uint8_t one_per; uint16_t one_per_func;              /* KEY_*; KEY_FUNC: function of the parameters -> string */
     uint8_t limit_per; uint16_t limit_func; uint32_t limit_count;
+    uint32_t priority;                                   /* 0 … FLOW_PRIORITY_MAX; the higher is claimed first within a tenant */
     uint8_t rate_per; uint16_t rate_func; uint32_t rate_count; int64_t rate_unit_us;
     int64_t within_us;                   /* 0: none (also lowered as a scope; here for people) */
 } ImageFlow;

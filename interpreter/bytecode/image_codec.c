@@ -324,6 +324,7 @@ static void code_flow(Coder *c, ImageFlow *flow)
     code_u8(c, &flow->limit_per);
     code_index(c, &flow->limit_func);
     code_u32(c, &flow->limit_count);
+    code_u32(c, &flow->priority);
     code_u8(c, &flow->rate_per);
     code_index(c, &flow->rate_func);
     code_u32(c, &flow->rate_count);

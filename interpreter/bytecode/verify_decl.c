@@ -242,6 +242,7 @@ static Err verify_key(Verifier *v, const ImageFlow *flow, uint8_t per, uint16_t 
 static Err verify_flow_row(Verifier *v, uint32_t index, const ImageFlow *flow)
 {
     if (flow->durability > DURABILITY_NONE) return verify_fail(v, "unknown durability %u", flow->durability);
+    if (flow->priority > FLOW_PRIORITY_MAX) return verify_fail(v, "priority %u is above FLOW_PRIORITY_MAX (%d)", flow->priority, FLOW_PRIORITY_MAX);
     if (flow->within_us < 0 || flow->rate_unit_us < 0) return verify_fail(v, "a time of it is negative");
     if (flow->rate_count && !flow->rate_unit_us) return verify_fail(v, "its rate has no unit of time");
     Err err = verify_fields(v, flow->params, flow->param_count, FUNC_PARAMS_MAX, "FUNC_PARAMS_MAX");

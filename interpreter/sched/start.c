@@ -168,6 +168,7 @@ Err start_fill_row(Engine *engine, Image *image, uint16_t flow_index, const Valu
     row->func_name = flow->name;
     row->func = flow->func;
     row->status = RUN_READY;
+    row->priority = (int)flow->priority;
     row->durability = flow->durability == DURABILITY_SESSION && !engine->sessions ? DURABILITY_STRICT : flow->durability;      /* stricter than asked is safe */
     start_encode_input(image, flow->func, args, &input);
     row->input = arena_str(arena, buf_str(&input));

@@ -493,6 +493,9 @@ static const Case declare_clauses[] = {
       "a\")]) (string_expr parts=[(text_part text=\"b\")])]) (within_clause duration=(duration_expr us=600000000 text=\"10m\")) (durability_clause level=none"
       ") (one_per_clause key=(name_expr name=user)) (limit_clause count=(int_expr value=10) key=(name_expr name=tenant)) (rate_clause count=(int_expr value=1"
       "00) unit=m key=(name_expr name=tenant))] body=(block items=[(expr_stmt value=(int_expr value=1))]))" },
+    { "flow priority(priority: int) within 1m\npriority 7\n{ priority }",
+      "(flow_decl name=priority params=[(param name=priority type=(name_type name=int))] clauses=[(within_clause duration=(duration_expr us=60000000 text=\"1m\")) "
+      "(priority_clause value=(int_expr value=7))] body=(block items=[(expr_stmt value=(name_expr name=priority))]))" },
     { "flow f() requires \"a\" { 1 }",
       "(flow_decl name=f clauses=[(requires_clause scopes=[(string_expr parts=[(text_part text=\"a\")])])] body=(block items=[(expr_stmt value=(int_expr valu"
       "e=1))]))" },
