@@ -46,6 +46,16 @@ static Symbol *handled_event(const Ast *handler) {
     return info && info->param_count && info->params[0]->type ? info->params[0]->type->decl : NULL;
 }
 
+/* A flow with `on Event` handles it as a handler does. */
+static EventRow *triggering_event(Events *events, Ast *flow) {
+    AstList clauses = as_flow_decl(flow)->clauses;
+    for (uint32_t i = 0; i < clauses.count; i++) {
+        const Ast *clause = clauses.items[i];
+        if (clause->kind == AST_TRIGGER_CLAUSE && clause->symbol && clause->symbol->type) return row_of(events, clause->symbol->type->decl);
+    }
+    return NULL;
+}
+
 static bool visit(Ast *node, void *arg) {
     Events *events = arg;
     if (node->kind == AST_EMIT_STMT) {
@@ -55,9 +65,14 @@ static bool visit(Ast *node, void *arg) {
     } else if (node->kind == AST_AWAIT_EXPR) {
         EventRow *row = row_of(events, node->symbol);
         if (row) row->handled = true;
-    } else if (node->kind == AST_TRIGGER_CLAUSE) {
-        EventRow *row = row_of(events, node->symbol && node->symbol->type ? node->symbol->type->decl : NULL);
-        if (row) row->handled = true;
+    } else if (node->kind == AST_FLOW_DECL && !events->handling) {
+        EventRow *row = triggering_event(events, node);
+        if (!row) return true;
+        row->handled = true;
+        events->handling = row;
+        lint_walk(as_flow_decl(node)->body, visit, events);
+        events->handling = NULL;
+        return false;
     } else if (node->kind == AST_HANDLER_DECL) {
         EventRow *row = row_of(events, handled_event(node));
         if (!row) return true;
