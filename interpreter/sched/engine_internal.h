@@ -134,6 +134,7 @@ struct Engine {
     bool claim_wanted, claiming;                         /* something in the store may want a worker; a claim is under way */
     bool called, calls_read;                             /* mail may have come for live runs; the question which is under way */
     bool orphans;                                        /* the store may name this worker as owner of runs that do not live here */
+    int64_t outbox_until_us;                             /* a claim on an event may have to be taken over until then */
     int64_t due_us, look_us, renew_us, stop_us;          /* next known thing in the store; a look without reason; the leases; the end of patience at the end */
     Err broken; Error broken_error;                      /* the store is gone: nothing more is done */
     uint64_t progress;                                   /* counts deliveries, ends, parks, dispatches */

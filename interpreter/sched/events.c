@@ -16,6 +16,7 @@ static void let_go(Round *round) {
     if (!round->detached) engine->dispatching = false;
     if (round->more) engine->outbox_dirty = true;
     engine->progress += round->count;
+    if (round->count) engine->outbox_until_us = engine_now(engine) + 3 * events_republish_us(engine);
     engine->claim_wanted |= round->count > 0;            /* handlers and runs that awaited */
     round->more = false;
     round->detached = true;

@@ -307,6 +307,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     EventStream *stream = arg;
     Engine *engine = stream->engine;
     if (engine->broken || stream->closing) return;
+    if (!stream->streams && engine_now(engine) > engine->outbox_until_us) return;        /* nobody emitted of late: an idle worker asks nothing */
     engine->outbox_dirty = true;
     if (!stream->streams) return;
     read_subscriptions(stream);

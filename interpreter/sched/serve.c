@@ -15,6 +15,7 @@
 #include <unistd.h>
 #include "base/time.h"
 #include "interpreter/sched/engine_internal.h"
+#include "interpreter/sched/events_internal.h"
 
 /* ---- what is told of a worker -------------------------------------------------------------------------------- */
 
@@ -52,6 +53,7 @@ int64_t serve_renew(Engine *engine) {
 static void on_call(void *arg) {
     Engine *engine = arg;
     engine->claim_wanted = engine->called = engine->outbox_dirty = true;
+    engine->outbox_until_us = engine_now(engine) + 3 * events_republish_us(engine);
 }
 
 /* ---- claims ---------------------------------------------------------------------------------------------------- */

@@ -21,6 +21,19 @@ static Err delete_run(SqlDb *db, StoreBatch *batch, const Cell *key, GcPage *pag
     return err;
 }
 
+/* What session runs left here so that their changes happen once: of no use two days later, when the session that could ask is long over. */
+#define SESSION_ROWS_KEPT (INT64_C(2) * 86400 * 1000000)
+
+static Err gc_session_rows(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_int(op->now_us - SESSION_ROWS_KEPT), cell_int(op->limit) };
+    Err err = SQL_RUN(db, "DELETE FROM flow_journal WHERE (tenant, run_id, seq) IN (SELECT tenant, run_id, seq FROM flow_journal WHERE run_id >= 'session:' AND run_id < 'session;' AND ended_us < ?1 LIMIT ?2)",
+                      args, batch->arena, &rows, error);
+    page->journal_rows += err ? 0 : (uint64_t)rows.changes;
+    return err;
+}
+
 static Err gc_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Error *error)
 {
     SqlRows rows;
@@ -34,7 +47,7 @@ static Err gc_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Erro
         page->run_id = c[1].text;
     }
     page->more = !err && rows.set.rows == op->limit;
-    return err;
+    return err || page->more ? err : gc_session_rows(db, batch, op, page, error);
 }
 
 /* All of one age at once: in the order of their positions, `limit` a page. */
