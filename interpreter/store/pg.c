@@ -54,6 +54,14 @@ static Err use_tenant(SqlDb *db, Str tenant, Error *error)
 
 /* ---- transactions -------------------------------------------------------------------------------------- */
 
+/* A statement is planned once, and a table that was empty then may have grown since: the wrong index would be kept. So all are planned anew from
+   time to time, at the connection's first, second, fourth, eighth … transaction. */
+static Err renew_plans(PgConn *c, Error *error)
+{
+    c->begun++;
+    return c->begun & (c->begun - 1) ? ERR_OK : pg_send(c, STR("DISCARD PLANS"), NULL, 0, NULL, error);
+}
+
 static Err pg_begin(void *conn, bool writes, Error *error)
 {
     PgConn *c = conn;
@@ -64,10 +72,12 @@ static Err pg_begin(void *conn, bool writes, Error *error)
     c->failed = ERR_OK;
     c->in_txn = true;
     if (!writes)
-        return pg_send(c, STR("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"), NULL, 0, NULL, error);
-    if (c->role == CONN_TXN)
-        return pg_send(c, STR("BEGIN ISOLATION LEVEL SERIALIZABLE"), NULL, 0, NULL, error);
-    return pg_send(c, STR("BEGIN ISOLATION LEVEL READ COMMITTED"), NULL, 0, NULL, error);
+        err = pg_send(c, STR("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"), NULL, 0, NULL, error);
+    else if (c->role == CONN_TXN)
+        err = pg_send(c, STR("BEGIN ISOLATION LEVEL SERIALIZABLE"), NULL, 0, NULL, error);
+    else
+        err = pg_send(c, STR("BEGIN ISOLATION LEVEL READ COMMITTED"), NULL, 0, NULL, error);
+    return err ? err : renew_plans(c, error);
 }
 
 /* COMMIT goes out with what was sent before it: after an error there the server skips it, so the answer decides. The notification follows in a
@@ -167,6 +177,8 @@ static Err read_once(PgConn *c, StoreBatch *batch, Error *error)
 {
     bool fenced = batch->epoch && batch->run_id.len, single = batch->first && !batch->first->next && batch->first->kind != DO_GET_RUN && !fenced;
     Err err = single ? pg_ready(c, c->store->wait_ms, error) : pg_begin(c, false, error);
+    if (!err && single)
+        err = renew_plans(c, error);
     if (!err)
         err = sql_apply_ops(&c->db, batch, error);
     if (single) {

@@ -39,6 +39,7 @@ typedef struct PgConn {
     bool unsynced;                       /* something was sent since the last Sync */
     bool in_txn, lost, ahead, announce;
     Err failed; Error failure;           /* the first error among answers nobody waited for */
+    uint64_t begun;                      /* transactions and single reads */
     Buf worker; Arena *group;            /* pg_group.c: as whom it writes; rows of the group that is sent */
     Buf tenant; bool tenant_set;         /* what row security was told in this transaction, or on this connection */
 } PgConn;

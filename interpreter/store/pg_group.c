@@ -2,7 +2,7 @@
  *
  * Hot batches (journal rows, ends, parks, starts, snapshots, timers, events) differ in values only. Their rows are gathered by kind, and each
  * kind is one statement that takes a column of values per parameter. The rest of the group follows statement by statement, in its order.
- * Nobody waits here: an answer that is not as it must be is a division by zero, which ends the transaction, and the store does the group
+ * Inserts of programs go first, all of one statement as one, since journal rows tell what they answered; else nobody waits here: an answer that is not as it must be is a division by zero, which ends the transaction, and the store does the group
  * again batch by batch, where each error gets its words.
  *
  * Order: kinds are done in the order of KINDS, whatever the order in the batches. That is the same outcome, because a run has at most one
@@ -14,6 +14,8 @@
  *
  * The end of a run that holds a key or a place under a limit is not hot: it lets the next one go, under a lock (sql_claims.c). */
 #include "interpreter/store/pg.h"
+
+#include <stdlib.h>
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_COUNT } Kind;
 enum { GROUP_COLUMNS_MAX = 30 };
@@ -58,7 +60,8 @@ static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
 };
 
 typedef struct Rows { Cell *column[GROUP_COLUMNS_MAX]; uint32_t count, cap; } Rows;
-typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; } Group;
+typedef struct Insert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } Insert;       /* of a program */
+typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inserts; uint32_t insert_count; } Group;
 
 /* ---- which batches are hot ------------------------------------------------------------------------------ */
 
@@ -68,7 +71,8 @@ static bool fits(const StoreBatch *batch, const StoreOp *op)
 {
     const JournalRow *j = op->row;
     switch (op->kind) {
-    case DO_APPEND_JOURNAL: return !op->encode && j->args_json.len <= JOURNAL_ARGS_MAX && j->detail_json.len <= JOURNAL_ARGS_MAX;
+    case DO_QUERY:          return op->query < op->image->query_count && op->image->queries[op->query].kind == QUERY_INSERT;
+    case DO_APPEND_JOURNAL: return j->args_json.len <= JOURNAL_ARGS_MAX && j->detail_json.len <= JOURNAL_ARGS_MAX;
     case DO_PUT_RUN:        { const RunRow *r = op->row; return r->tenant.len && r->run_id.len && (!batch->tenant.len || str_eq(batch->tenant, r->tenant)); }
     case DO_SET_TIMER:      return str_eq(((const TimerRow *)op->row)->tenant, batch->tenant);
     case DO_PUT_EVENT:      return str_eq(((const EventRow *)op->row)->tenant, batch->tenant);
@@ -89,7 +93,7 @@ static bool is_hot(const StoreBatch *batch, Census *census)
             return false;
         own.of[op->kind]++;
     }
-    if (own.of[DO_PUT_SNAPSHOT] > 1 || own.of[DO_PUT_RUN] > 1 || own.of[DO_RELEASE] > 1)
+    if (own.of[DO_PUT_SNAPSHOT] > 1 || own.of[DO_PUT_RUN] > 1 || own.of[DO_RELEASE] > 1 || own.of[DO_QUERY] > 1)
         return false;
     for (int k = 0; k < DO_COUNT; k++)
         census->of[k] += own.of[k];
@@ -165,17 +169,29 @@ static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, con
         add(g, V_ENDED, (const Cell[]){ tenant, run_id });
 }
 
-static void gather(Group *g, const StoreBatch *batch)
+/* A row that tells what a statement answered is filled in now. */
+static Err add_told(Group *g, StoreBatch *batch, const StoreOp *op, Error *error)
+{
+    JournalRow row = *(const JournalRow *)op->row;
+    Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
+    if (!err && (row.args_json.len > JOURNAL_ARGS_MAX || row.detail_json.len > JOURNAL_ARGS_MAX))
+        err = err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
+    if (!err)
+        add_journal(g, batch, &row);
+    return err;
+}
+
+static Err gather(Group *g, StoreBatch *batch, Error *error)
 {
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     const RunRow *update = NULL;
     const StoreOp *release = NULL;
-    if (batch->epoch)
-        add(g, V_FENCE, (const Cell[]){ tenant, run_id, cell_u64(batch->epoch) });
-    for (const StoreOp *op = batch->first; op; op = op->next)
+    Err err = ERR_OK;
+    for (const StoreOp *op = batch->first; op && !err; op = op->next)
         switch (op->kind) {
         case DO_PUT_RUN:        add_run(g, op); break;
-        case DO_APPEND_JOURNAL: add_journal(g, batch, op->row); break;
+        case DO_APPEND_JOURNAL: err = add_told(g, batch, op, error); break;
+        case DO_QUERY:          break;
         case DO_PUT_SNAPSHOT:   add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
         case DO_CLEAR_TIMER:    add(g, V_CLEAR_TIMER, (const Cell[]){ tenant, run_id, cell_u64(op->number) }); break;
         case DO_SET_TIMER:      { const TimerRow *r = op->row; add(g, V_SET_TIMER, (const Cell[]){ tenant, cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) }); break; }
@@ -185,8 +201,9 @@ static void gather(Group *g, const StoreBatch *batch)
         case DO_UPDATE_RUN:     update = op->row; break;
         default:                release = op; break;
         }
-    if (update || release)
+    if (!err && (update || release))
         add_end(g, batch, update, release);
+    return err;
 }
 
 static void make_all_rows(Group *g, const Census *census, uint32_t batches)
@@ -225,16 +242,156 @@ static Err send_kind(Group *g, Kind kind, Error *error)
     return err;
 }
 
-static Err send_all(Group *g, Error *error)
+/* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
+static Err send_fence(Group *g, Error *error)
 {
     const Cell worker[] = { cell_text(buf_str(&g->c->worker)) };
+    if (g->rows[V_FENCE].count == 0)
+        return ERR_OK;
+    Err err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), worker, 1, g->arena, error);
+    return err ? err : send_kind(g, V_FENCE, error);
+}
+
+static Err send_all(Group *g, Error *error)
+{
     Err err = ERR_OK;
-    if (g->rows[V_FENCE].count)
-        err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), worker, 1, g->arena, error);
-    for (int kind = 0; kind < V_COUNT && !err; kind++)
+    for (int kind = V_FENCE + 1; kind < V_COUNT && !err; kind++)
         err = send_kind(g, (Kind)kind, error);
     return err;
 }
+
+/* ---- inserts of programs -------------------------------------------------------------------------------- */
+
+/* The type of an array for values that are cast to `type` in the statement; numbers without bounds go as text. NULL: not one of those. */
+static const char *array_type(Str type)
+{
+    static const struct { const char *type, *array; } TYPES[] = {
+        { "bigint", "bigint[]" }, { "boolean", "boolean[]" }, { "double precision", "double precision[]" }, { "bytea", "bytea[]" }, { "numeric", "text[]" }, { "text", "text[]" },
+    };
+    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
+        if (str_is(type, TYPES[i].type))
+            return TYPES[i].array;
+    return NULL;
+}
+
+/* "INSERT … VALUES ($1, CAST($2 AS bigint)) RETURNING …" as "INSERT … SELECT u.a1, CAST(u.a2 AS bigint) FROM unnest($1::text[], $2::bigint[]) AS u (a1, a2) RETURNING …". */
+static bool put_array_insert(Str sql, uint32_t count, const char **types, Buf *out)
+{
+    static const char VALUES[] = ") VALUES (", RETURNING[] = ") RETURNING ";
+    const char *values = memmem(sql.ptr, sql.len, VALUES, sizeof VALUES - 1), *end = sql.ptr + sql.len;
+    const char *p = values ? values + sizeof VALUES - 1 : end, *returning = memmem(p, (size_t)(end - p), RETURNING, sizeof RETURNING - 1);
+    if (!values || !returning)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        types[i] = "text[]";
+    buf_put(out, sql.ptr, (size_t)(values + 1 - sql.ptr));
+    buf_put_text(out, " SELECT ");
+    while (p < returning) {
+        if (*p != '$') {
+            buf_put_char(out, *p++);
+            continue;
+        }
+        char *after;
+        unsigned long number = strtoul(p + 1, &after, 10);
+        if (number == 0 || number > count)
+            return false;
+        buf_printf(out, "u.a%lu", number);
+        const char *close = memchr(after, ')', (size_t)(end - after));
+        if (strncmp(after, " AS ", 4) == 0 && close && !(types[number - 1] = array_type((Str){ after + 4, (size_t)(close - after - 4) })))
+            return false;
+        p = after;
+    }
+    buf_put_text(out, " FROM unnest(");
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(out, "%s$%u::%s", i ? ", " : "", i + 1, types[i]);
+    buf_put_text(out, ") AS u (");
+    for (uint32_t i = 0; i < count; i++)
+        buf_printf(out, "%sa%u", i ? ", " : "", i + 1);
+    buf_put(out, returning, (size_t)(end - returning));
+    return true;
+}
+
+/* Those from `first` on that are the same statement for the same tenant. */
+static uint32_t alike(Group *g, uint32_t first, Insert **out)
+{
+    uint32_t count = 0;
+    for (uint32_t i = first; i < g->insert_count; i++) {
+        Insert *one = &g->inserts[i], *like = &g->inserts[first];
+        if (one->done || one->text != like->text || !str_eq(one->batch->tenant, like->batch->tenant))
+            continue;
+        one->done = true;
+        out[count++] = one;
+    }
+    return count;
+}
+
+/* Row by row to whose it is: the server answers in the order of the arrays. Copied, because a batch outlives its group. */
+static Err answer(Insert **inserts, uint32_t count, const SqlRows *rows, Error *error)
+{
+    if (rows->set.rows != count)
+        return err_set(error, ERR_BUSY, "not every row of a group was inserted");
+    for (uint32_t i = 0; i < count; i++) {
+        Insert *one = inserts[i];
+        SqlRows own = { .set = { .cells = ARENA_ARRAY(one->batch->arena, Cell, rows->set.columns), .rows = 1, .columns = rows->set.columns }, .changes = 1 };
+        for (uint32_t k = 0; k < rows->set.columns; k++) {
+            own.set.cells[k] = rows->set.cells[i * rows->set.columns + k];
+            if (own.set.cells[k].text.len)
+                own.set.cells[k].text = arena_str(one->batch->arena, own.set.cells[k].text);
+        }
+        sql_answer_query(one->batch, one->op, one->text, &own);
+    }
+    return ERR_OK;
+}
+
+static Err insert_alike(Group *g, Insert **inserts, uint32_t count, Error *error)
+{
+    const SqlText *text = inserts[0]->text;
+    uint32_t binds = text->bind_count;
+    const char **types = ARENA_ARRAY(g->arena, const char *, binds + 1);
+    Cell *args = ARENA_ARRAY(g->arena, Cell, binds + 1);
+    Buf sql = { 0 };
+    SqlRows rows;
+    if (!put_array_insert(text->sql, binds, types, &sql)) {
+        buf_free(&sql);
+        return ERR_UNSUPPORTED;
+    }
+    for (uint32_t k = 0; k < binds; k++) {
+        Cell *items = ARENA_ARRAY(g->arena, Cell, count);
+        for (uint32_t i = 0; i < count; i++) {
+            items[i] = inserts[i]->args[k];
+            if (items[i].kind == CELL_INT && strncmp(types[k], "double", 6) == 0)
+                items[i] = (Cell){ .kind = CELL_FLOAT, .f = (double)items[i].i };
+        }
+        args[k] = (Cell){ .kind = CELL_LIST, .items = items, .count = count };
+    }
+    Err err = g->c->db.use_tenant(&g->c->db, inserts[0]->batch->tenant, error);
+    if (!err)
+        err = pg_query(g->c, buf_str(&sql), args, binds, g->arena, &rows, error);
+    buf_free(&sql);
+    return err ? err : answer(inserts, count, &rows, error);
+}
+
+/* Rendered texts are kept, but not for ever: with too many of them the first might be gone before the last is rendered. */
+static Err run_inserts(Group *g, Error *error)
+{
+    Insert **like = ARENA_ARRAY(g->arena, Insert *, g->insert_count + 1);
+    Err err = g->c->db.queries.count + g->insert_count >= SQL_QUERIES_KEPT_MAX ? ERR_UNSUPPORTED : ERR_OK;
+    for (uint32_t i = 0; i < g->insert_count && !err; i++)
+        err = sql_bind_query(&g->c->db, g->inserts[i].batch, g->inserts[i].op, &g->inserts[i].text, &g->inserts[i].args, error);
+    for (uint32_t i = 0; i < g->insert_count && !err; i++)
+        if (!g->inserts[i].done)
+            err = insert_alike(g, like, alike(g, i, like), error);
+    return err == ERR_UNSUPPORTED ? err_set(error, ERR_BUSY, "an insert that no array can say") : err;
+}
+
+static void note_inserts(Group *g, StoreBatch *batch)
+{
+    for (const StoreOp *op = batch->first; op; op = op->next)
+        if (op->kind == DO_QUERY)
+            g->inserts[g->insert_count++] = (Insert){ .batch = batch, .op = op };
+}
+
+/* ---- a group -------------------------------------------------------------------------------------------- */
 
 /* As whom this store writes: whoever claims or starts a run here. */
 static void learn_worker(PgConn *c, const StoreBatch *batch)
@@ -256,7 +413,6 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     Map seen = { 0 };
     Buf key = { 0 };
     uint32_t hot = 0;
-    (void)changed;                                          /* the answers to the statements say so, when they are read */
     bool is[STORE_GROUP_MAX];
     if (!g.arena)
         g.arena = c->group = arena_new();
@@ -273,10 +429,22 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     if (hot == 0)
         return ERR_UNSUPPORTED;
     make_all_rows(&g, &census, hot);
-    for (uint32_t i = 0; i < count; i++)
+    g.inserts = ARENA_ARRAY(g.arena, Insert, census.of[DO_QUERY] + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        if (is[i] && batches[i]->epoch)
+            add(&g, V_FENCE, (const Cell[]){ cell_text(batches[i]->tenant), cell_text(batches[i]->run_id), cell_u64(batches[i]->epoch) });
         if (is[i])
-            gather(&g, batches[i]);
-    Err err = send_all(&g, error);
+            note_inserts(&g, batches[i]);
+    }
+    Err err = send_fence(&g, error);
+    if (!err && g.insert_count)
+        err = run_inserts(&g, error);
+    for (uint32_t i = 0; i < count && !err; i++)
+        if (is[i])
+            err = gather(&g, batches[i], error);
+    if (!err)
+        err = send_all(&g, error);
+    *changed |= g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
     for (uint32_t i = 0; i < count && !err; i++)
         if (!is[i])
             err = pg_apply_ahead(c, batches[i], error);

@@ -85,6 +85,19 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
     /* 6: a mailbox is read without what was taken from it */
     "CREATE INDEX flow_mail_untaken ON flow_mail (tenant, run_id, position) WHERE taken = 0;",
+    /* 7: what the planner should know before there are rows: that a tenant has many, so that no index which has only the tenant in common with a
+       condition is taken for that of the key. A table that has rows is left to ANALYZE. */
+    "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, waits_json,"
+    " concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested)"
+    " SELECT 'planner statistics', 'r' || n, '', '', 0, 3, '', '', 'r' || n, '', 0, '', '', '', '', '', '', 0, 0, 1, '', 0, 0, 0, n, n, n, n, 0, 0 FROM generate_series(1, 200) AS n"
+    " WHERE NOT EXISTS (SELECT 1 FROM flow_runs);"
+    "INSERT INTO flow_timers SELECT tenant, run_id, 1, created_us FROM flow_runs WHERE tenant = 'planner statistics';"
+    "INSERT INTO flow_waits SELECT tenant, 'e', run_id, 1 FROM flow_runs WHERE tenant = 'planner statistics';"
+    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh)"
+    " SELECT tenant, run_id, 'm', 0, 1, '', '', 0, 1, 0 FROM flow_runs WHERE tenant = 'planner statistics';"
+    "ANALYZE flow_runs, flow_timers, flow_waits, flow_mail;"
+    "DELETE FROM flow_mail WHERE tenant = 'planner statistics'; DELETE FROM flow_waits WHERE tenant = 'planner statistics';"
+    "DELETE FROM flow_timers WHERE tenant = 'planner statistics'; DELETE FROM flow_runs WHERE tenant = 'planner statistics';",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -94,6 +94,10 @@ typedef struct SqlText {
 /* ERR_INVALID for what no verified image holds, ERR_UNSUPPORTED for what SQL cannot say. */
 Err sql_render(Arena *arena, const SqlDialect *dialect, const Image *image, uint16_t query, SqlText *out, Error *error);
 
+/* A query of a batch in its two halves, for whoever runs several as one statement: checked, rendered (kept by the image's hash) and bound; its answer. */
+Err  sql_bind_query(SqlDb *db, StoreBatch *batch, const StoreOp *op, const SqlText **text, Cell **args, Error *error);
+void sql_answer_query(StoreBatch *batch, const StoreOp *op, const SqlText *text, SqlRows *rows);
+
 Err  sql_put_identifier(const SqlDialect *dialect, Buf *out, const char *prefix, Str name, Error *error);        /* quoted, shortened where it must be */
 void sql_put_short(const SqlDialect *dialect, Buf *out, Str name);                    /* the name as the database has it, unquoted */
 const char *sql_type_name(const SqlDialect *dialect, TypeKind kind);                  /* of a column; NULL: cannot be stored */

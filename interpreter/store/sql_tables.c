@@ -304,32 +304,41 @@ static Err check_query(const StoreBatch *batch, const StoreOp *op, Error *error)
     return ERR_OK;
 }
 
+Err sql_bind_query(SqlDb *db, StoreBatch *batch, const StoreOp *op, const SqlText **text, Cell **args, Error *error)
+{
+    Err err = check_query(batch, op, error);
+    if (!err)
+        err = rendered(db, batch, op, text, error);
+    return err ? err : bind_all((*text)->binds, (*text)->bind_count, batch, op, args, error);
+}
+
+void sql_answer_query(StoreBatch *batch, const StoreOp *op, const SqlText *text, SqlRows *rows)
+{
+    const Query *q = &op->image->queries[op->query];
+    if (q->kind == QUERY_UPDATE || q->kind == QUERY_DELETE) {
+        rows->set = (RowSet){ .cells = ARENA_NEW(batch->arena, Cell), .rows = 1, .columns = 1 };
+        rows->set.cells[0] = cell_int(rows->changes);
+    }
+    unfit(op->image, text->out_types, text->out_count, rows);
+    store_slot(batch, op)->set = rows->set;
+}
+
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const SqlText *text;
     Cell *args;
     SqlRows rows;
-    Err err = check_query(batch, op, error);
+    Err err = sql_bind_query(db, batch, op, &text, &args, error);
     if (!err && db->use_tenant)
         err = db->use_tenant(db, batch->tenant, error);
     if (!err)
-        err = rendered(db, batch, op, &text, error);
-    if (!err)
         err = check_transitions(db, batch, op, text, error);
-    if (!err)
-        err = bind_all(text->binds, text->bind_count, batch, op, &args, error);
     if (err)
         return err;
-    const Query *q = &op->image->queries[op->query];
     err = db->run(db, text->sql, args, text->bind_count, batch->arena, &rows, error);
     if (err)
-        return err == ERR_CONFLICT ? name_conflict(db, op->image, &op->image->tables[q->table], error) : err;
-    if (q->kind == QUERY_UPDATE || q->kind == QUERY_DELETE) {
-        rows.set = (RowSet){ .cells = ARENA_NEW(batch->arena, Cell), .rows = 1, .columns = 1 };
-        rows.set.cells[0] = cell_int(rows.changes);
-    }
-    unfit(op->image, text->out_types, text->out_count, &rows);
-    store_slot(batch, op)->set = rows.set;
+        return err == ERR_CONFLICT ? name_conflict(db, op->image, &op->image->tables[op->image->queries[op->query].table], error) : err;
+    sql_answer_query(batch, op, text, &rows);
     return ERR_OK;
 }
 
