@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SESSION_CONNS = 4, SESSION_READ_LANES = 1, SESSION_TXN_LANES = 1, SESSION_BATCHES_MAX = 64 };
+enum { SESSION_CONNS = 4, SESSION_READ_LANES = 1, SESSION_TXN_LANES = 1, SESSION_BATCHES_MAX = 64, SESSION_KEY_TRIES = 5 };
 #define WAKE_CHANNEL "flow:session:wake"
 
 typedef struct SessionStore SessionStore;
@@ -246,7 +246,9 @@ static Err ask_key(RedisConn *conn, const char *made, uint8_t bytes[32], Error *
     reply = NULL;
     if (!err)
         err = redis_call(conn, &get, &reply, error);
-    if (!err && (reply->type != REDIS_REPLY_STRING || !hex_decode((Str){ reply->str, reply->len }, bytes, 32)))
+    if (!err && reply->type == REDIS_REPLY_NIL)
+        err = ERR_NOT_FOUND;                                /* flushed between the two */
+    else if (!err && (reply->type != REDIS_REPLY_STRING || !hex_decode((Str){ reply->str, reply->len }, bytes, 32)))
         err = err_set(error, ERR_CORRUPT, "cannot open the session store: its snapshot key is damaged");
     redis_reply_free(reply);
     redis_words_free(&set);
@@ -262,7 +264,11 @@ static Err session_key(void *state, uint32_t *id, uint8_t bytes[32], Error *erro
     char made[65];
     random_bytes(bytes, 32);
     hex_encode(bytes, 32, made);
-    Err err = ask_key(conn, made, bytes, error);
+    Err err = ERR_NOT_FOUND;
+    for (int tries = 0; err == ERR_NOT_FOUND && tries < SESSION_KEY_TRIES; tries++)
+        err = ask_key(conn, made, bytes, error);
+    if (err == ERR_NOT_FOUND)
+        err = err_set(error, ERR_IO, "the session store is flushed again and again");
     *id = err ? 0 : 1;
     explicit_bzero(made, sizeof made);
     redis_conn_free(conn);

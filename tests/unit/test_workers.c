@@ -128,7 +128,7 @@ static void begin(Engine *engine, const char *run_id, int steps)
     uint32_t count;
     const RunRow *rows = store_runs(batch, index, &count);
     assert_int_equal(count, 1);
-    live_open(engine, rows);
+    live_open(engine, engine->store, rows);
     store_batch_free(batch);
     for (int i = 0; i < steps; i++) {
         engine_step(engine);
