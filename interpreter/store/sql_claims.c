@@ -155,8 +155,8 @@ static Err take_keyed(Claim *c, const Cell *candidate)
     return SQL_RUN(c->db, "UPDATE flow_runs SET blocked = 1 WHERE tenant = ?1 AND run_id = ?2 AND status = 0 AND epoch = 0", args, c->batch->arena, NULL, c->error);
 }
 
-#define UNBLOCK_NEXT(column, other) "UPDATE flow_runs SET blocked = 0 WHERE tenant = ?1 AND blocked = 1 AND " column " = ?2 AND (" other " <> '' OR row_no = (SELECT b.row_no FROM flow_runs b " \
-    "WHERE b.tenant = ?1 AND b.blocked = 1 AND b." column " = ?2 AND b." other " = '' ORDER BY b.priority DESC, b.created_us, b.row_no LIMIT 1))"
+#define UNBLOCK_NEXT(column, other) "UPDATE flow_runs SET blocked = 0 WHERE tenant = ?1 AND blocked = 1 AND status = 0 AND " column " = ?2 AND (" other " <> '' OR row_no = (SELECT b.row_no FROM flow_runs b " \
+    "WHERE b.tenant = ?1 AND b.blocked = 1 AND b.status = 0 AND b." column " = ?2 AND b." other " = '' ORDER BY b.priority DESC, b.created_us, b.row_no LIMIT 1))"
 
 Err sql_free_keys(SqlDb *db, StoreBatch *batch, Str concurrency_key, Str limit_key, Error *error)
 {
