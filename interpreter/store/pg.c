@@ -318,10 +318,14 @@ static void *pg_conn(void *state, ConnRole role, uint32_t number)
 /* Who is not bound by row security is told so once: the second wall is not there then. */
 static Err warn_of_power(PgConn *c, Error *error)
 {
+    static bool told;
     SqlRows rows;
+    if (told)
+        return ERR_OK;
     Arena *arena = arena_new();
     Err err = pg_query(c, STR("SELECT current_user::text, rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"), NULL, 0, arena, &rows, error);
-    if (!err && rows.set.rows == 1 && rows.set.cells[1].i && !getenv("FLOW_PG_QUIET"))
+    told = !err && rows.set.rows == 1 && rows.set.cells[1].i;
+    if (told)
         fprintf(stderr, "flowd: PostgreSQL role `%.*s` is not bound by row-level security (superuser or BYPASSRLS); use an ordinary role\n", STR_ARG(rows.set.cells[0].text));
     arena_free(arena);
     return err;

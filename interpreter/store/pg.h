@@ -52,7 +52,6 @@ struct PgStore {
     PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */
     struct event_base *loop;
-    bool warned;                         /* that row security does not bind the role */
 };
 
 /* pg_conn.c */

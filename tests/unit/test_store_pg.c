@@ -368,6 +368,27 @@ static void a_transaction_holds_its_run_and_nobody_elses(void **state)
     assert_null(raw_state("SELECT 1 FROM %s.flow_runs WHERE run_id = 'r1' FOR NO KEY UPDATE NOWAIT", NULL));
 }
 
+static void a_run_inside_a_transaction_is_not_taken_over_before_it_ends(void **state)
+{
+    Seen seen = { 0 };
+    new_run("r1"), new_run("r2");
+    assert_int_equal(claim(0, 2), 2);                       /* leases until 1000 */
+    StoreTxn *txn = begin("r1", 1);
+    Store *other = open_again();
+    RunRow row = { 0 };
+    assert_int_equal(claim_as(other, "", "w2", 5000, 8, "", &row), 1);          /* and nobody waits for the other one */
+    store_txn_commit(txn, journal_batch("r1", 1, 1), see, &seen);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "k");
+    assert_int_equal(claim_as(other, "", "w2", 5000, 8, "", &row), 1);
+    fails_with(journal_batch("r1", 1, 2), ERR_FENCED, "epoch 2");
+    TxnSeen late = { 0 };
+    store_txn_begin(contract_store, STR("acme"), STR("r1"), 1, txn_ready, &late);
+    store_wait(contract_store);
+    assert_true(late.count == 1 && late.err == ERR_FENCED && !late.txn);
+    store_close(other);
+}
+
 static StoreBatch *set_quantity(uint16_t update, int64_t to)
 {
     Cell value = ci(to);
@@ -643,7 +664,7 @@ int main(void)
         CONTRACT_TEST(text_with_a_nul_byte_is_refused), RAW_TEST(letters_change_their_case_as_in_the_machine), RAW_TEST(averages_of_decimals_are_rounded_as_in_the_machine),
         CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
         RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
-        RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
+        CONTRACT_TEST(a_run_inside_a_transaction_is_not_taken_over_before_it_ends), RAW_SHOP_TEST(of_two_transactions_that_change_one_row_one_is_told_to_try_again), SHOP_TEST(a_group_does_not_wait_for_ever_for_one_row), CONTRACT_TEST(more_transactions_than_connections_wait_for_each_other),
         RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(work_waits_for_a_server_that_comes_back_and_not_for_ever), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop), RAW_TEST(the_dispatcher_lets_waits_that_are_being_written_pass),
         GROUP_TESTS,
