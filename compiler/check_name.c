@@ -153,7 +153,7 @@ static Type *enum_member(Checker *c, Ast *node, Symbol *enumeration)
 static Type *run_info(Checker *c, Ast *node, Str space)
 {
     static const struct { const char *space, *name; uint32_t operand; } known[] = {
-        { "run", "id", 0 }, { "run", "tenant", 1 }, { "run", "flow", 3 }, { "run", "correlation_id", 4 },
+        { "run", "id", 0 }, { "run", "tenant", 1 }, { "run", "flow", 3 }, { "run", "correlation_id", 4 }, { "run", "causation_id", 6 },
         { "user", "id", 2 }, { "user", "name", 5 }, { "user", "tenant", 1 },
     };
     Ident name = as_field_expr(node)->name;

@@ -336,7 +336,7 @@ static void put_event(const Body *b, Ast_emit_stmt *n, Buf *text)
     Str type = b->a->decl->name.text, event = n->event.text;
     buf_printf(text, "let __e: %.*s = 0\n", STR_ARG(event));
     buf_printf(text, "try { insert event_store { aggregate_type: \"%.*s\", aggregate_id: __id, event_type: \"%.*s\", event_data: __e.to_json(),"
-               " metadata: { user_id: user.id, timestamp: now(), correlation_id: run.correlation_id, causation_id: run.id }, version: __now.version + 1 } }\n"
+               " metadata: { user_id: user.id, timestamp: now(), correlation_id: run.correlation_id, causation_id: run.causation_id }, version: __now.version + 1 } }\n"
                "catch conflict as __c { fail conflict __c.message with { code: \"VERSION_CONFLICT\" } }\n", STR_ARG(type), STR_ARG(event));
     buf_printf(text, "__now = __%.*s_when_%.*s(__now with { version: __now.version + 1 }, __e)\n", STR_ARG(type), STR_ARG(event));
     for (uint32_t i = 0; i < b->fields->count; i++)

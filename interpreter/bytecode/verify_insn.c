@@ -213,7 +213,7 @@ static Err rule_group_new(FuncCheck *f, uint16_t b, uint16_t c)
     return expect_type(f, c, TYPE_INDEX_INT);
 }
 
-enum { INFO_LAST = 5 };
+enum { INFO_LAST = 6 };
 
 Err verify_insn_rule(FuncCheck *f)
 {

@@ -241,7 +241,8 @@ static bool adopt_pending(const VmRequest *request, void *arg) {
 }
 
 static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found, Error *error) {
-    VmInfo info = { run->row.run_id, run->row.tenant, run->row.user, run->row.func_name, run->row.correlation, run->row.user_name };
+    VmInfo info = { run->row.run_id, run->row.tenant, run->row.user, run->row.func_name, run->row.correlation, run->row.user_name,
+                    run->row.causation.len ? run->row.causation : run->row.run_id };
     const VmLimits *limits = &run->engine->options.limits;
     if (run->row.snapshot_seq) {
         if (!found || snapshot_seq != run->row.snapshot_seq) return err_set(error, ERR_CORRUPT, "cannot resume: the snapshot at %" PRIu64 " is missing", run->row.snapshot_seq);

@@ -39,7 +39,7 @@ Err start_decode_input(const Image *image, uint16_t func, Str input, Value *args
 /* ---- small calls ------------------------------------------------------------------------------------------- */
 
 Err start_call(Engine *engine, Image *image, uint16_t func, const Value *args, const RunRow *who, Value *out, Error *error) {
-    VmInfo info = { who->run_id, who->tenant, who->user, who->func_name, who->correlation, who->user_name };
+    VmInfo info = { who->run_id, who->tenant, who->user, who->func_name, who->correlation, who->user_name, who->causation.len ? who->causation : who->run_id };
     VmRun *run = vm_new(image, func, args, &info, &engine->options.limits);
     Err err = ERR_OK;
     for (;;) {
@@ -399,7 +399,7 @@ static Err fixture_answer(Engine *engine, Image *image, const VmRequest *request
 }
 
 static Err run_fixture(Engine *engine, Image *image, uint16_t func, const EnginePrincipal *who, Error *error) {
-    VmInfo info = { { "fixture", 7 }, who->tenant, who->user, image->funcs[func].name, { "", 0 }, who->user_name };
+    VmInfo info = { { "fixture", 7 }, who->tenant, who->user, image->funcs[func].name, { "", 0 }, who->user_name, { "", 0 } };
     VmRun *run = vm_new(image, func, NULL, &info, &engine->options.limits);
     Err err = ERR_OK;
     for (VmStatus status; !err && (status = vm_run(run)) != VM_DONE;) {

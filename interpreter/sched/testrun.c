@@ -81,7 +81,7 @@ static void answer_requests(TestRun *t) {
 }
 
 static void drive(TestRun *t, const ImageTest *test) {
-    VmInfo info = { .run_id = STR("test"), .tenant = t->who.tenant, .user = t->who.user, .flow = test->title, .correlation = STR("test"), .user_name = t->who.user_name };
+    VmInfo info = { .run_id = STR("test"), .tenant = t->who.tenant, .user = t->who.user, .flow = test->title, .correlation = STR("test"), .causation = STR("test"), .user_name = t->who.user_name };
     VmLimits limits = { 0 };
     t->vm = vm_new(t->image, test->func, NULL, &info, &limits);
     while (!t->failed) {

@@ -24,7 +24,7 @@ static void limits_set(VmRun *run, const VmLimits *limits)
 VmRun *run_new(Image *image, const VmInfo *info, const VmLimits *limits)
 {
     VmRun *run = mem_alloc(sizeof *run);
-    const Str texts[VM_INFO_COUNT] = { info->run_id, info->tenant, info->user, info->flow, info->correlation, info->user_name };
+    const Str texts[VM_INFO_COUNT] = { info->run_id, info->tenant, info->user, info->flow, info->correlation, info->user_name, info->causation };
     vm_prepare(image);
     run->image = image_retain(image);
     run->live = image->live;

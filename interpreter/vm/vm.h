@@ -33,7 +33,7 @@ typedef struct VmLimits {
 #define VM_OUTPUT_DEFAULT (UINT64_C(4) << 30)
 enum { VM_DEPTH_DEFAULT = 1000, VM_FIBERS_DEFAULT = 10000 };
 
-typedef struct VmInfo { Str run_id, tenant, user, flow, correlation, user_name; } VmInfo;     /* copied */
+typedef struct VmInfo { Str run_id, tenant, user, flow, correlation, user_name, causation; } VmInfo;     /* copied */
 
 typedef enum {
     VM_BLOCKED,      /* every fiber waits for a result */

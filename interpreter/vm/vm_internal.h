@@ -117,7 +117,7 @@ enum { OUT_EFFECT, OUT_SPAN_BEGIN, OUT_SPAN_END, OUT_PARALLEL };
 
 typedef struct Pending { uint64_t id; Fiber *fiber; bool fetched; } Pending;
 
-enum { VM_INFO_COUNT = 6 };
+enum { VM_INFO_COUNT = 7 };
 struct VmRun {
     Image *image;
     ImageLive *live;

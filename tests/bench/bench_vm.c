@@ -12,7 +12,7 @@ static double cpu_ms(void) {
 }
 
 static double run_once(Image *image, uint16_t func, int64_t *value) {
-    VmInfo info = { STR("bench"), STR("t"), STR("u"), STR("bench"), STR("bench"), STR("u") };
+    VmInfo info = { STR("bench"), STR("t"), STR("u"), STR("bench"), STR("bench"), STR("u"), STR("bench") };
     VmLimits limits = { 0 };
     double start = cpu_ms();
     VmRun *run = vm_new(image, func, NULL, &info, &limits);

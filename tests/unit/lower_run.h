@@ -168,7 +168,7 @@ static inline void log_end(Outside *o, VmStatus status)
 /* Everything that was asked and how it ended, as one line: "ask("?"); = 3". The caller frees it. Local tools answer by name too when `intercept`. */
 static inline char *trace_of(const char *text, const char *entry, const Answer *answers, bool intercept)
 {
-    static const VmInfo info = { .run_id = { "run", 3 }, .tenant = { "family", 6 }, .user = { "anna", 4 }, .flow = { "main", 4 }, .correlation = { "c", 1 }, .user_name = { "Anna", 4 } };
+    static const VmInfo info = { .run_id = { "run", 3 }, .tenant = { "family", 6 }, .user = { "anna", 4 }, .flow = { "main", 4 }, .correlation = { "c", 1 }, .user_name = { "Anna", 4 }, .causation = { "e-1", 3 } };
     Outside o = { .image = compile_text(text), .answers = answers, .now_us = START_US };
     o.run = vm_new(o.image, func_named(o.image, entry), NULL, &info, NULL);
     for (uint16_t i = 0; intercept && i < o.image->tool_count; i++)

@@ -139,5 +139,5 @@ static inline Image *asm_done(Asm *m)
     free(m);
     return image;
 }
-static const VmInfo asm_info = { .run_id = { "run-1", 5 }, .tenant = { "family", 6 }, .user = { "anna", 4 }, .flow = { "main", 4 }, .correlation = { "c-1", 3 }, .user_name = { "Anna", 4 } };
+static const VmInfo asm_info = { .run_id = { "run-1", 5 }, .tenant = { "family", 6 }, .user = { "anna", 4 }, .flow = { "main", 4 }, .correlation = { "c-1", 3 }, .user_name = { "Anna", 4 }, .causation = { "e-1", 3 } };
 #endif
