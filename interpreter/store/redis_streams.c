@@ -521,11 +521,35 @@ Err streams_open(const StreamsOptions *options, Streams **out, Error *error)
     return ERR_OK;
 }
 
+static void on_left(redisAsyncContext *context, void *answer, void *arg) { --*(int *)arg; }
+
+/* A worker that ends well takes its consumers along; those of one that died stay, empty, once others have taken over what they held. */
+static void leave_groups(Streams *s)
+{
+    int awaited = 0;
+    MAP_EACH(&s->groups, entry) {
+        const StreamGroup *g = entry->value;
+        for (uint32_t p = 0; is_up(&s->line) && !g->handling && p < STREAM_PARTITIONS; p++) {
+            Words w;
+            w.count = w.number_count = 0;
+            put(&w, STR("XGROUP")), put(&w, STR("DELCONSUMER")), put(&w, str_of(g->keys[p])), put(&w, str_of(g->subscriber)), put(&w, str_of(s->consumer));
+            awaited++;
+            send_words(&s->line, on_left, &awaited, &w);
+        }
+    }
+    int64_t end = redis_link_now_ms() + STREAM_LEAVE_MS;
+    while (awaited && is_up(&s->line) && redis_link_now_ms() < end)
+        redis_link_wait(s->line.link, STREAM_LEAVE_MS);
+    if (awaited)
+        redis_link_lose(s->line.link, "it was closed");     /* the answers still to come count in here */
+}
+
 void streams_close(Streams *s)
 {
     if (!s)
         return;
     s->closing = true;
+    leave_groups(s);
     MAP_EACH(&s->groups, entry) group_free(entry->value);
     map_free(&s->groups);
     line_close(&s->line);

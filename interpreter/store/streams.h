@@ -19,7 +19,7 @@ typedef struct Streams Streams;
 typedef struct StreamGroup StreamGroup;
 struct event_base;
 
-enum { STREAM_PARTITIONS = 8, STREAM_LENGTH_MAX = 10000, STREAM_READ_MAX = 64, STREAM_TIMEOUT_MS = 2000 };
+enum { STREAM_PARTITIONS = 8, STREAM_LENGTH_MAX = 10000, STREAM_READ_MAX = 64, STREAM_TIMEOUT_MS = 2000, STREAM_LEAVE_MS = 200 };
 
 typedef struct StreamEntry { Str tenant, event_id, name, correlation, causation; uint32_t hops; } StreamEntry;
 typedef struct StreamDead { Str tenant, event_id, subscriber; uint32_t attempts; } StreamDead;
@@ -35,7 +35,7 @@ typedef struct StreamsOptions {
 } StreamsOptions;
 
 Err  streams_open(const StreamsOptions *options, Streams **out, Error *error);         /* ERR_INVALID for a URL that is none; a server that is down is no error */
-void streams_close(Streams *streams);                                                  /* what is outstanding ends with ok = false */
+void streams_close(Streams *streams);                                                  /* waits STREAM_LEAVE_MS at most; what is outstanding ends with ok = false */
 bool streams_up(const Streams *streams);
 /* Who reads what: subscribe all that there are between begin and end; a group that was not named goes, on the server too. */
 void streams_begin(Streams *streams);

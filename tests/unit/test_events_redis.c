@@ -16,7 +16,7 @@
 
 static const EnginePrincipal WHO = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
 static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
-enum { WORKERS_MAX = 2, DEADLINE_MS = 40000, EVENTS_EACH = 4 };
+enum { WORKERS_MAX = 2, DEADLINE_MS = 90000, EVENTS_EACH = 4 };
 
 static const char PROGRAM[] =
     "event Told { n: int }\n"
@@ -57,7 +57,7 @@ static _Noreturn void serve(const World *w, int number)
     char name[32];
     snprintf(name, sizeof name, "w%d-%d", number, (int)getpid());
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    EngineOptions options = { .store_url = w->url, .redis_url = redis_url, .worker = name, .lease_us = 1000000, .stop_on_signals = true, .event_republish_us = 300000, .event_stall_us = 400000 };
+    EngineOptions options = { .store_url = w->url, .redis_url = redis_url, .worker = name, .lease_us = 3000000, .stop_on_signals = true, .event_republish_us = 300000, .event_stall_us = 400000 };
     Err err = engine_open(&options, &engine, &error);
     if (!err) err = engine_serve(engine, &error);
     if (err) fprintf(stderr, "worker %d: %s\n", number, error.text);
@@ -305,7 +305,7 @@ static void a_worker_that_is_stopped_holds_up_nothing(void **state)
     kill(w.workers[0], SIGSTOP);
     worker_start(&w, 1);
     int64_t moved_ms = clock_ms();
-    for (uint32_t before = 0; on_server && clock_ms() < moved_ms + 3000 && left(&w, NOBODY);) {
+    for (uint32_t before = 0; on_server && clock_ms() < moved_ms + 4000 && left(&w, NOBODY);) {
         uint32_t now = ended(&w);
         if (now > before) before = now, moved_ms = clock_ms();
         nanosleep(&(struct timespec){ 0, 20000000 }, NULL);

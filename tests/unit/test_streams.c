@@ -246,6 +246,32 @@ static void a_subscriber_that_is_gone_leaves_nothing(void **state)
     event_base_free(loop);
 }
 
+static bool has_consumer(const char *store, const char *name)
+{
+    bool has = false;
+    for (int p = 0; p < STREAM_PARTITIONS; p++) {
+        char command[80];
+        snprintf(command, sizeof command, "XINFO CONSUMERS flow:{%s.%d}:Booked travel", store, p);
+        has = has || strstr(redis_say(command), name);
+    }
+    return has;
+}
+
+static void a_worker_that_ends_leaves_no_consumer(void **state)
+{
+    struct event_base *loop = event_base_new();
+    Worker a;
+    worker_open(&a, loop, "s9", "worker-a", 60000);
+    streams_subscribe(a.streams, STR("Booked"), STR("travel"));
+    until(loop, &a.lost, 1);
+    publish(&a, "acme", "e1");
+    until(loop, &a.got, 1);
+    assert_true(has_consumer("s9", "worker-a"));
+    streams_close(a.streams);
+    assert_false(has_consumer("s9", "worker-a"));
+    event_base_free(loop);
+}
+
 static void dead_letters_have_a_stream(void **state)
 {
     struct event_base *loop = event_base_new();
@@ -284,7 +310,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_group_has_every_entry_once), cmocka_unit_test(consumers_of_a_group_share_its_entries), cmocka_unit_test(what_a_consumer_holds_too_long_goes_to_another),
         cmocka_unit_test(what_was_not_handled_comes_again), cmocka_unit_test(groups_that_are_gone_are_made_again), cmocka_unit_test(a_server_that_does_not_answer_is_down),
-        cmocka_unit_test(a_subscriber_that_is_gone_leaves_nothing), cmocka_unit_test(dead_letters_have_a_stream), cmocka_unit_test(a_url_that_is_none_is_refused),
+        cmocka_unit_test(a_subscriber_that_is_gone_leaves_nothing), cmocka_unit_test(a_worker_that_ends_leaves_no_consumer), cmocka_unit_test(dead_letters_have_a_stream), cmocka_unit_test(a_url_that_is_none_is_refused),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return redis_remove() || failed;
