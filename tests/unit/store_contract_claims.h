@@ -90,6 +90,16 @@ static void those_behind_a_key_hide_nobody_and_come_in_order(void **state)
     }
 }
 
+static void who_ended_while_waiting_for_a_key_takes_nobodys_place(void **state)
+{
+    put_runs("acme", "k", 3, STR("one"), STR(""), 0, 1);
+    assert_int_equal(claim_up_to("w", 5, 9).count, 1);
+    set_status("k00001", 0, RUN_CANCELLED);
+    set_status("k00000", 1, RUN_COMPLETED);
+    assert_int_equal(claim_up_to("w", 6, 9).count, 1);
+    assert_int_equal(get_run("k00002").status, RUN_RUNNING);
+}
+
 static void a_run_with_a_key_and_a_limit_waits_for_both(void **state)
 {
     put_runs("acme", "a", 2, STR("one"), STR("two"), 2, 1);
@@ -194,6 +204,7 @@ static void a_worker_is_told_which_of_its_runs_have_mail(void **state)
 #define CONTRACT_CLAIM_TESTS \
     CONTRACT_TEST(a_tenant_with_many_ready_runs_starves_nobody), CONTRACT_TEST(priority_counts_within_a_tenant_and_not_beyond), \
     CONTRACT_TEST(those_behind_a_key_hide_nobody_and_come_in_order), CONTRACT_TEST(a_run_with_a_key_and_a_limit_waits_for_both), \
+    CONTRACT_TEST(who_ended_while_waiting_for_a_key_takes_nobodys_place), \
     CONTRACT_TEST(a_flood_of_timers_holds_up_no_ready_run), CONTRACT_TEST(ended_leases_are_counted_and_what_comes_next_is_known), \
     CONTRACT_TEST(a_worker_takes_again_what_it_is_said_to_hold), CONTRACT_TEST(a_worker_is_told_which_of_its_runs_have_mail),
 #endif
