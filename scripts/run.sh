@@ -2,10 +2,10 @@
 # run.sh - `make run`: the main job, for people to watch: on the embedded store, or with STORE=postgres on a PostgreSQL and a Redis of its own,
 # which are removed at the end.
 #   1. flow 20 asks its question and parks; the answer comes from another process;
-#   2. the engine is killed with SIGKILL after every step it made durable (claiming the run is the first operation) until step 2 is done, then goes on and finishes;
+#   2. the engine is killed with SIGKILL after every step it made durable (taking the run over and claiming it are the first two operations) until step 2 is done, then goes on and finishes;
 #   3. flow 25 fails at its third step and undoes the first two;
 #   4. both as sequence diagrams drawn from their journals, and a table of all flows with their tests.
-set -eu
+set -euf
 build=${BUILD:-build}
 store=$(mktemp -d "${TMPDIR:-/tmp}/fidus-run.XXXXXX")
 trap 'sh scripts/services.sh stop "$store/services"; rm -rf "$store"' EXIT
@@ -17,7 +17,7 @@ case ${STORE:-sqlite} in
         chmod 711 "$store"               # the servers' user must get through
         services=$(sh scripts/services.sh start "$store/services")
         eval "$services"
-        test_store="--store $FLOW_TEST_POSTGRES --redis $FLOW_TEST_REDIS"
+        test_store="--crash-every 20 --store $FLOW_TEST_POSTGRES&schema=tests --redis $FLOW_TEST_REDIS?db=1"
         export FLOW_STORE="$FLOW_TEST_POSTGRES" FLOW_REDIS="$FLOW_TEST_REDIS"
         ;;
     *) echo "run.sh: STORE is sqlite or postgres, not $STORE" >&2; exit 2 ;;
@@ -40,7 +40,7 @@ FLOW_CRASH_AT=2:after $flowd answer "$run" yes --quiet >/dev/null 2>&1 || kills=
 until $flowd trace "$run" | grep -q 'Calendar Agent --> Orchestrator'; do
     [ "$kills" -lt 100 ] || { echo "run.sh: step 2 was never reached" >&2; exit 1; }
     code=0
-    FLOW_CRASH_AT=2:after $flowd resume "$run" --quiet >/dev/null 2>&1 || code=$?
+    FLOW_CRASH_AT=3:after $flowd resume "$run" --quiet >/dev/null 2>&1 || code=$?
     [ "$code" = 137 ] && kills=$((kills + 1))
     [ "$code" = 0 ] && break
 done
@@ -62,7 +62,7 @@ $flowd trace "$undo" --format mermaid
 
 title "The flows"
 printf '%-34s %-8s %s\n' FLOW TESTS RESULT
-for file in flows/*.flow; do
+for file in $(find flows -name "*.flow" | sort); do
     result=$($flowc test $test_store "$file" | tail -n 1)
     name=$(basename "$file" .flow)
     printf '%-34s %-8s %s\n' "$name" "$(echo "$result" | cut -d' ' -f1)" "$result"

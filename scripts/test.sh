@@ -92,8 +92,8 @@ unit
 # Every crash point on the embedded store; under the sanitizers, and where each life costs a server more, every Nth.
 flows flows "${FLOW_TEST_QUICK:+--crash-every 5}" "${FLOW_TEST_QUICK:+--crash-every 5}"
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
-    flows "flows pg" "--crash-every 7 --store $FLOW_TEST_POSTGRES&schema=flows_1 --redis $FLOW_TEST_REDIS?db=1" \
-        "--crash-every 7 --store $FLOW_TEST_POSTGRES&schema=flows_2 --redis $FLOW_TEST_REDIS?db=2"
+    flows "flows pg" "--crash-every 15 --store $FLOW_TEST_POSTGRES&schema=flows_1 --redis $FLOW_TEST_REDIS?db=1" \
+        "--crash-every 15 --store $FLOW_TEST_POSTGRES&schema=flows_2 --redis $FLOW_TEST_REDIS?db=2"
     python3 tests/trace/check.py "$build" >"$log" 2>&1
     add traces
     sh scripts/golden.sh >"$log" 2>&1
