@@ -24,7 +24,7 @@ struct event;
 
 enum {
     ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 256, ENGINE_LIVE_MAX = 4000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
-    ENGINE_RELOADS_MAX = 10,                             /* transactions in a row that lost against another writer */
+    ENGINE_RELOADS_MAX = 40,                             /* transactions in a row that lost against another writer */
     ENGINE_ROWS_MAX = 256,                               /* journal rows that wait for a commit to ride in */
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
     INPUT_JSON_MAX = 1 << 20, RATE_SCAN_MAX = 10000
@@ -33,7 +33,8 @@ enum {
 #define ENGINE_SHORT_SLEEP  INT64_C(50000)               /* a run that sleeps no longer stays in memory */
 #define ENGINE_POLL         INT64_C(500000)              /* how often a worker looks at a store that cannot call it */
 #define ENGINE_WAIT_MAX     (60 * INT64_C(1000000))      /* one sleep of the loop; time may have been set meanwhile */
-#define ENGINE_RELOAD_AFTER INT64_C(1000)                /* doubled each time, and shaken */
+#define ENGINE_RELOAD_AFTER INT64_C(1000)                /* doubled each time up to ENGINE_RELOAD_MOST, and shaken */
+#define ENGINE_RELOAD_MOST  INT64_C(500000)
 #define ENGINE_RETRY        INT64_C(50000)               /* something is due, and another worker holds it just now */
 #define ENGINE_STOP_WAIT    (10 * INT64_C(1000000))      /* a worker that is to stop gives calls that are under way so long */
 #define EVENT_REPUBLISH     (5 * INT64_C(1000000))       /* a claim on events of the outbox holds so long: then somebody else may take them */

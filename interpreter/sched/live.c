@@ -453,7 +453,7 @@ static void reload(LiveRun *run) {
     }
     live_drop(run);
     LiveRun *again = new_live(engine, run->store, &run->row);        /* what was dropped stays until the pump frees it */
-    int64_t most = ENGINE_RELOAD_AFTER << reloads;
+    int64_t most = reloads < 9 ? ENGINE_RELOAD_AFTER << reloads : ENGINE_RELOAD_MOST;
     again->reloads = reloads;
     again->reload_us = engine->options.virtual_time ? 0 : engine_now(engine) + most / 2 + (int64_t)((double)(most / 2) * ids_random());
     again->wake_us = again->reload_us;

@@ -29,6 +29,17 @@ static const char *const PROGRAM =
     "    insert entries { n, step: 5 }\n"
     "    return n\n"
     "}\n"
+    "table counters of ledger {\n    id: id \"CNT\"\n    name: string\n    n: int\n    unique (name)\n}\n"
+    "flow make() -> int {\n    insert counters { name: \"all\", n: 0 }\n    return 0\n}\n"
+    "flow add_one(n: int) -> int {\n"
+    "    transaction {\n"
+    "        let rows = from x in counters where x.name == \"all\" select { n: x.n }\n"
+    "        let next = (rows.first()?.n ?? 0) + 1\n"
+    "        update c in counters set n = next where c.name == \"all\"\n"
+    "    }\n"
+    "    return n\n"
+    "}\n"
+    "flow counted() -> int {\n    return sum(counters.n)\n}\n"
     "flow nap(n: int) -> int {\n    sleep 1m\n    insert entries { n, step: 0 }\n    return n\n}\n"
     "flow total(n: int) -> int {\n    return count(entries)\n}\n"
     "flow of_one(which: int) -> int {\n    return count(entries where n == which)\n}\n";
@@ -225,13 +236,35 @@ static void of_two_who_recover_one_run_one_wins(void **state)
     engine_close(b);
 }
 
-/* ---- timers ---------------------------------------------------------------------------------------------------------------- */
-
 static void launched(Err err, const Error *error, Str run_id, void *arg)
 {
     if (err) fail_msg("%s", error->text);
     ++*(int *)arg;
 }
+
+/* Read, then write what was read plus one: on a server the transactions of one worker run side by side, all but one lose and are taken again. */
+static void transactions_that_lose_a_race_are_taken_again(void **state)
+{
+    enum { ADDS = 24 };
+    Error error = { 0 };
+    Engine *a = open_worker("a", START);
+    int begun = 0;
+    answer_of(a, "make", "{}");
+    for (int i = 0; i < ADDS; i++) {
+        char id[64] = "", input[32];
+        snprintf(input, sizeof input, "{\"n\":%d}", i);
+        if (engine_launch(a, image, STR("add_one"), str_of(input), &WHO, id, launched, &begun, &error)) fail_msg("%s", error.text);
+    }
+    engine_settle(a);
+    work(a, "");
+    assert_int_equal(a->live.count, 0);
+    assert_int_equal(begun, ADDS);
+    assert_int_equal(answer_of(a, "counted", "{}"), ADDS);
+    assert_sound(a);
+    engine_close(a);
+}
+
+/* ---- timers ---------------------------------------------------------------------------------------------------------------- */
 
 /* FLOW_TEST_TIMERS=100000 for the whole number. */
 static int timer_count(void)
@@ -328,6 +361,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORKER_TEST(every_order_of_expiry_takeover_and_revival_ends_with_one_owner), WORKER_TEST(of_two_who_recover_one_run_one_wins),
+        WORKER_TEST(transactions_that_lose_a_race_are_taken_again),
         WORKER_TEST(timers_of_one_minute_fire_once_each), WORKER_TEST(timers_that_passed_while_nobody_worked_fire_once),
         WORKER_TEST(an_idle_worker_says_nothing_to_the_store),
     };
