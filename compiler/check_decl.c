@@ -173,7 +173,8 @@ static void check_fn(Checker *c, Symbol *symbol)
     check_param_defaults(c, symbol->info);
     enter_declaration(c, &body, symbol->info, "function");
     bind_params(c, symbol->info);
-    c->pure_where = arena_printf(c->arena, "function `%.*s`", STR_ARG(symbol->name));
+    c->pure_where = str_starts(symbol->name, STR("__")) ? "what an event changes"    /* made of a `when` or of a projection's `on` */
+                                                      : arena_printf(c->arena, "function `%.*s`", STR_ARG(symbol->name));
     check_body(c, symbol->info, decl->body);
     c->pure_where = NULL;
     leave_declaration(c);

@@ -93,6 +93,11 @@ static void add_child(Expander *x, Aggregate *a, Ident name)
     Ast_table_decl *table = named_table(x, a, name);
     if (!table || !a->root)
         return;
+    for (uint32_t i = 0; i < a->child_count; i++)
+        if (a->children[i].table == table) {
+            misshapen(x, a, name.span, "names a child twice");
+            return;
+        }
     AggregateChild child = { .table = table };
     unsigned count = 0;
     for (uint32_t i = 0; i < table->columns.count; i++) {
@@ -184,9 +189,16 @@ static void read_member(Expander *x, Aggregate *a, Ast *member)
 static void check_sources(Expander *x, Aggregate *a)
 {
     for (uint32_t i = 0; i < a->decl->sources.count; i++) {
-        if (a->decl->sources.items[i]->kind != AST_NAME_REF || map_find(&x->events, as_name_ref(a->decl->sources.items[i])->name.text))
+        if (a->decl->sources.items[i]->kind != AST_NAME_REF)
             continue;
         Ident name = as_name_ref(a->decl->sources.items[i])->name;
+        for (uint32_t k = 0; k < i; k++)
+            if (a->decl->sources.items[k]->kind == AST_NAME_REF && str_eq(as_name_ref(a->decl->sources.items[k])->name.text, name.text)) {
+                misshapen(x, a, name.span, "names an event twice");
+                break;
+            }
+        if (map_find(&x->events, name.text))
+            continue;
         a->broken = true;
         diag_label(x->diags, diag_unknown_event(x->diags, name.span, name.text), "no event of this name is declared or imported");
     }
@@ -334,6 +346,15 @@ static void refuse_deletion(Expander *x, Ast_delete_expr *delete)
     diag_help(x->diags, diag, "give it a command with the statement `delete from %.*s`: that deletes the children, too", STR_ARG(table));
 }
 
+/* A record that somebody else wrote would be folded on as if events had made it. */
+static void refuse_save(Expander *x, const Ast_save_stmt *save)
+{
+    const Projection *p = save->head.made ? NULL : expand_find_projection(x, save->session.text);
+    if (p)
+        diag_help(x->diags, diag_projection_shape(x->diags, save->session.span, save->session.text, "is written by its events alone"), "`rebuild %.*s` makes it anew from them",
+                  STR_ARG(save->session.text));
+}
+
 static bool rewrite_uses(Ast **slot, void *arg)
 {
     Expander *x = arg;
@@ -348,6 +369,7 @@ static bool rewrite_uses(Ast **slot, void *arg)
     case AST_INDEX_EXPR: *slot = rewrite_index(x, as_index_expr(*slot)); break;
     case AST_AUDIT_STMT: *slot = rewrite_audit(x, as_audit_stmt(*slot)); break;
     case AST_REBUILD_STMT: *slot = rewrite_rebuild(x, as_rebuild_stmt(*slot)); break;
+    case AST_SAVE_STMT: refuse_save(x, as_save_stmt(*slot)); break;
     case AST_DELETE_EXPR: refuse_deletion(x, as_delete_expr(*slot)); break;
     case AST_NAME_TYPE: {
         const Aggregate *a = find_aggregate(x, as_name_type(*slot)->name.text);

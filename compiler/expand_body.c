@@ -113,6 +113,19 @@ static void narrow(Expander *x, const AggregateChild *child, Span span, Ident ro
     *where = expand_and(x, expand_equal(x, span, left, expand_name(x, span, "__id")), *where);
 }
 
+static void refuse_key(Expander *x, const AggregateChild *child, Span span, Str aggregate)
+{
+    diag_aggregate_boundary(x->diags, span, arena_printf(x->arena, "column `%.*s` of a child is set by aggregate `%.*s`", STR_ARG(child->key), STR_ARG(aggregate)));
+}
+
+/* A child never moves to another root, whose rules nobody would check. */
+static void keep_key(Expander *x, const AggregateChild *child, const Ast_update_expr *update, Str aggregate)
+{
+    for (uint32_t i = 0; i < update->sets.count; i++)
+        if (update->sets.items[i]->kind == AST_SET_CLAUSE && str_eq(as_set_clause(update->sets.items[i])->column.text, child->key))
+            refuse_key(x, child, update->sets.items[i]->span, aggregate);
+}
+
 static void set_key(Expander *x, const AggregateChild *child, Ast *record, Str aggregate)
 {
     if (record->kind != AST_RECORD_EXPR)
@@ -120,8 +133,7 @@ static void set_key(Expander *x, const AggregateChild *child, Ast *record, Str a
     Ast_record_expr *literal = as_record_expr(record);
     for (uint32_t i = 0; i < literal->fields.count; i++)
         if (literal->fields.items[i]->kind == AST_FIELD_VALUE && str_eq(as_field_value(literal->fields.items[i])->name.text, child->key)) {
-            diag_aggregate_boundary(x->diags, literal->fields.items[i]->span,
-                                    arena_printf(x->arena, "column `%.*s` of a child is set by aggregate `%.*s`", STR_ARG(child->key), STR_ARG(aggregate)));
+            refuse_key(x, child, literal->fields.items[i]->span, aggregate);
             return;
         }
     Ast_field_value *value = ARENA_NEW(x->arena, Ast_field_value);
@@ -152,8 +164,10 @@ static void bind_node(Body *b, Ast *node)
     }
     case AST_UPDATE_EXPR: {
         Ast_update_expr *n = as_update_expr(node);
-        if ((child = child_named(b->a, n->table.text)))
+        if ((child = child_named(b->a, n->table.text))) {
             narrow(b->x, child, node->span, n->name, &n->where);
+            keep_key(b->x, child, n, b->a->decl->name.text);
+        }
         refuse_root(b, node, n->table, "an update", "assign its columns: `status = BOOKED`");
         break;
     }
@@ -318,6 +332,10 @@ static void put_assignment(const Body *b, Ast_assign_stmt *n, Buf *text)
         return;
     }
     Str name = as_name_expr(n->target)->name.text;
+    if (str_is(name, "id")) {
+        diag_help(b->x->diags, diag_aggregate_boundary(b->x->diags, n->target->span, "the id of the root is assigned"), "it says who the aggregate is: its children refer to it");
+        return;
+    }
     buf_printf(text, "__now = __now with { %.*s: 0 }\n", STR_ARG(name));
     buf_printf(text, "update __r in %.*s set %.*s = __now.%.*s where __r.id == __id\n", STR_ARG(root), STR_ARG(name), STR_ARG(name));
     put_visible(b, text, name);

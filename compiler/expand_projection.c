@@ -71,6 +71,17 @@ static bool check_handler(Expander *x, Projection *p, Ast_handler_decl *handler,
     return false;
 }
 
+static bool is_first_of(Expander *x, Projection *p, uint32_t at)
+{
+    Ident event = as_handler_decl(p->decl->handlers.items[at])->event;
+    for (uint32_t i = 0; i < at; i++)
+        if (str_eq(as_handler_decl(p->decl->handlers.items[i])->event.text, event.text)) {
+            misshapen(x, p, event.span, "says twice what this event does");
+            return false;
+        }
+    return true;
+}
+
 void expand_read_projection(Expander *x, Ast_projection_decl *decl)
 {
     Projection *p = ARENA_NEW(x->arena, Projection);
@@ -82,7 +93,7 @@ void expand_read_projection(Expander *x, Ast_projection_decl *decl)
     bool good = true;
     Aggregate *a = NULL;
     for (uint32_t i = 0; i < decl->handlers.count && good; i++)
-        if ((good = check_handler(x, p, as_handler_decl(decl->handlers.items[i]), a)))
+        if ((good = check_handler(x, p, as_handler_decl(decl->handlers.items[i]), a) && is_first_of(x, p, i)))
             a = p->aggregate;
     if (!decl->handlers.count)
         diag_help(x->diags, misshapen(x, p, decl->name.span, "handles no event"), "write `on EVENT as e { … }` into it");

@@ -258,7 +258,7 @@ static void suggest_first_word(Parser *parser, Diag *diag, uint32_t at)
             words[count++] = (Str){ name, strcspn(name, "`") };
         }
     Str near = str_nearest(token_text(&parser->tokens, token), words, count);
-    if (!near.len)
+    if (!near.len || str_eq(near, token_text(&parser->tokens, token)))
         return;
     diag_help(parser->diags, diag, "did you mean `%.*s`?", STR_ARG(near));
     diag_fix(parser->diags, diag, place_span(parser, (Place){ at, at }), "%.*s", STR_ARG(near));
@@ -274,6 +274,10 @@ static void suggest_word(Parser *parser, Diag *diag, Str wrong, const int *expec
             continue;
         const char *name = token_describe(parser, expected[i]) + 1;
         size_t len = strcspn(name, "`");
+        if (str_eq((Str){ name, len }, wrong)) {                /* a word of the language only before what belongs to it */
+            diag_help(parser->diags, diag, "`%.*s` may stand here, but not before what follows it", STR_ARG(wrong));
+            return;
+        }
         words[word_count++] = (Str){ name, len };
     }
     diag_did_you_mean(parser->diags, diag, wrong, words, word_count);
