@@ -3,6 +3,13 @@
 
 /* ---- what there is --------------------------------------------------------------------------------------------- */
 
+static void add_helper(Expander *x, Str name, const Ast *decl)
+{
+    FoldHelper *helper = ARENA_NEW(x->arena, FoldHelper);
+    *helper = (FoldHelper){ .next = map_find(&x->helpers, name), .decl = decl };
+    map_put(&x->helpers, name, helper);
+}
+
 static void collect_declarations(Expander *x)
 {
     for (uint32_t m = 0; m < x->program->module_count; m++) {
@@ -12,7 +19,14 @@ static void collect_declarations(Expander *x)
             switch (item->kind) {
             case AST_TABLE_DECL: map_put(&x->tables, as_table_decl(item)->name.text, item); break;
             case AST_AGENT_DECL: map_put(&x->agents, as_agent_decl(item)->name.text, item); break;
-            case AST_EVENT_DECL: map_put(&x->events, as_event_decl(item)->name.text, item); break;
+            case AST_EVENT_DECL:
+                map_put(&x->events, as_event_decl(item)->name.text, item);
+                add_helper(x, as_event_decl(item)->name.text, item);
+                break;
+            case AST_FN_DECL: add_helper(x, as_fn_decl(item)->name.text, item); break;
+            case AST_RECORD_DECL: add_helper(x, as_record_decl(item)->name.text, item); break;
+            case AST_ENUM_DECL: add_helper(x, as_enum_decl(item)->name.text, item); break;
+            case AST_MACHINE_DECL: add_helper(x, as_machine_decl(item)->name.text, item); break;
             default: break;
             }
         }
@@ -461,4 +475,5 @@ void expand_program(Program *program)
     map_free(&x.tables);
     map_free(&x.agents);
     map_free(&x.events);
+    map_free(&x.helpers);
 }

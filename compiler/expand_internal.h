@@ -7,12 +7,17 @@
 #define COMPILER_EXPAND_INTERNAL_H
 #include "compiler/expand.h"
 
+/* A function or type that the code of a `when` may use. Those of one name are a chain. */
+typedef struct FoldHelper { struct FoldHelper *next; const Ast *decl; const Aggregate *used_by; } FoldHelper;
+
 typedef struct Expander {
     Program *program;
     Arena *arena;
     Diags *diags;
     Map tables, agents, events;                  /* name -> declaration */
+    Map helpers;                                 /* name -> FoldHelper */
     struct Projection *projections;              /* a chain */
+    const Aggregate *fold_of; uint64_t fold;     /* the hash of the fold of that aggregate, once it was asked for */
 } Expander;
 
 typedef struct Projection {

@@ -5,6 +5,7 @@
  * again when somebody else took one of these first. The event store is the table of stdlib/event_store.flow.
  */
 #include "compiler/expand_internal.h"
+#include <ctype.h>
 
 bool expand_is_source(const Aggregate *a, Str event)
 {
@@ -130,15 +131,44 @@ Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
 
+/* What the author declared that the text names, and what that names. Names are looked at without their scope: one too many does no harm. */
+static void add_helpers(Expander *x, const Aggregate *a, Str text, Buf *source)
+{
+    for (size_t i = 0; i < text.len;) {
+        size_t start = i;
+        while (i < text.len && (isalnum((unsigned char)text.ptr[i]) || text.ptr[i] == '_'))
+            i++;
+        for (FoldHelper *h = i > start ? map_find(&x->helpers, (Str){ text.ptr + start, i - start }) : NULL; h; h = h->next) {
+            if (h->used_by == a)
+                continue;
+            h->used_by = a;
+            buf_put_str(source, expand_source(x, h->decl));
+        }
+        i += i == start;
+    }
+}
+
 /* What the fold is made of, as a word: a snapshot of an older fold is left alone. */
 static void put_fold_word(Expander *x, const Aggregate *a, Buf *text)
 {
-    Buf source = { 0 };
-    for (uint32_t i = 0; i < a->decl->members.count; i++)
-        if (a->decl->members.items[i]->kind == AST_STATE_CLAUSE || a->decl->members.items[i]->kind == AST_WHEN_CLAUSE)
-            buf_put_str(&source, span_text(x->program->sources, a->decl->members.items[i]->span));
-    buf_printf(text, "%016llx", (unsigned long long)hash64(buf_str(&source), 0));
-    buf_free(&source);
+    if (x->fold_of != a) {
+        Buf source = { 0 };
+        for (uint32_t i = 0; i < a->decl->members.count; i++)
+            if (a->decl->members.items[i]->kind == AST_STATE_CLAUSE || a->decl->members.items[i]->kind == AST_WHEN_CLAUSE)
+                buf_put_str(&source, span_text(x->program->sources, a->decl->members.items[i]->span));
+        for (size_t done = 0; done < source.len;) {
+            Buf found = { 0 };
+            size_t end = source.len;
+            add_helpers(x, a, (Str){ buf_str(&source).ptr + done, end - done }, &found);
+            buf_put_str(&source, buf_str(&found));
+            buf_free(&found);
+            done = end;
+        }
+        x->fold_of = a;
+        x->fold = hash64(buf_str(&source), 0);
+        buf_free(&source);
+    }
+    buf_printf(text, "%016llx", (unsigned long long)x->fold);
 }
 
 static void put_load(Expander *x, const Aggregate *a, const Ast_command_decl *command, Buf *text)

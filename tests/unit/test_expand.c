@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 static const char tables[] =
@@ -102,11 +103,46 @@ static void a_command_is_a_tool_that_says_so(void **state)
     buf_free(&text);
 }
 
+/* The word by which a command knows the snapshots of its fold: the constant of 16 hexadecimal digits. */
+static uint64_t fold_word(const char *helpers)
+{
+    Buf text = { 0 };
+    buf_printf(&text, "agent finance \"Finance\" { }\nevent Paid { key: string, amount: int }\n%s\n", helpers);
+    buf_put_text(&text, "aggregate Account of finance sourced by Paid {\nstate { total: int = 0, level: Level = LOW }\nwhen Paid as e { total += taxed(e.amount) }\n"
+                        "create open() { emit Paid { key: id, amount: 1 } }\n}\n");
+    Program *program = program_of_text("account.flow", buf_str(&text), NULL, 0);
+    Image *image = compile_program(program, true);
+    assert_non_null(image);
+    Buf listing = { 0 };
+    image_disasm(image, &listing);
+    uint64_t word = 0;
+    for (size_t i = 0; i + 18 <= listing.len && !word; i++)
+        if (listing.ptr[i] == '"' && listing.ptr[i + 17] == '"' && strspn(listing.ptr + i + 1, "0123456789abcdef") == 16)
+            word = strtoull(listing.ptr + i + 1, NULL, 16);
+    assert_true(word != 0);
+    buf_free(&listing);
+    image_free(image);
+    program_free(program);
+    buf_free(&text);
+    return word;
+}
+
+static void a_snapshot_belongs_to_all_that_its_fold_uses(void **state)
+{
+    (void)state;
+    static const char old[] = "enum Level { LOW, HIGH }\nfn rate() -> int { return 2 }\nfn taxed(n: int) -> int { return n * rate() }";
+    uint64_t word = fold_word(old);
+    assert_true(word == fold_word(old));
+    assert_true(word == fold_word("enum Level { LOW, HIGH }\nfn rate() -> int { return 2 }\nfn taxed(n: int) -> int { return n * rate() }\nfn other() -> int { return 1 }"));
+    assert_true(word != fold_word("enum Level { LOW, HIGH }\nfn rate() -> int { return 3 }\nfn taxed(n: int) -> int { return n * rate() }"));
+    assert_true(word != fold_word("enum Level { LOW, MID, HIGH }\nfn rate() -> int { return 2 }\nfn taxed(n: int) -> int { return n * rate() }"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(children_are_limited), cmocka_unit_test(invariants_are_limited), cmocka_unit_test(assignments_of_a_command_are_limited),
-        cmocka_unit_test(a_command_is_a_tool_that_says_so),
+        cmocka_unit_test(a_command_is_a_tool_that_says_so), cmocka_unit_test(a_snapshot_belongs_to_all_that_its_fold_uses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
