@@ -110,7 +110,8 @@ static uint64_t fold_word(const char *helpers)
     buf_printf(&text, "agent finance \"Finance\" { }\nevent Paid { key: string, amount: int }\n%s\n", helpers);
     buf_put_text(&text, "aggregate Account of finance sourced by Paid {\nstate { total: int = 0, level: Level = LOW }\nwhen Paid as e { total += taxed(e.amount) }\n"
                         "create open() { emit Paid { key: id, amount: 1 } }\n}\n");
-    Program *program = program_of_text("account.flow", buf_str(&text), NULL, 0);
+    const char *const paths[] = { "stdlib" };
+    Program *program = program_of_text("account.flow", buf_str(&text), paths, 1);
     Image *image = compile_program(program, true);
     assert_non_null(image);
     Buf listing = { 0 };
