@@ -47,11 +47,22 @@ static void written(const StoreResult *result, void *arg) {
     round_done(round);
 }
 
+static void load_and_dispatch(Round *round);
+static void dispatch_all(Round *round);
+
+/* Every mail is in its box, and only then may the events be marked: a mark beside a mail that failed would be an event that somebody never hears. */
+static void mails_done(Round *round) {
+    if (--round->mails) return;
+    if (round->failed) round_done(round);
+    else if (round->publish) dispatch_all(round);        /* subscribers' modules are loaded where their events are read */
+    else load_and_dispatch(round);
+}
+
 /* Of one waiting run: it may be gone, or have this mail already; neither holds up the others. */
 static void mailed(const StoreResult *result, void *arg) {
     Round *round = arg;
     if (result->err && result->err != ERR_CONFLICT && result->err != ERR_NOT_FOUND) round_failed(round, result);
-    round_done(round);
+    mails_done(round);
 }
 
 /* ---- one event ----------------------------------------------------------------------------------------------------- */
@@ -64,7 +75,7 @@ static void put_mails(Round *round, const EventRow *event, const WaitRow *waits,
                                           .kind = MAIL_EVENT, .request = waits[i].request, .name = event->name, .payload = event->payload, .created_us = event->created_us });
         LiveRun *live = engine_live_find(engine, event->tenant, waits[i].run_id);
         if (live) live->mail_wanted = true, engine_ready(live);
-        round->outstanding++;
+        round->mails++;
         store_submit(batch, mailed, round);
     }
 }
@@ -191,6 +202,7 @@ static void read_more(const StoreResult *result, void *arg) {
     Round *round = arg;
     Engine *engine = round->engine;
     if (result->err) { round_failed(round, result); round_done(round); return; }
+    round->mails = 1;
     for (uint32_t i = 0; i < round->count; i++) {
         uint32_t wait_count;
         const WaitRow *waits = store_waits(result->batch, round->waits[i], &wait_count);
@@ -198,8 +210,7 @@ static void read_more(const StoreResult *result, void *arg) {
         if (round->modules[i] >= 0) keep_module(engine, round->events[i].module_hash, result->batch, round->modules[i]);
         put_mails(round, &round->events[i], waits, wait_count);
     }
-    if (round->publish) dispatch_all(round);             /* subscribers' modules are loaded where their events are read */
-    else load_and_dispatch(round);
+    mails_done(round);
 }
 
 /* Of several events of one name the first one asks. */

@@ -16,7 +16,7 @@ typedef struct Round {
     SubscriptionRow **subs; uint32_t *sub_counts;        /* of each event, by subscriber */
     int *waits, *subscriptions, *modules;                /* result indexes of the second read; modules -1: none */
     Str *hashes; int *hash_reads; uint32_t hash_count;   /* modules of subscribers that are not loaded yet */
-    uint32_t outstanding;
+    uint32_t outstanding, mails;                         /* batches under way: of the events; of runs that await, before them */
     bool more, publish;                                  /* publish: subscribers have it by stream */
     bool failed;                                         /* the store refused something: its claim runs out, and the events come again */
     bool detached;                                       /* the engine may begin the next one */

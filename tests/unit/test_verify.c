@@ -214,7 +214,7 @@ static uint16_t writers[] = { 9, NO_INDEX, NO_INDEX };
     F(op_moves_scalar_counted, "expected a counted type", CODE(F_SEARCH, 0) = I(MOVE_REF, 2, 0, 0)) \
     F(op_moves_other_type, "expected int", CODE(F_LOOP, 1) = I(MOVE, 2, 1, 0); m->funcs[F_LOOP].reg_types[2] = TYPE_INDEX_DATE) \
     F(op_takes_from_itself, "from itself", CODE(F_GUARD, 2) = I(TAKE_REF, 1, 1, 0)) \
-    F(op_no_run_information, "run information 6", CODE(F_LOOP, 0) = I(INFO, 3, 6, 0)) \
+    F(op_no_run_information, "run information 7", CODE(F_LOOP, 0) = I(INFO, 3, 7, 0)) \
     F(op_list_of_other_elements, "is string, expected int", CODE(F_WORK, 3) = I(NEW_LIST, 3, 0, 1)) \
     F(op_list_beyond_registers, "are not there", CODE(F_WORK, 3) = I(NEW_LIST, 3, 11, 5)) \
     F(op_pushes_other_type, "is string, expected int", CODE(F_WORK, 4) = I(LIST_PUSH, 3, 0, 0)) \
