@@ -53,7 +53,7 @@ void resolve_session(Checker *c, Symbol *session)
         if (field->type->tag == TYPE_OPT || field->type->tag == TYPE_POISON || field->has_default)
             continue;
         Diag *diag = diag_session_field(c->diags, field->decl->span, field->name, session->name);
-        diag_help(c->diags, diag, "put a `?` behind its type, or give it a default");
+        diag_help(c->diags, diag, field->type->tag == TYPE_JSON ? "give it a default: `= null`" : "put a `?` behind its type, or give it a default");
     }
 }
 
