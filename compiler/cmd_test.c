@@ -80,11 +80,22 @@ static bool crash_step(const char *text, uint32_t *step) {
     return true;
 }
 
+static bool fuel_of(const char *text, uint64_t *fuel) {
+    char *end;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (*text < '1' || *text > '9' || *end || value > VM_FUEL_DEFAULT) {
+        cli_usage("--fuel wants a number from 1 to %llu, not `%s`", (unsigned long long)VM_FUEL_DEFAULT, text);
+        return false;
+    }
+    *fuel = value;
+    return true;
+}
+
 int cmd_test(int argc, char **argv) {
     CmdSearch search = { .list = search.items };
     TestWalk walk = { .search = &search };
-    const char *trace = NULL, *every = NULL;
-    const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--redis", .value = &walk.options.redis_url }, { .name = "--crash-every", .value = &every },
+    const char *trace = NULL, *every = NULL, *fuel = NULL;
+    const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--redis", .value = &walk.options.redis_url }, { .name = "--crash-every", .value = &every }, { .name = "--fuel", .value = &fuel },
                                   { .name = "--only", .value = &walk.options.only }, { .name = "--trace", .value = &trace },
                                   { .name = "--crash", .flag = &walk.options.crash }, CMD_SEARCH_OPTION(search), { 0 } };
     int count = cli_options(argc, argv, options);
@@ -92,6 +103,7 @@ int cmd_test(int argc, char **argv) {
     if (count == 0) return cli_usage("which file or folder?");
     if (trace && strcmp(trace, "mermaid") != 0 && strcmp(trace, "text") != 0) return cli_usage("--trace is mermaid or text, not `%s`", trace);
     if (every && !crash_step(every, &walk.options.crash_every)) return EXIT_USAGE;
+    if (fuel && !fuel_of(fuel, &walk.options.fuel)) return EXIT_USAGE;
     Error error = { 0 };
     if (testrun_check(&walk.options, &error) != ERR_OK) {
         fprintf(stderr, "flowc test: %s\n", error.text);

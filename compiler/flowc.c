@@ -10,12 +10,13 @@ static const Command commands[] = {
       "Without options files are rewritten in place (only when they change); - reads standard input and writes standard output.\n"
       "--check  change nothing; list the files that would change and exit 1\n--diff   change nothing; show what would change and exit 1\n", cmd_fmt },
     { "build", "FILE -o OUT.flowb", "compile to verified bytecode; its SHA-256 is its identity", "Tests are left out; --with-tests keeps them.\n", cmd_build },
-    { "test", "[--only NAME] [--trace mermaid|text] [--crash] [--store URL] [--redis URL] PATH…", "run the test blocks of files or folders",
+    { "test", "[--only NAME] [--trace mermaid|text] [--crash] [--fuel N] [--store URL] [--redis URL] PATH…", "run the test blocks of files or folders",
       "Tests run on a real store, a file in memory, with virtual time; tools and the user do what `given` says.\n"
       "--only NAME   the tests whose title contains NAME; `documented` means the test marked so\n"
       "--trace KIND  print each run's sequence after its result line, drawn from the journal\n"
       "--crash       repeat every test with a crash before and after each durable operation; the outcome must not change\n"
       "--crash-every N   crash only at every Nth of them\n"
+      "--fuel N      each run may do this much work (10,000,000,000), so that a loop without end is found sooner\n"
       "--store URL   on this store, which must be empty and loses everything: postgresql://… or sqlite:PATH\n"
       "--redis URL   with hot state in this Redis database, which must be empty and is emptied: redis://HOST/N or unix:PATH?db=N\n", cmd_test },
     { "graph", "FILE [NAME]", "draw a flow, machine or saga as a Mermaid diagram", "Without NAME: every flow, machine and saga of the file.\n", cmd_graph },

@@ -144,6 +144,20 @@ expect "no Redis" 2 $flowc test --redis "unix:$work/none" "$work/tested.flow";  
 if [ -n "${FLOW_TEST_REDIS:-}" ]; then
     expect "test beside a Redis" 0 $flowc test --redis "$FLOW_TEST_REDIS?db=9" "$work/tested.flow";        says '^1 passed, 0 failed$'
 fi
+cat >"$work/spins.flow" <<'FLOW'
+flow spins() -> int {
+    var n = 0
+    for i in 0..1000000 { n += i }
+    return n
+}
+test "spins" {
+    run spins()
+    expect completed
+}
+FLOW
+expect "enough fuel" 0 $flowc test "$work/spins.flow";                                       says '^1 passed, 0 failed$'
+expect "little fuel" 1 $flowc test --fuel 100000 "$work/spins.flow";                         says 'VM_FUEL_LIMIT'
+expect "no fuel" 2 $flowc test --fuel 0 "$work/tested.flow";                                 warns 'from 1 to 10000000000'
 expect "no crashes" 2 $flowc test --crash-every 0 "$work/tested.flow";                       warns 'from 1 to 10000'
 cat >"$work/tells.flow" <<'FLOW'
 event Told { n: int }

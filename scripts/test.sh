@@ -88,9 +88,9 @@ flows() {
 
 unit
 # Every crash point on the embedded store; under the sanitizers, and where each life costs a server more, every Nth.
-flows flows "${FLOW_TEST_QUICK:+--crash-every 5}"
+flows flows "${FLOW_TEST_QUICK:+--crash-every 5 --fuel 100000000}"
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
-    flows "flows pg" "--crash-every 15 --store $FLOW_TEST_POSTGRES&schema=flows_NUMBER --redis $FLOW_TEST_REDIS?db=NUMBER"
+    flows "flows pg" "--crash-every 15 --fuel 1000000000 --store $FLOW_TEST_POSTGRES&schema=flows_NUMBER --redis $FLOW_TEST_REDIS?db=NUMBER"
     python3 tests/trace/check.py "$build" >"$log" 2>&1
     add traces
     sh scripts/golden.sh >"$log" 2>&1

@@ -319,7 +319,7 @@ static void given_now(TestRun *t, int64_t us) {
         engine_close(t->engine);
         t->engine = NULL;
         t->now_us = us;
-        EngineOptions options = { .store_url = t->url, .redis_url = t->redis_url, .worker = "test", .virtual_time = true, .virtual_start_us = us, .script = t->script, .auto_advance = true };
+        EngineOptions options = { .store_url = t->url, .redis_url = t->redis_url, .worker = "test", .virtual_time = true, .virtual_start_us = us, .script = t->script, .auto_advance = true, .limits = { .fuel = t->fuel } };
         if (engine_open(&options, &t->engine, &error) != ERR_OK || engine_deploy(t->engine, t->image, &error) != ERR_OK) testrun_fail(t, "%s", error.text);
     }
 }

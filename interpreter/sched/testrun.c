@@ -13,7 +13,7 @@ static const EnginePrincipal default_who = { .tenant = { "test", 4 }, .user = { 
 /* ---- stores and crashes ----------------------------------------------------------------------------- */
 
 static Err open_engine(TestRun *t, bool clear, Error *error) {
-    EngineOptions options = { .store_url = t->url, .redis_url = t->redis_url, .worker = "test", .virtual_time = true, .virtual_start_us = t->now_us, .script = t->script, .auto_advance = true };
+    EngineOptions options = { .store_url = t->url, .redis_url = t->redis_url, .worker = "test", .virtual_time = true, .virtual_start_us = t->now_us, .script = t->script, .auto_advance = true, .limits = { .fuel = t->fuel } };
     Err err = engine_open(&options, &t->engine, error);
     if (!err && clear) err = store_clear(engine_store(t->engine), error);
     if (!err) err = engine_deploy(t->engine, t->image, error);
@@ -28,6 +28,7 @@ static Err open_first(TestRun *t, const TestOptions *options, Error *error) {
     snprintf(t->own_url, sizeof t->own_url, "sqlite:%s/flowc-test-%ld-%u.db", folder, (long)getpid(), testrun_serial());
     t->url = options->store_url ? options->store_url : t->own_url;
     t->redis_url = options->redis_url;
+    t->fuel = options->fuel;
     Err err = t->redis_url ? redis_clear(t->redis_url, false, error) : ERR_OK;
     return err ? err : open_engine(t, !is_file(t->url), error);
 }

@@ -20,6 +20,7 @@ typedef struct TestOptions {
     const char *only;                    /* part of the title, or "documented"; NULL: all */
     bool crash;
     uint32_t crash_every;                /* only every so many durable operations, another first one in each test; 0 and 1: all */
+    uint64_t fuel;                       /* of each run; 0: VM_FUEL_DEFAULT */
     bool trace; TraceFormat trace_format;
     bool color;
 } TestOptions;

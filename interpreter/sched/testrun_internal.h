@@ -16,6 +16,7 @@ typedef struct TestRun {
     VmRun *vm;                           /* of the test itself */
     Arena *arena;
     const char *redis_url;
+    uint64_t fuel;                       /* of each run; 0: the default */
     const char *url; char own_url[180];  /* own: of the file that this life alone has */
     EnginePrincipal who;
     int64_t now_us;                      /* virtual time across engines */
