@@ -371,7 +371,7 @@ static Err failure(const redisReply *reply, Error *error)
     static const struct { const char *name; Err err; } CODES[] = { { "FENCED", ERR_FENCED }, { "NOT_FOUND", ERR_NOT_FOUND }, { "CONFLICT", ERR_CONFLICT }, { "IO", ERR_IO } };
     Str code = text_of(reply->element[0]), words = text_of(reply->element[1]);
     for (size_t i = 0; i < sizeof CODES / sizeof *CODES; i++)
-        if (words.len && str_is(code, CODES[i].name))
+        if (words.len && !memchr(words.ptr, 0, words.len) && str_is(code, CODES[i].name))
             return err_set(error, CODES[i].err, "%.*s", STR_ARG(words));
     return corrupt(error);
 }
