@@ -151,7 +151,7 @@ typedef struct QueryScope { QueryInfo *info; Ast *group; bool in_outputs; /* sel
 Type *check_query(Checker *c, Ast *node, Type *hint);
 QueryInfo *query_new(Checker *c, QueryKind kind, Symbol *table);
 Type *check_aggregate(Checker *c, Ast *node, Ident function, Ast *source, Ast *where);
-Symbol *table_named(Checker *c, Ast *node);                                 /* a name_expr that is a table and no local */
+Symbol *global_named(Checker *c, Ast *node, SymbolKind kind);                                 /* a name_expr that is a table, session or context and no local */
 void  render(Checker *c, QueryScope *query, Ast *node);                     /* hoists what it can, reports what cannot run in the store */
 void  hoist(Checker *c, QueryInfo *info, Ast *node);
 Symbol *require_table(Checker *c, Ident name);

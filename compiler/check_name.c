@@ -279,17 +279,17 @@ Type *check_field(Checker *c, Ast *node, Type *hint)
 
 /* ---- elements ------------------------------------------------------------------------------------------ */
 
-Symbol *table_named(Checker *c, Ast *node)
+Symbol *global_named(Checker *c, Ast *node, SymbolKind kind)
 {
     if (node->kind != AST_NAME_EXPR)
         return NULL;
     Str name = as_name_expr(node)->name.text;
-    Symbol *table = scope_find(c, name) ? NULL : find_global(c, SYMBOL_TABLE, name);
-    if (table) {
-        table->is_used = true;
-        node->symbol = table;
+    Symbol *symbol = scope_find(c, name) ? NULL : find_global(c, kind, name);
+    if (symbol) {
+        symbol->is_used = true;
+        node->symbol = symbol;
     }
-    return table;
+    return symbol;
 }
 
 static Type *index_table(Checker *c, Ast *node, Symbol *table, IndexInfo *info)
@@ -315,7 +315,7 @@ Type *check_index(Checker *c, Ast *node)
     Ast_index_expr *index = as_index_expr(node);
     IndexInfo *info = ARENA_NEW(c->arena, IndexInfo);
     node->info = info;
-    Symbol *table = table_named(c, index->object);
+    Symbol *table = global_named(c, index->object, SYMBOL_TABLE);
     if (table)
         return index_table(c, node, table, info);
     Type *session = check_session_read(c, node);

@@ -75,7 +75,7 @@ static void check_where(Checker *c, QueryScope *query, Ast *where)
 static void check_join(Checker *c, QueryScope *query, Ast_join_clause *join)
 {
     QueryInfo *info = query->info;
-    Symbol *table = table_named(c, join->source);
+    Symbol *table = global_named(c, join->source, SYMBOL_TABLE);
     if (!table && join->source->kind == AST_NAME_EXPR && !scope_find(c, as_name_expr(join->source)->name.text))
         table = require_table(c, as_name_expr(join->source)->name);
     else if (!table)
@@ -208,7 +208,7 @@ static Type *check_list_query(Checker *c, Ast *node)
 static Type *check_from(Checker *c, Ast *node)
 {
     Ast *source = as_from_expr(node)->source;
-    Symbol *table = table_named(c, source);
+    Symbol *table = global_named(c, source, SYMBOL_TABLE);
     if (table)
         return check_table_query(c, node, table);
     bool unknown = source->kind == AST_NAME_EXPR && could_be_member(c, source);
@@ -319,7 +319,7 @@ Type *check_aggregate(Checker *c, Ast *node, Ident function, Ast *source, Ast *w
     Ast *object = source->kind == AST_FIELD_EXPR ? as_field_expr(source)->object : source;
     if (is_query_row(c, object))
         return group_aggregate(c, node, function, source, where);
-    Symbol *table = table_named(c, object);
+    Symbol *table = global_named(c, object, SYMBOL_TABLE);
     if (table)
         return table_aggregate(c, node, function, table, source, where);
     bool unknown = object->kind == AST_NAME_EXPR && could_be_member(c, object);

@@ -17,19 +17,6 @@ static Symbol *require_state(Checker *c, SymbolKind kind, Ident name)
     return NULL;
 }
 
-static Symbol *state_named(Checker *c, Ast *node, SymbolKind kind)
-{
-    if (node->kind != AST_NAME_EXPR)
-        return NULL;
-    Str name = as_name_expr(node)->name.text;
-    Symbol *symbol = scope_find(c, name) ? NULL : find_global(c, kind, name);
-    if (symbol) {
-        symbol->is_used = true;
-        node->symbol = symbol;
-    }
-    return symbol;
-}
-
 /* ---- declarations ------------------------------------------------------------------------------------------ */
 
 static int64_t state_ttl(Checker *c, Ast *ttl)
@@ -121,7 +108,7 @@ void resolve_cache_clause(Checker *c, Symbol *table, Ast_cache_clause *clause)
 Type *check_session_read(Checker *c, Ast *node)
 {
     Ast_index_expr *index = as_index_expr(node);
-    Symbol *session = state_named(c, index->object, SYMBOL_SESSION);
+    Symbol *session = global_named(c, index->object, SYMBOL_SESSION);
     if (!session)
         return NULL;
     note_effect(c, node, FUNC_EFFECT_READ | FUNC_EFFECT_STATE, arena_printf(c->arena, "a read of session `%.*s`", STR_ARG(session->name)));
@@ -196,7 +183,7 @@ bool check_context_write(Checker *c, Ast *node)
     if (assign->target->kind != AST_FIELD_EXPR)
         return false;
     Ast_field_expr *target = as_field_expr(assign->target);
-    Symbol *context = state_named(c, target->object, SYMBOL_CONTEXT);
+    Symbol *context = global_named(c, target->object, SYMBOL_CONTEXT);
     if (!context)
         return false;
     note_effect(c, node, FUNC_EFFECT_WRITE | FUNC_EFFECT_STATE, arena_printf(c->arena, "a write to context `%.*s`", STR_ARG(context->name)));
