@@ -373,17 +373,7 @@ static Err pg_drop_schema(const char *place, Error *error)
 static Err pg_key(void *state, uint32_t *id, uint8_t bytes[32], Error *error)
 {
     PgStore *store = state;
-    SqlRows rows;
-    Arena *arena = arena_new();
-    const Cell args[] = { cell_text(STR("snapshot_key")) };
-    Err err = pg_query(store->conns[0], STR("SELECT value FROM flow_meta WHERE name = ?1"), args, 1, arena, &rows, error);
-    if (!err && (rows.set.rows != 1 || rows.set.cells[0].text.len != 32))
-        err = err_set(error, ERR_CORRUPT, "cannot open the store: its snapshot key is missing");
-    if (!err)
-        memcpy(bytes, rows.set.cells[0].text.ptr, 32);
-    *id = 1;
-    arena_free(arena);
-    return err;
+    return sql_snapshot_key(&store->conns[0]->db, id, bytes, error);
 }
 
 static void pg_on_wake(void *state, void (*wake)(void *arg), void *arg)

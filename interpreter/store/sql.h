@@ -76,6 +76,7 @@ Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);   
 Err sql_apply_hot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_hot.c: HOT_WRITE HOT_READ */
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error);
+Err sql_snapshot_key(SqlDb *db, uint32_t *id, uint8_t bytes[32], Error *error);     /* what flow_meta keeps; ERR_CORRUPT */
 void sql_db_deinit(SqlDb *db);
 int64_t sql_limit_of(const StoreOp *op);                                               /* 0 is all */
 Err sql_check_tenant(const StoreBatch *batch, Str tenant, Error *error);               /* may this batch write a row of that tenant? */

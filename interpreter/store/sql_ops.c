@@ -369,6 +369,21 @@ Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error)
     return err;
 }
 
+Err sql_snapshot_key(SqlDb *db, uint32_t *id, uint8_t bytes[32], Error *error)
+{
+    SqlRows rows;
+    Arena *arena = arena_new();
+    const Cell args[] = { cell_text(STR("snapshot_key")) };
+    Err err = SQL_RUN(db, "SELECT value FROM flow_meta WHERE name = ?1", args, arena, &rows, error);
+    if (!err && (rows.set.rows != 1 || rows.set.cells[0].text.len != 32))
+        err = err_set(error, ERR_CORRUPT, "cannot open the store: its snapshot key is missing");
+    if (!err)
+        memcpy(bytes, rows.set.cells[0].text.ptr, 32);
+    *id = 1;
+    arena_free(arena);
+    return err;
+}
+
 void sql_db_deinit(SqlDb *db)
 {
     buf_free(&db->constraint);

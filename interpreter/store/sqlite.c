@@ -612,17 +612,7 @@ static Err sqlite_open(const char *place, const StoreOptions *options, void **st
 static Err sqlite_key(void *state, uint32_t *id, uint8_t bytes[32], Error *error)
 {
     Sqlite *s = state;
-    SqlRows rows;
-    Arena *arena = arena_new();
-    const Cell args[] = { cell_text(STR("snapshot_key")) };
-    Err err = SQL_RUN(&s->db, "SELECT value FROM flow_meta WHERE name = ?1", args, arena, &rows, error);
-    if (!err && (rows.set.rows != 1 || rows.set.cells[0].text.len != 32))
-        err = err_set(error, ERR_CORRUPT, "cannot open the store: its snapshot key is missing");
-    if (!err)
-        memcpy(bytes, rows.set.cells[0].text.ptr, 32);
-    *id = 1;
-    arena_free(arena);
-    return err;
+    return sql_snapshot_key(&s->db, id, bytes, error);
 }
 
 static void *sqlite_conn(void *state, ConnRole role, uint32_t number)
