@@ -4,6 +4,7 @@
 #include "interpreter/bytecode/opinfo.h"
 
 void disasm_tables(const Image *image, Buf *out);                              /* everything but the functions */
+void disasm_routes(const Image *image, Buf *out);                              /* routes, webhooks, scopes, roles */
 void disasm_query(const Image *image, const Query *query, Buf *out);           /* one line, without its end */
 void disasm_const(const Image *image, uint16_t index, Buf *out);               /* its value as it would be written */
 void disasm_quoted(Str text, size_t shown_max, Buf *out);                      /* quoted, escaped, cut */

@@ -429,4 +429,5 @@ void disasm_tables(const Image *image, Buf *out)
     handlers_print(image, out);
     states_print(image, out);
     rest_print(image, out);
+    disasm_routes(image, out);
 }

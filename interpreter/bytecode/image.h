@@ -16,7 +16,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 4, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 5, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -160,6 +160,19 @@ typedef struct ImageTest { Str title; uint16_t func; bool documented; } ImageTes
 typedef struct ImageFixture { Str name; uint16_t func; } ImageFixture;         /* function () of inserts: FUNC_FN kind TEST */
 typedef struct ImageParticipant { Str part, title; } ImageParticipant;
 typedef struct ImageResource { Str uri; uint16_t agent, func /* () -> result; NO_INDEX: the remote agent serves it */, result; } ImageResource;
+/* Which request starts which flow. path: see route.h; its {parameters} are parameters of the flow, by name. scopes: all that a run of it asks for, those of
+   the flow and of every tool it can reach, in ascending order; a ROUTE_PUBLIC one is open to who has no token. */
+enum { ROUTE_PUBLIC = 1, ROUTE_STREAM = 2, ROUTE_CANCEL_ON_DISCONNECT = 4 };
+typedef struct ImageRoute { Str method, path; uint16_t flow; uint8_t flags; Str *scopes; uint16_t scope_count; } ImageRoute;
+/* A signed request of somebody else's; its body starts a run of `flow` (body: json) for the tenant found in it. A second one with the same key within
+   dedupe_ttl_us starts none. Both functions take the body and give null where it says nothing. */
+enum { VERIFY_STRIPE, VERIFY_STANDARD };
+typedef struct ImageWebhook {
+    Str name, method, path; uint16_t flow; uint8_t scheme; Str secret_env; int64_t tolerance_us, dedupe_ttl_us;
+    uint16_t dedupe_func, tenant_func;   /* (json) -> string?, kind key; NO_INDEX: none */
+} ImageWebhook;
+typedef struct ImageScope { Str name, resource, action /* read, write, delete, admin */, description; } ImageScope;
+typedef struct ImageRole { Str name; bool is_default; Str *scopes; uint16_t scope_count; } ImageRole;     /* what a login of that role gets; is_default: who is new */
 
 #include "interpreter/bytecode/query.h"
 
@@ -186,6 +199,10 @@ typedef struct Image {
     ImageFixture *fixtures; uint16_t fixture_count;
     ImageParticipant *participants; uint16_t participant_count;
     ImageResource *resources; uint16_t resource_count;
+    ImageRoute *routes; uint16_t route_count;
+    ImageWebhook *webhooks; uint16_t webhook_count;
+    ImageScope *scopes; uint16_t scope_count;
+    ImageRole *roles; uint16_t role_count;
     struct ImageLive *live;              /* the machine's own: compiled regexes and constants; NULL until vm_prepare */
     void (*live_free)(struct ImageLive *live);           /* set together with `live`; image_free calls it with the last reference */
     uint32_t refs;

@@ -444,6 +444,44 @@ static void code_resource(Coder *c, ImageResource *resource)
     code_index(c, &resource->result);
 }
 
+static void code_route(Coder *c, ImageRoute *route)
+{
+    code_str(c, &route->method);
+    code_str(c, &route->path);
+    code_index(c, &route->flow);
+    code_u8(c, &route->flags);
+    code_strs(c, &route->scopes, &route->scope_count);
+}
+
+static void code_webhook(Coder *c, ImageWebhook *webhook)
+{
+    code_str(c, &webhook->name);
+    code_str(c, &webhook->method);
+    code_str(c, &webhook->path);
+    code_index(c, &webhook->flow);
+    code_u8(c, &webhook->scheme);
+    code_str(c, &webhook->secret_env);
+    code_i64(c, &webhook->tolerance_us);
+    code_i64(c, &webhook->dedupe_ttl_us);
+    code_index(c, &webhook->dedupe_func);
+    code_index(c, &webhook->tenant_func);
+}
+
+static void code_scope(Coder *c, ImageScope *scope)
+{
+    code_str(c, &scope->name);
+    code_str(c, &scope->resource);
+    code_str(c, &scope->action);
+    code_str(c, &scope->description);
+}
+
+static void code_role(Coder *c, ImageRole *role)
+{
+    code_str(c, &role->name);
+    code_bool(c, &role->is_default);
+    code_strs(c, &role->scopes, &role->scope_count);
+}
+
 CODE_LIST(ImageConst, code_consts, code_const)
 CODE_LIST(ImageFunc, code_funcs, code_func)
 CODE_LIST(ImageEffect, code_effects, code_effect)
@@ -459,6 +497,10 @@ CODE_LIST(ImageTest, code_tests, code_test)
 CODE_LIST(ImageFixture, code_fixtures, code_fixture)
 CODE_LIST(ImageParticipant, code_participants, code_participant)
 CODE_LIST(ImageResource, code_resources, code_resource)
+CODE_LIST(ImageRoute, code_routes, code_route)
+CODE_LIST(ImageWebhook, code_webhooks, code_webhook)
+CODE_LIST(ImageScope, code_scopes, code_scope)
+CODE_LIST(ImageRole, code_roles, code_role)
 
 /* The fixed types are already there; the others follow them. */
 static void code_types(Coder *c, Image *image)
@@ -492,6 +534,10 @@ static void image_code(Coder *c, Image *image)
     code_tests(c, &image->tests, &image->test_count);
     code_fixtures(c, &image->fixtures, &image->fixture_count);
     code_participants(c, &image->participants, &image->participant_count);
+    code_routes(c, &image->routes, &image->route_count);
+    code_webhooks(c, &image->webhooks, &image->webhook_count);
+    code_scopes(c, &image->scopes, &image->scope_count);
+    code_roles(c, &image->roles, &image->role_count);
 }
 
 void image_encode(Image *image, Buf *out)

@@ -284,7 +284,8 @@ static Err verify_counts(Verifier *v)
         { "files", m->file_count }, { "types", m->type_count }, { "constants", m->const_count }, { "regexes", m->regex_count }, { "functions", m->func_count },
         { "effects", m->effect_count }, { "queries", m->query_count }, { "agents", m->agent_count }, { "tools", m->tool_count }, { "flows", m->flow_count },
         { "events", m->event_count }, { "signals", m->signal_count }, { "handlers", m->handler_count }, { "tables", m->table_count },
-        { "machines", m->machine_count }, { "states", m->state_count }, { "tests", m->test_count }, { "fixtures", m->fixture_count }, { "participants", m->participant_count }
+        { "machines", m->machine_count }, { "states", m->state_count }, { "tests", m->test_count }, { "fixtures", m->fixture_count }, { "participants", m->participant_count },
+        { "routes", m->route_count }, { "webhooks", m->webhook_count }, { "scopes", m->scope_count }, { "roles", m->role_count }
     };
     verify_at(v, "version", IMAGE_VERSION, STR(""));
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -307,7 +308,7 @@ Err image_verify(Image *image, Error *error)
 {
     static Err (*const parts[])(Verifier *) = {
         verify_counts, verify_types, verify_consts, verify_regexes, verify_tables, verify_machines, verify_states, verify_queries, verify_func_heads,
-        verify_declarations, verify_effects, verify_func_bodies
+        verify_declarations, verify_routes, verify_effects, verify_func_bodies
     };
     Verifier v = { .image = image, .error = error, .arena = arena_new(), .scratch = arena_new() };
     Err err = ERR_OK;

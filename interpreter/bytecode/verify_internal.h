@@ -41,6 +41,7 @@ bool signature_next(Str *rest, Str *first);                                    /
 Err verify_tables(Verifier *v);
 Err verify_machines(Verifier *v);
 Err verify_states(Verifier *v);
+Err verify_routes(Verifier *v);          /* routes, webhooks, scopes, roles; flows must be verified */
 Err verify_declarations(Verifier *v);    /* agents, tools, flows, events, handlers, tests, fixtures; function heads must be verified */
 Err verify_queries(Verifier *v);
 Err verify_effects(Verifier *v);

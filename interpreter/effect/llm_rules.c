@@ -303,7 +303,7 @@ bool llm_rules_answer(const LlmQuestion *question, Value *out) {
     switch (question->kind) {
     case EFFECT_LLM_CLASSIFY: return classify(question, out);
     case EFFECT_LLM_EXTRACT:  return extract(question, out);
-    case EFFECT_LLM_COMPLETE: return complete(question, out);
+    case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: return complete(question, out);
     case EFFECT_LLM_PLAN:     return plan(question, out);
     default:                  return fail(question, ERROR_KIND_internal, out, "not a question to a model");
     }

@@ -496,7 +496,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_QUERY_WRITE: read_write(r, row); break;
     case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: read_transaction(r, row); break;
     case EFFECT_EMIT: read_emit(r, row); break;
-    case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_PLAN: {
+    case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: case EFFECT_LLM_PLAN: {
         Str to = part_title(r->image, "llm", "");
         Str text = str_of(arena_printf(r->trace->arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->detail_json))));
         if (!to.len) message_of(r, row, MESSAGE_CALL, self, self, text);

@@ -248,6 +248,12 @@ static inline void sample_declarations(Image *m)
     machine->targets[0] = 2;
     *NEW_ROW(m, test) = (ImageTest){ STR("it books"), F_TEST, true };
     *NEW_ROW(m, fixture) = (ImageFixture){ STR("trips"), F_FIXTURE };
+    static Str city_scopes[] = { { "travel:read", 11 }, { "travel:write", 12 } };
+    *NEW_ROW(m, route) = (ImageRoute){ .method = STR("POST"), .path = STR("/api/v1/trips/{city}"), .flags = ROUTE_STREAM, .scopes = city_scopes, .scope_count = 2 };
+    *NEW_ROW(m, route) = (ImageRoute){ .method = STR("GET"), .path = STR("/api/v1/trips"), .flags = ROUTE_PUBLIC };
+    *NEW_ROW(m, scope) = (ImageScope){ STR("travel:read"), STR("trips"), STR("read"), STR("Read trips") };
+    *NEW_ROW(m, scope) = (ImageScope){ STR("travel:write"), STR("trips"), STR("write"), STR("Book trips") };
+    *NEW_ROW(m, role) = (ImageRole){ .name = STR("USER"), .is_default = true, .scopes = city_scopes, .scope_count = 2 };
     *NEW_ROW(m, participant) = (ImageParticipant){ STR("user"), STR("User") };
 }
 

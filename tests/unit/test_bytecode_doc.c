@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 #include "interpreter/bytecode/opinfo.h"
+#include "interpreter/bytecode/route.h"
 #include "interpreter/bytecode/verify_internal.h"
 
 #define DOC_PATH "docs/bytecode.md"
@@ -94,6 +95,7 @@ static void limits_table(Buf *out)
         LIMIT(FUNC_CODE_MAX, "instructions of a function"), LIMIT(FUNC_REGS_MAX, "registers of a function"), LIMIT(FUNC_PARAMS_MAX, "parameters of a function, tool, flow, effect or query"),
         LIMIT(RECORD_FIELDS_MAX, "fields of a record, columns of a table"), LIMIT(TYPE_DEPTH_MAX, "levels of a type"), LIMIT(QUERY_ITEMS_MAX, "items in all expressions of a query"),
         LIMIT(QUERY_STACK_MAX, "values on the stack of an expression"), LIMIT(QUERY_JOINS_MAX, "joins of a query"), LIMIT(QUERY_OUTPUTS_MAX, "outputs, groups or orders of a query"),
+        LIMIT(ROUTE_PATH_MAX, "bytes of the path of a route"), LIMIT(ROUTE_SEGMENTS_MAX, "segments of a path"),
         LIMIT(VERIFY_GROUPS_MAX, "`GROUP_NEW` instructions in a function"), LIMIT(VERIFY_TRIES_OPEN_MAX, "try ranges around one instruction"),
         LIMIT(VERIFY_STATE_WORDS_MAX, "words of memory to follow what is assigned in a function"), LIMIT(VERIFY_WORK_MAX, "steps to follow it"),
 #undef LIMIT

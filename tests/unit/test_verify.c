@@ -167,6 +167,25 @@ static uint16_t writers[] = { 9, NO_INDEX, NO_INDEX };
     F(test_with_result, "another result", m->funcs[F_TEST].result = TYPE_INDEX_INT) \
     F(test_of_no_function, "does not exist", m->tests[0].func = 800; m->funcs[F_TEST].owner = NO_INDEX) \
     F(fixture_with_result, "from nothing to nothing", m->fixtures[0].func = F_WORK) \
+    /* routes, webhooks, scopes, roles */ \
+    F(route_of_no_flow, "flow 7 does not exist", m->routes[0].flow = 7) \
+    F(route_unknown_flags, "unknown flags 0x8", m->routes[0].flags = 8) \
+    F(route_unknown_method, "unknown method `BREW`", m->routes[0].method = STR("BREW")) \
+    F(route_path_none, "does not begin with", m->routes[0].path = STR("trips")) \
+    F(route_path_of_the_server, "the server's own", m->routes[0].path = STR("/runs/{city}")) \
+    F(route_of_no_parameter, "`town` is no parameter", m->routes[0].path = STR("/api/v1/trips/{town}")) \
+    F(route_parameter_twice, "two segments are `city`", m->routes[0].path = STR("/{city}/{city}")) \
+    F(route_scope_twice, "names `travel:read` twice", COPY(m->routes[0].scopes, 2); m->routes[0].scopes[1] = STR("travel:read")) \
+    F(route_scope_without_name, "scope 1 has no name", COPY(m->routes[0].scopes, 2); m->routes[0].scopes[1] = STR("")) \
+    F(routes_of_one_shape, "is of the shape of route 0", m->routes[1].method = STR("POST"); m->routes[1].path = STR("/api/v1/trips/{nights}")) \
+    F(webhook_of_no_flow, "flow 7 does not exist", *NEW_ROW(m, webhook) = (ImageWebhook){ .name = STR("hook"), .flow = 7 }) \
+    F(webhook_of_flow_without_json, "does not take one json", *NEW_ROW(m, webhook) = (ImageWebhook){ .name = STR("hook") }) \
+    F(webhook_without_name, "has no name", *NEW_ROW(m, webhook) = (ImageWebhook){ .flow = 7 }) \
+    F(scope_of_unknown_action, "unknown action `eat`", m->scopes[0].action = STR("eat")) \
+    F(scope_on_nothing, "is on nothing", m->scopes[0].resource = STR("")) \
+    F(scope_named_twice, "is taken", m->scopes[1].name = STR("travel:read")) \
+    F(role_without_name, "has no name", m->roles[0].name = STR("")) \
+    F(role_scope_without_name, "scope 0 has no name", COPY(m->roles[0].scopes, 2); m->roles[0].scopes[0] = STR("")) \
     /* functions */ \
     F(func_unknown_kind, "unknown kind", m->funcs[F_WORK].kind = 9) \
     F(func_unknown_flags, "unknown flags", m->funcs[F_WORK].flags = 8) \
