@@ -2,7 +2,7 @@
 # deps.sh - makes sure that the Debian packages of the list are there; as root installs them, else prints the line to run.
 # Usage: deps.sh build|test|run-postgres|bench|all
 set -eu
-build="gcc make flex bison pkg-config libevent-dev libsqlite3-dev libpq-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libpcre2-dev libssl-dev libgmp-dev libzstd-dev libxxhash-dev libutf8proc-dev libcmocka-dev"
+build="gcc make flex bison pkg-config libevent-dev libsqlite3-dev libpq-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libjose-dev libpcre2-dev libssl-dev libgmp-dev libzstd-dev libxxhash-dev libutf8proc-dev libcmocka-dev"
 services="postgresql-15 redis-server"
 test="$build clang libclang-rt-14-dev python3 sqlite3 $services"
 bench="$build $services lua5.4 luajit"

@@ -8,8 +8,8 @@ function rank(path,   i, best, len) {
     return best
 }
 BEGIN {
-    n = split("base dsl/syntax dsl/grammar interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/effect interpreter/sched compiler compiler/lint", folder, " ")
-    split("1 2 2 3 4 5 5 6 7 8 8", level, " ")
+    n = split("base dsl/syntax dsl/grammar interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/identity interpreter/effect interpreter/sched compiler compiler/lint", folder, " ")
+    split("1 2 2 3 4 5 5 6 6 7 8 8", level, " ")
     bad = 0
 }
 /^#include "/ {
@@ -24,7 +24,7 @@ BEGIN {
 }
 END { exit bad }
 ' $(find base dsl interpreter compiler -name '*.[ch]')
-for pair in pcre2.h:base/re.c jansson.h:base/json.c sqlite3.h:interpreter/store/sqlite.c libpq-fe.h:interpreter/store/pg hiredis:interpreter/store/redis curl/curl.h:interpreter/net/http_client.c zstd.h:interpreter/vm/ gmp.h:base/decimal.c openssl:base/hash.c; do
+for pair in pcre2.h:base/re.c jansson.h:base/json.c jose:interpreter/identity/jws.c sqlite3.h:interpreter/store/sqlite.c libpq-fe.h:interpreter/store/pg hiredis:interpreter/store/redis curl/curl.h:interpreter/net/http_client.c zstd.h:interpreter/vm/ gmp.h:base/decimal.c openssl:base/hash.c; do
     header=${pair%%:*}; home=${pair#*:}
     if grep -rlE "#include <$header" base dsl interpreter compiler | grep -v "^$home" ; then echo "layers.sh: <$header> belongs to $home alone" >&2; exit 1; fi
 done
