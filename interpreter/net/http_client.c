@@ -1,6 +1,6 @@
 /* http_client.c - curl's multi interface on libevent: curl says which sockets and which one timer it waits for (on_socket, on_timer), the loop
  * says what happened, and finished transfers are collected after each call into curl. A transfer whose callback is running is already out of
- * the multi handle, so a callback may send or cancel freely. */
+ * the multi handle, so a callback may send or cancel freely. Pieces of a body are collected the same way: curl's write callback only keeps them. */
 #include "interpreter/net/http_client.h"
 #include <ctype.h>
 #include <curl/curl.h>
@@ -17,6 +17,7 @@ struct HttpClient {
     struct event *timer;
     HttpCall *calls;
     size_t call_count;
+    bool has_pieces;                                     /* a call has some that wait for curl to return */
 };
 
 struct HttpCall {
@@ -30,6 +31,10 @@ struct HttpCall {
     char content_type_text[128], retry_after_text[64];
     char curl_error[CURL_ERROR_SIZE];
     bool too_large;
+    HttpPiece on_piece;
+    struct event *silence;                               /* with on_piece: runs down while nothing comes */
+    struct timeval idle;
+    size_t piece_bytes;
     HttpDone done;
     void *arg;
 };
@@ -97,6 +102,7 @@ static void call_free(HttpCall *call) {
     curl_multi_remove_handle(client->multi, call->easy);
     curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
+    if (call->silence) event_free(call->silence);
     buf_free(&call->body);
     buf_free(&call->request_body);
     free(call);
@@ -144,40 +150,84 @@ static HttpOutcome outcome_of(const HttpCall *call, CURLcode code) {
     }
 }
 
+static long status_of(const HttpCall *call) {
+    long status = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status;
+}
+
+static bool in_pieces(const HttpCall *call) {
+    long status = call->on_piece ? status_of(call) : 0;
+    return status >= 200 && status < 300;
+}
+
+/* The call ends; `detail` may be NULL when it was answered. Headers and body outlive it for the callback's sake. */
+static void finish(HttpCall *call, HttpOutcome outcome, const char *detail) {
+    HttpResponse response = { .outcome = outcome, .status = outcome == HTTP_ANSWERED ? (int)status_of(call) : 0 };
+    char content_type[sizeof call->content_type_text], retry_after[sizeof call->retry_after_text];
+    Buf body = call->body;
+    HttpDone done = call->done;
+    void *arg = call->arg;
+    if (outcome == HTTP_TOO_LARGE && in_pieces(call)) snprintf(response.detail, sizeof response.detail, "the answer is larger than HTTP_STREAM_MAX (%d bytes)", HTTP_STREAM_MAX);
+    else if (outcome == HTTP_TOO_LARGE) snprintf(response.detail, sizeof response.detail, "the answer is larger than HTTP_BODY_MAX (%d bytes)", HTTP_BODY_MAX);
+    else if (outcome != HTTP_ANSWERED) snprintf(response.detail, sizeof response.detail, "%s", call->curl_error[0] ? call->curl_error : detail);
+    memcpy(content_type, call->content_type_text, sizeof content_type);
+    memcpy(retry_after, call->retry_after_text, sizeof retry_after);
+    response.content_type = str_of(content_type), response.retry_after = str_of(retry_after), response.body = buf_str(&body);
+    call->body = (Buf){ 0 };
+    call_free(call);
+    done(&response, arg);
+    buf_free(&body);
+}
+
+/* What came while curl ran; a callback may change the set of calls, so the search starts anew. */
+static void hand_out_pieces(HttpClient *client) {
+    while (client->has_pieces) {
+        HttpCall *call = client->calls;
+        while (call && !(call->body.len && in_pieces(call))) call = call->next;
+        if (!call) { client->has_pieces = false; return; }
+        Buf piece = call->body;
+        char content_type[sizeof call->content_type_text];
+        memcpy(content_type, call->content_type_text, sizeof content_type);
+        HttpResponse head = { .outcome = HTTP_ANSWERED, .status = (int)status_of(call), .content_type = str_of(content_type) };
+        call->body = (Buf){ 0 };
+        call->on_piece(&head, buf_str(&piece), call->arg);
+        buf_free(&piece);
+    }
+}
+
 /* Takes the finished transfers out one by one; each callback may change the set, so the search starts anew. */
 static void collect(HttpClient *client) {
     CURLMsg *message;
     int left;
+    hand_out_pieces(client);
     while ((message = curl_multi_info_read(client->multi, &left))) {
         if (message->msg != CURLMSG_DONE) continue;
         HttpCall *call = NULL;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
-        HttpResponse response = { .outcome = outcome_of(call, code), .body = buf_str(&call->body), .content_type = str_of(call->content_type_text), .retry_after = str_of(call->retry_after_text) };
-        long status = 0;
-        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-        if (response.outcome == HTTP_ANSWERED) response.status = (int)status;
-        else if (response.outcome == HTTP_TOO_LARGE) snprintf(response.detail, sizeof response.detail, "the answer is larger than HTTP_BODY_MAX (%d bytes)", HTTP_BODY_MAX);
-        else snprintf(response.detail, sizeof response.detail, "%s", call->curl_error[0] ? call->curl_error : curl_easy_strerror(code));
-        HttpDone done = call->done;
-        void *arg = call->arg;
-        Buf body = call->body;                          /* outlives the call for the callback's sake */
-        call->body = (Buf){ 0 };
-        HttpResponse kept = response;
-        char content_type[sizeof call->content_type_text], retry_after[sizeof call->retry_after_text];
-        memcpy(content_type, call->content_type_text, sizeof content_type);
-        memcpy(retry_after, call->retry_after_text, sizeof retry_after);
-        kept.content_type = str_of(content_type), kept.retry_after = str_of(retry_after);
-        call_free(call);
-        done(&kept, arg);
-        buf_free(&body);
+        finish(call, outcome_of(call, code), curl_easy_strerror(code));
     }
+}
+
+static void on_silence(evutil_socket_t fd, short what, void *arg) {
+    HttpCall *call = arg;
+    char detail[64];
+    (void)fd, (void)what;
+    call->curl_error[0] = 0;
+    snprintf(detail, sizeof detail, "nothing came for %.1f seconds", (double)call->idle.tv_sec + (double)call->idle.tv_usec / 1e6);
+    finish(call, HTTP_TIMEOUT, detail);
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *arg) {
     HttpCall *call = arg;
     size_t len = size * count;
-    if (call->body.len + len > HTTP_BODY_MAX) { call->too_large = true; return 0; }
+    if (call->silence) event_add(call->silence, &call->idle);
+    if (in_pieces(call)) {
+        call->piece_bytes += len;
+        if (call->piece_bytes > HTTP_STREAM_MAX) { call->too_large = true; return 0; }
+        call->client->has_pieces = true;
+    } else if (call->body.len + len > HTTP_BODY_MAX) { call->too_large = true; return 0; }
     buf_put(&call->body, bytes, len);
     return len;
 }
@@ -196,6 +246,7 @@ static size_t on_header(char *bytes, size_t size, size_t count, void *arg) {
     size_t len = size * count;
     call->header_bytes += len;
     if (call->header_bytes > HTTP_HEADERS_MAX) { call->too_large = true; return 0; }
+    if (call->silence) event_add(call->silence, &call->idle);
     keep_header((Str){ bytes, len }, "content-type", call->content_type_text, sizeof call->content_type_text);
     keep_header((Str){ bytes, len }, "retry-after", call->retry_after_text, sizeof call->retry_after_text);
     return len;
@@ -231,7 +282,7 @@ static bool known_method(const char *method) {
 
 static void set_options(HttpCall *call, const HttpRequest *request, const char *url) {
     CURL *easy = call->easy;
-    int64_t timeout_us = request->timeout_us > 0 ? request->timeout_us : HTTP_TIMEOUT_DEFAULT;
+    int64_t timeout_us = request->timeout_us > 0 ? request->timeout_us : request->on_piece ? HTTP_STREAM_TIMEOUT : HTTP_TIMEOUT_DEFAULT;
     curl_easy_setopt(easy, CURLOPT_URL, url);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
     curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -257,6 +308,13 @@ static void set_options(HttpCall *call, const HttpRequest *request, const char *
     curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method);
 }
 
+static void watch_silence(HttpCall *call, int64_t idle_us) {
+    if (idle_us <= 0) idle_us = HTTP_TIMEOUT_DEFAULT;
+    call->idle = (struct timeval){ idle_us / 1000000, idle_us % 1000000 };
+    call->silence = event_new(call->client->loop, -1, 0, on_silence, call);
+    event_add(call->silence, &call->idle);
+}
+
 HttpCall *http_send(HttpClient *client, const HttpRequest *request, HttpDone done, void *arg, Error *error) {
     if (client->call_count >= HTTP_IN_FLIGHT_MAX) {
         err_set(error, ERR_LIMIT, "could not send: HTTP_IN_FLIGHT_MAX (%d) requests are under way", HTTP_IN_FLIGHT_MAX);
@@ -267,7 +325,7 @@ HttpCall *http_send(HttpClient *client, const HttpRequest *request, HttpDone don
         return NULL;
     }
     HttpCall *call = mem_alloc(sizeof *call);
-    *call = (HttpCall){ .client = client, .easy = curl_easy_init(), .done = done, .arg = arg, .next = client->calls };
+    *call = (HttpCall){ .client = client, .easy = curl_easy_init(), .on_piece = request->on_piece, .done = done, .arg = arg, .next = client->calls };
     if (client->calls) client->calls->previous = call;
     client->calls = call;
     client->call_count++;
@@ -276,6 +334,7 @@ HttpCall *http_send(HttpClient *client, const HttpRequest *request, HttpDone don
     buf_put_str(&url, request->url);
     set_options(call, request, buf_cstr(&url));                        /* curl copies the URL */
     buf_free(&url);
+    if (call->on_piece) watch_silence(call, request->idle_us);
     curl_multi_add_handle(client->multi, call->easy);                  /* starts by way of the timer */
     return call;
 }
