@@ -27,7 +27,7 @@ enum {
     ENGINE_RELOADS_MAX = 40,                             /* transactions in a row that lost against another writer */
     ENGINE_ROWS_MAX = 256,                               /* journal rows that wait for a commit to ride in */
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
-    INPUT_JSON_MAX = 1 << 20, RATE_SCAN_MAX = 10000
+    INPUT_JSON_MAX = 1 << 20
 };
 #define ENGINE_LEASE        (30 * INT64_C(1000000))
 #define ENGINE_SHORT_SLEEP  INT64_C(50000)               /* a run that sleeps no longer stays in memory */

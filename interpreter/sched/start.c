@@ -182,35 +182,41 @@ Err start_fill_row(Engine *engine, Image *image, uint16_t flow_index, const Valu
 
 /* ---- rates -------------------------------------------------------------------------------------------------------- */
 
-static bool same_rate_key(Engine *engine, Image *image, const ImageFlow *flow, const RunRow *other, Str key, Arena *arena) {
-    Value args[FUNC_PARAMS_MAX];
-    uint16_t count;
-    Str theirs;
-    if (flow->rate_per != KEY_FUNC) return flow_key(engine, image, flow, flow->rate_per, NO_INDEX, NULL, other, arena, &theirs, NULL) == ERR_OK && str_eq(theirs, key);
-    if (start_decode_input(image, flow->func, other->input, args, &count, NULL)) return false;       /* of another version of the module */
-    Err err = flow_key(engine, image, flow, flow->rate_per, flow->rate_func, args, other, arena, &theirs, NULL);
-    start_release_args(image, flow->func, args, count);
-    return !err && str_eq(theirs, key);
+/* A started run as its row will stand: input checked, keys computed. Texts of the row live in the arena and in who. */
+typedef struct Start { Image *image; char hash[SHA256_HEX + 1]; RunRow row; Str rate_key; uint32_t rate_limit; int64_t rate_unit_us; } Start;
+
+static Err fill_rate(Engine *engine, const ImageFlow *flow, const Value *args, Arena *arena, Start *start, Error *error) {
+    if (!flow->rate_count) return ERR_OK;
+    Str key;
+    Err err = flow_key(engine, start->image, flow, flow->rate_per, flow->rate_func, args, &start->row, arena, &key, error);
+    if (err) return err;
+    start->rate_limit = flow->rate_count;
+    start->rate_unit_us = flow->rate_unit_us;
+    start->rate_key = str_of(arena_printf(arena, "%u/%" PRId64 ":%.*s", flow->rate_count, flow->rate_unit_us / 1000000, STR_ARG(key.len ? key : flow->name)));
+    return ERR_OK;
 }
 
-/* Runs of the same key that were started within one unit before now; full means that the oldest of them has to leave it first. */
-static Err check_rate(Engine *engine, Image *image, const ImageFlow *flow, const Value *args, const RunRow *row, Arena *arena, Error *error) {
-    if (flow->rate_per == KEY_NONE && flow->rate_count == 0) return ERR_OK;
-    Str key;
-    Err err = flow_key(engine, image, flow, flow->rate_per, flow->rate_func, args, row, arena, &key, error);
-    if (err) return err;
-    StoreBatch *batch = store_batch(flow->durability == DURABILITY_SESSION && engine->sessions ? engine->sessions : engine->store, row->tenant, (Str){ "", 0 }, 0);
-    int index = store_list_runs(batch, &(RunFilter){ .func_name = flow->name, .status = -1, .limit = RATE_SCAN_MAX });
-    err = engine_sync(engine, batch, error);
-    uint32_t count = 0, same = 0;
-    const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
-    int64_t from = row->created_us - flow->rate_unit_us, oldest = row->created_us;
-    for (uint32_t i = 0; i < count && rows[i].created_us > from && same < flow->rate_count; i++)
-        if (same_rate_key(engine, image, flow, &rows[i], key, arena)) same++, oldest = rows[i].created_us;
+/* Behind the row of the run: whoever asks again after a lost answer is told first that the run is there. */
+static void take_rate(const Start *start, StoreBatch *batch) {
+    if (start->rate_limit) store_take_rate(batch, start->rate_key, start->row.func_name, start->rate_limit, start->rate_unit_us, start->row.created_us);
+}
+
+/* A run that lives elsewhere has no commit in common with its count, so it is counted before: a crash between the two costs a place until its time is over. */
+static Err count_elsewhere(Engine *engine, const Start *start, Error *error) {
+    if (!start->rate_limit || engine_home(engine, &start->row) == engine->store) return ERR_OK;
+    StoreBatch *batch = store_batch(engine->store, start->row.tenant, (Str){ "", 0 }, 0);
+    take_rate(start, batch);
+    Err err = engine_sync(engine, batch, error);
     store_batch_free(batch);
-    if (err || same < flow->rate_count) return err;
-    int64_t wait_s = (oldest + flow->rate_unit_us - row->created_us + 999999) / 1000000;
-    return err_set(error, ERR_LIMIT, "rate_limited: `%.*s` was started %u times already; retry after %" PRId64 " s", STR_ARG(flow->name), same, wait_s);
+    return err;
+}
+
+static StoreBatch *start_batch(Engine *engine, const Start *start) {
+    Store *home = engine_home(engine, &start->row);
+    StoreBatch *batch = store_batch(home, start->row.tenant, start->row.run_id, 0);
+    store_put_run(batch, &start->row);
+    if (home == engine->store) take_rate(start, batch);
+    return batch;
 }
 
 /* ---- the interface --------------------------------------------------------------------------------------------------- */
@@ -232,9 +238,6 @@ Err engine_deploy(Engine *engine, Image *image, Error *error) {
     return err;
 }
 
-/* A started run as its row will stand: input checked, keys and rates looked at. Texts of the row live in the arena and in who. */
-typedef struct Start { Image *image; char hash[SHA256_HEX + 1]; RunRow row; } Start;
-
 static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str json_text, const EnginePrincipal *who, char run_id[64], Arena *arena, Start *out, Error *error) {
     hex_encode(image_given->hash.bytes, SHA256_BYTES, out->hash);
     Err err = engine_image(engine, str_of(out->hash), &out->image, error);
@@ -253,16 +256,16 @@ static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str 
     err = json_parse(arena, json_text.len ? json_text : STR("{}"), INPUT_JSON_MAX, &input, error);
     if (!err && input->kind != JSON_OBJECT) err = err_set(error, ERR_INVALID, "the input is not a JSON object");
     if (!err) err = input_values(engine, image, flow, input, row, args, &count, error);
-    if (!err) err = check_rate(engine, image, flow, args, row, arena, error);
     if (!err) err = start_fill_row(engine, image, (uint16_t)index, args, arena, row, error);
+    if (!err) err = fill_rate(engine, flow, args, arena, out, error);
+    if (!err) err = count_elsewhere(engine, out, error);
     for (uint16_t i = 0; i < count; i++)
         if (counted(image, flow->params[i].type)) value_release(args[i]);
     return err;
 }
 
-static Err put_started(Engine *engine, const RunRow *row, Error *error) {
-    StoreBatch *batch = store_batch(engine_home(engine, row), row->tenant, row->run_id, 0);
-    store_put_run(batch, row);
+static Err put_started(Engine *engine, const Start *start, Error *error) {
+    StoreBatch *batch = start_batch(engine, start);
     Err err = engine_sync(engine, batch, error);
     store_batch_free(batch);
     return err;
@@ -270,8 +273,9 @@ static Err put_started(Engine *engine, const RunRow *row, Error *error) {
 
 /* The server went while the row was under way: it may stand or not. The id and the moment are the caller's own, so a row that has both is ours. The second
    try waits for the server as long as the store waits. */
-static Err put_again(Engine *engine, const RunRow *row, Error *error) {
-    Err err = put_started(engine, row, error);
+static Err put_again(Engine *engine, const Start *start, Error *error) {
+    const RunRow *row = &start->row;
+    Err err = put_started(engine, start, error);
     if (err != ERR_CONFLICT) return err;
     Arena *arena = arena_new();
     RunRow found;
@@ -282,12 +286,12 @@ static Err put_again(Engine *engine, const RunRow *row, Error *error) {
 
 Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char out_run_id[64], Error *error) {
     Arena *arena = arena_new();
-    Start start;
+    Start start = { 0 };
     Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
         engine->claim_wanted = true;
-        err = put_started(engine, &start.row, error);
-        if (err == ERR_IO && engine_has_server(engine)) err = put_again(engine, &start.row, error);
+        err = put_started(engine, &start, error);
+        if (err == ERR_IO && engine_has_server(engine)) err = put_again(engine, &start, error);
     }
     arena_free(arena);
     return err;
@@ -305,7 +309,7 @@ static void on_launched(const StoreResult *result, void *arg) {
 Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char out_run_id[64], EngineStarted done, void *arg, Error *error) {
     if (engine->broken) { if (error) *error = engine->broken_error; return engine->broken; }
     Arena *arena = arena_new();
-    Start start;
+    Start start = { 0 };
     Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
         RunRow *row = &start.row;
@@ -321,9 +325,7 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
             row->lease_until_us = engine_lease_until(engine);
             launch->run = live_begin(engine, row, start.image);
         } else engine->claim_wanted = true;
-        StoreBatch *batch = store_batch(engine_home(engine, row), row->tenant, row->run_id, 0);
-        store_put_run(batch, row);
-        store_submit(batch, on_launched, launch);
+        store_submit(start_batch(engine, &start), on_launched, launch);
     }
     arena_free(arena);
     return err;

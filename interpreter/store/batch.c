@@ -379,6 +379,17 @@ void store_drop_mail(StoreBatch *batch, Str mail_id)
     store_add_op(batch, DO_DROP_MAIL, false)->text = copy(batch, mail_id);
 }
 
+void store_take_rate(StoreBatch *batch, Str key, Str what, uint32_t limit, int64_t unit_us, int64_t now_us)
+{
+    assert(limit > 0 && unit_us > 0);
+    StoreOp *op = store_add_op(batch, DO_TAKE_RATE, false);
+    op->text = copy(batch, key);
+    op->more = copy(batch, what);
+    op->limit = limit;
+    op->lease_us = unit_us;
+    op->now_us = now_us;
+}
+
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes)
 {
     StoreOp *op = store_add_op(batch, DO_PUT_BLOB, false);

@@ -100,6 +100,9 @@ static const char *const MIGRATIONS[] = {
     "DELETE FROM flow_timers WHERE tenant = 'planner statistics'; DELETE FROM flow_runs WHERE tenant = 'planner statistics';",
     /* 8: an update that changes the status is never in place, since partial indexes look at it; only renewals need the room */
     "ALTER TABLE flow_runs SET (fillfactor = 90);",
+    /* 9: starts of flows with a rate; both rows are updated in place */
+    "CREATE TABLE flow_rates (tenant " T " NOT NULL, rate_key " T " NOT NULL, starts BIGINT NOT NULL, ends_us BIGINT NOT NULL, PRIMARY KEY (tenant, rate_key)) WITH (fillfactor = 50);"
+    "CREATE TABLE flow_rate_starts (tenant " T " NOT NULL, rate_key " T " NOT NULL, slot BIGINT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (tenant, rate_key, slot)) WITH (fillfactor = 70);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -69,7 +69,7 @@ static Err gc_events(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Er
 
 Err sql_gc(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
-    static Err (*const PARTS[GC_PART_COUNT])(SqlDb *, StoreBatch *, StoreOp *, GcPage *, Error *) = { gc_runs, gc_events };
+    static Err (*const PARTS[GC_PART_COUNT])(SqlDb *, StoreBatch *, StoreOp *, GcPage *, Error *) = { gc_runs, gc_events, sql_gc_rates };
     GcPage *page = ARENA_NEW(batch->arena, GcPage);
     StoreSlot *slot = store_slot(batch, op);
     slot->rows = page;

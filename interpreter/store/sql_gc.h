@@ -3,12 +3,13 @@
 #define STORE_SQL_GC_H
 #include "interpreter/store/sql.h"
 
-typedef enum { GC_RUNS, GC_EVENTS, GC_PART_COUNT } GcPart;
+typedef enum { GC_RUNS, GC_EVENTS, GC_RATES, GC_PART_COUNT } GcPart;
 typedef struct GcPage {
     uint64_t runs, journal_rows, events, dead;
-    Str tenant, run_id;                  /* GC_RUNS: the last one that was looked at */
+    Str tenant, run_id;                  /* the last one that was looked at; of GC_RATES a key */
     bool more;
 } GcPage;
 
+Err sql_gc_rates(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Error *error);      /* sql_rates.c */
 Err sql_gc(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 #endif

@@ -330,7 +330,7 @@ static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_PASS_WAITS] = pass_waits, [DO_CLEAR_WAIT] = clear_wait,
     [DO_PUT_EVENT] = sql_apply_event_op, [DO_EVENT_DISPATCHED] = sql_apply_event_op, [DO_EVENT_REDELIVER] = sql_apply_event_op, [DO_PUT_DEAD] = sql_apply_event_op,
     [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
-    [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
+    [DO_TAKE_RATE] = sql_take_rate, [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GC] = sql_gc, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
     [DO_GET_OUTBOX] = sql_apply_event_op, [DO_LIST_EVENTS] = sql_apply_event_op, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = sql_apply_event_op,

@@ -97,6 +97,9 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
     /* 5: a mailbox is read without what was taken from it */
     "CREATE INDEX flow_mail_untaken ON flow_mail (tenant, run_id, position) WHERE taken = 0;",
+    /* 6: starts of flows with a rate */
+    "CREATE TABLE flow_rates (tenant TEXT NOT NULL, rate_key TEXT NOT NULL, starts INTEGER NOT NULL, ends_us INTEGER NOT NULL, PRIMARY KEY (tenant, rate_key)) WITHOUT ROWID;"
+    "CREATE TABLE flow_rate_starts (tenant TEXT NOT NULL, rate_key TEXT NOT NULL, slot INTEGER NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (tenant, rate_key, slot)) WITHOUT ROWID;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

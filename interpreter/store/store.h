@@ -161,6 +161,9 @@ void store_dead_published(StoreBatch *batch, const DeadRow *row);
 void store_put_mail(StoreBatch *batch, const MailRow *row);         /* also makes a PARKED run READY, MAIL_CANCEL sets cancel_requested; to a run that has ended ERR_CONFLICT, but a MAIL_EVENT is dropped; ERR_NOT_FOUND */
 void store_take_mail(StoreBatch *batch, Str mail_id);               /* consumed together with the journal row of its delivery; ERR_NOT_FOUND when it was already */
 void store_drop_mail(StoreBatch *batch, Str mail_id);               /* as if it had never come: the same mail_id may come again */
+/* One more start of `key`, whose name is `what` for people: ERR_LIMIT with when to try again if there were `limit` (above 0) within the `unit_us` before now_us. Exact: no unit
+   of time holds more than `limit`, whoever counts at the same time. It stands or falls with its batch. A rule that changes needs another key. */
+void store_take_rate(StoreBatch *batch, Str key, Str what, uint32_t limit, int64_t unit_us, int64_t now_us);
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_release(StoreBatch *batch, RunStatus status);            /* give the lease back */
 /* The agents' tables. Params in the order of the query. Result index for store_rows(): SELECTs the rows, INSERT the whole row, AGGREGATE and EXISTS one cell,
