@@ -69,6 +69,11 @@ static const EffectRule rules[] = {
     [EFFECT_TEST_EXPECT_ASKED] = { TARGET_NOBODY, "string", "void" },
     [EFFECT_TEST_EXPECT_EMITTED] = { TARGET_NOBODY, "list<string>", "void" },
     [EFFECT_TEST_SIGNAL] = { TARGET_SIGNAL, "@", "void" },
+    [EFFECT_TEST_REQUEST] = { TARGET_NOBODY, "string, string, list<string>, list<string>, list<string>, map<string>, json", "void" },
+    [EFFECT_TEST_EXPECT_STATUS] = { TARGET_NOBODY, "int", "void" },
+    [EFFECT_TEST_RESPONSE_BODY] = { TARGET_NOBODY, "", "json" },
+    [EFFECT_TEST_RESPONSE_HEADERS] = { TARGET_NOBODY, "", "map<string>" },
+    [EFFECT_TEST_EXPECT_STREAM] = { TARGET_NOBODY, "list<json>", "void" },
 };
 
 /* What a target brings along: its parameters, and the type that `@` means. */

@@ -104,7 +104,7 @@ static void use_state(TestRun *t, const VmRequest *q, Value *result) {
 /* ---- doing ------------------------------------------------------------------------------------------------ */
 
 /* Works until nothing is left to do; after a crash on a fresh engine. */
-static bool work(TestRun *t) {
+bool test_work(TestRun *t) {
     for (int tries = 0; tries < 4; tries++) {
         Error error = { 0 };
         Err err = ERR_OK;
@@ -131,7 +131,7 @@ static void put_args_json(TestRun *t, const VmRequest *q, const ImageFlow *flow,
     buf_put_char(out, '}');
 }
 
-static bool run_exists(TestRun *t, const char *run_id) {
+bool test_run_exists(TestRun *t, const char *run_id) {
     StoreBatch *batch = read_batch(t, STR(""));
     int index = store_list_runs(batch, &(RunFilter){ .status = -1, .limit = 1000 });
     uint32_t count = 0;
@@ -141,6 +141,11 @@ static bool run_exists(TestRun *t, const char *run_id) {
     for (uint32_t i = 0; i < count; i++) found = found || str_is(rows[i].run_id, run_id);
     store_batch_free(batch);
     return found;
+}
+
+void test_run_begun(TestRun *t, Str run_id) {
+    snprintf(t->run_id, sizeof t->run_id, "%.*s", STR_ARG(run_id));
+    if (t->run_count < TEST_RUNS_SHOWN_MAX) t->runs[t->run_count++] = arena_str(t->arena, run_id);
 }
 
 /* A start that crashed before it was durable was not acknowledged: the client asks again. */
@@ -156,16 +161,15 @@ static void run_flow(TestRun *t, const VmRequest *q) {
     Err err = engine_start(t->engine, t->image, flow->name, buf_str(&input), &t->who, run_id, &error);
     if (err == ERR_CRASH) {
         err = testrun_reopen(t, &error);
-        if (!err && !run_exists(t, run_id)) err = engine_start(t->engine, t->image, flow->name, buf_str(&input), &t->who, run_id, &error);
+        if (!err && !test_run_exists(t, run_id)) err = engine_start(t->engine, t->image, flow->name, buf_str(&input), &t->who, run_id, &error);
     }
     buf_free(&input);
     if (err) {
         testrun_fail(t, "the run did not start: %s", error.text);
         return;
     }
-    snprintf(t->run_id, sizeof t->run_id, "%s", run_id);
-    if (t->run_count < TEST_RUNS_SHOWN_MAX) t->runs[t->run_count++] = arena_str(t->arena, str_of(run_id));
-    work(t);
+    test_run_begun(t, str_of(run_id));
+    test_work(t);
 }
 
 static void advance(TestRun *t, int64_t us) {
@@ -178,7 +182,7 @@ static void advance(TestRun *t, int64_t us) {
         if (!err && left > 0) err = engine_advance(t->engine, left, &error);
     }
     if (err) testrun_fail(t, "%s", error.text);
-    else work(t);
+    else test_work(t);
 }
 
 /* Whatever the engine says of a delivery that comes too late or twice is the client's business, not a failure of the test. */
@@ -186,7 +190,7 @@ static void deliver(TestRun *t, Err err, const Error *error) {
     if (err && err != ERR_CONFLICT && err != ERR_NOT_FOUND) {
         testrun_fail(t, "%s", error->text);
     }
-    if (!t->failed) work(t);
+    if (!t->failed) test_work(t);
 }
 
 /* A client that got no answer asks again, and here it knows whether it was heard: a crash before the operation means that it was not. */
@@ -519,6 +523,11 @@ void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
     case EFFECT_TEST_EXPECT_CALLS: expect_calls(t, q); break;
     case EFFECT_TEST_EXPECT_ASKED: expect_asked(t, q); break;
     case EFFECT_TEST_EXPECT_EMITTED: expect_emitted(t, q); break;
+    case EFFECT_TEST_REQUEST: test_request(t, q); break;
+    case EFFECT_TEST_EXPECT_STATUS: test_expect_status(t, q->args[0].i); break;
+    case EFFECT_TEST_EXPECT_STREAM: test_expect_stream(t, q); break;
+    case EFFECT_TEST_RESPONSE_BODY: test_response_body(t, result); break;
+    case EFFECT_TEST_RESPONSE_HEADERS: test_response_headers(t, result); break;
     default: own_value(t, q, result);
     }
 }

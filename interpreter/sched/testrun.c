@@ -107,7 +107,7 @@ static Err live_once(TestRun *t, const ImageTest *test, uint64_t crash_nth, Cras
     bool wants_crash = t->wants_crash;
     Buf why = t->why;
     buf_clear(&why);
-    *t = (TestRun){ .image = image, .why = why, .who = default_who, .now_us = testrun_start(), .crash_nth = crash_nth, .crash_side = side, .wants_crash = wants_crash, .script = script_new(), .arena = arena_new() };
+    *t = (TestRun){ .image = image, .why = why, .who = default_who, .now_us = testrun_start(), .crash_nth = crash_nth, .crash_side = side, .wants_crash = wants_crash, .script = script_new(), .arena = arena_new(), .gateway = options->gateway };
     Err err = open_first(t, options, error);
     if (!err) {
         drive(t, test);

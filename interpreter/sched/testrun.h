@@ -14,6 +14,33 @@
 
 enum { TESTRUN_CRASH_POINTS_MAX = 10000 };
 
+/* A request of a test, and its answer. Texts and lists are the caller's until the test ends. */
+typedef struct TestHeader { Str name, value; } TestHeader;                     /* names of answers: lower case */
+typedef struct TestRequest {
+    Str method, target;                  /* path?query, as a client would send it */
+    bool has_user;                       /* else nobody: without a token */
+    Str user, tenant;
+    const Str *scopes; uint32_t scope_count;             /* all that the token has: those named and those of its roles; neither named: those of the default roles */
+    const Str *roles; uint32_t role_count;
+    const TestHeader *headers; uint32_t header_count;
+    Str body_json; bool has_body;
+} TestRequest;
+typedef struct TestResponse {
+    int status;
+    const TestHeader *headers; uint32_t header_count;
+    Str body;                            /* bytes; of a stream empty */
+    const Str *events; uint32_t event_count;             /* of a stream: the data of each event, an object with its `type` */
+    Str run_id;                          /* the run that the request started; empty: none */
+} TestResponse;
+/* The gateway of the program, in this process and without a socket (interpreter/gateway). Both are called for each request, `answer` only when a run was started. */
+typedef struct TestGateway {
+    /* Takes the request as a server would, up to where its run begins; its id is to be `run_id`. Without a run the answer is complete. After ERR_CRASH the
+       caller opens a new engine and asks again, unless the run is there. */
+    Err (*accept)(Engine *engine, Image *image, const TestRequest *request, Str run_id, Arena *arena, TestResponse *out, Error *error);
+    /* What the client gets once run `run_id` ended or parked. */
+    Err (*answer)(Engine *engine, Image *image, const TestRequest *request, Str run_id, Arena *arena, TestResponse *out, Error *error);
+} TestGateway;
+
 typedef struct TestOptions {
     const char *store_url;               /* NULL: a file of its own for each test */
     const char *redis_url;               /* NULL: hot state is rows of the store */
@@ -21,6 +48,7 @@ typedef struct TestOptions {
     bool crash;
     uint32_t crash_every;                /* only every so many durable operations, another first one in each test; 0 and 1: all */
     uint64_t fuel;                       /* of each run; 0: VM_FUEL_DEFAULT */
+    const TestGateway *gateway;          /* answers `request` statements; NULL: they fail */
     bool trace; TraceFormat trace_format;
     bool color;
 } TestOptions;

@@ -27,10 +27,21 @@ typedef struct TestRun {
     bool hit, wants_crash, failed;
     Buf why;
     const VmRequest *request;            /* the statement that is done now */
+    const TestGateway *gateway;
+    bool has_response; TestResponse response;            /* of the newest `request` */
 } TestRun;
 
 /* Answers one request of the test's own code. */
 void test_effect(TestRun *t, const VmRequest *request, Value *result, bool *raised);
+/* The same for requests and what is expected of their answers (test_request.c). */
+void test_request(TestRun *t, const VmRequest *request);
+void test_expect_status(TestRun *t, int64_t status);
+void test_expect_stream(TestRun *t, const VmRequest *request);
+void test_response_body(TestRun *t, Value *result);
+void test_response_headers(TestRun *t, Value *result);
+bool test_work(TestRun *t);              /* until nothing is left to do; after a crash on a fresh engine. false: the test has failed */
+bool test_run_exists(TestRun *t, const char *run_id);
+void test_run_begun(TestRun *t, Str run_id);             /* it is the run under test from here */
 void testrun_fail(TestRun *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 Err  testrun_reopen(TestRun *t, Error *error);           /* after a crash: a new engine on the same store */
 int64_t testrun_start(void);
