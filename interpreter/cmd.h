@@ -19,6 +19,7 @@ int cmd_fsck(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
+int cmd_token(int argc, char **argv);
 
 /* What every command takes. */
 typedef struct CmdCommon {

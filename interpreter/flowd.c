@@ -29,6 +29,11 @@ static const Command commands[] = {
       "Any number of workers may share a store. What happens to them is logged as JSON lines on standard error.\n", cmd_worker },
     { "serve", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "a worker; the HTTP gateway will be part of it",
       "For now the same as `flowd worker`: it listens on no port yet.\n", cmd_worker },
+    { "token", "--user U --tenant T [--scopes S,…] [--roles R,…] [--ttl DURATION] [--keys FILE]", "make a token of this deployment, for development and scripts",
+      "Signed by the deployment's key, which is made if there is none yet: FLOW_KEYS, or keys.json in the state folder.\n"
+      "--scopes S,…    what it allows, e.g. calendar:read,finance:write or admin:all (default: nothing)\n--roles R,…     written into it\n--ttl DURATION  how long it lives (24h, at most 30d)\n"
+      "--email --session --device TEXT  the claims of these names (default: a session of its own)\n--keys FILE     the deployment's keys\n"
+      "It is printed alone, for: curl -H \"Authorization: Bearer $(flowd token …)\"\n", cmd_token },
     { "events", "list|dead|replay [EVENT|--dead] [--subscriber NAME] [--store URL] [--json]", "events: what was emitted and why, which letters are dead, and their replay",
       "list     what was emitted, newest last: --name NAME, --correlation RUN (all that one run led to), --limit N (1000)\n"
       "dead     which event no attempt of which subscriber could handle, and why\n"

@@ -22,8 +22,10 @@ struct event_base;
 #define IDENTITY_AUDIENCE "fidus-api"
 #define IDENTITY_COOKIE   "fidus_session"
 #define IDENTITY_SESSION_US     (24 * 3600 * TIME_SECOND)     /* a session token's life */
+#define IDENTITY_TOKEN_LIFE_MAX_US (30 * TIME_DAY)            /* the longest that can be made */
 #define IDENTITY_SKEW_US        (30 * TIME_SECOND)            /* how far another clock may be off */
 #define IDENTITY_REVOCATION_US  (1 * TIME_SECOND)             /* after this every process refuses a session that was revoked in any of them */
+#define IDENTITY_PUBLIC_TENANT "public"                       /* whose runs and rows those of public routes are; no token can name it */
 #define IDENTITY_SCOPE_ALL "admin:all"
 enum { PRINCIPAL_LIST_MAX = 64, PRINCIPAL_TEXT_MAX = 256 };   /* roles, scopes; bytes of each claim's text */
 
@@ -82,6 +84,12 @@ void identity_authenticate(Identity *identity, Str token, Arena *arena, Identity
 /* A browser sends cookies along whoever asks it to: with a cookie, a method that changes something needs proof that our own page asked. `Sec-Fetch-Site`
    must be same-origin where the browser sends it, else `Origin` must name this very host. Empty texts: the header is not there. */
 bool identity_same_origin(const char *method, Str origin, Str sec_fetch_site, Str host);
+
+/* Who asks without a token, on a public route: a name made from a cookie of his browser, so that a login ends where it began. *set_cookie is the value of
+   a Set-Cookie when he had none yet, else empty. The name of the run's user; its tenant is IDENTITY_PUBLIC_TENANT. */
+#define IDENTITY_VISITOR_COOKIE "fidus_visitor"
+enum { VISITOR_CHARS = 24 };
+Str identity_visitor(const Identity *identity, Str cookie_header, Arena *arena, Str *set_cookie);
 
 /* ---- may he? -------------------------------------------------------------------------------------------------- */
 /* True only if every one of `required` is among the scopes of the principal, or admin:all is. None required: true. *missing (may be NULL): the first that he has not. */

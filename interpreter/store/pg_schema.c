@@ -103,6 +103,12 @@ static const char *const MIGRATIONS[] = {
     /* 9: starts of flows with a rate; both rows are updated in place */
     "CREATE TABLE flow_rates (tenant " T " NOT NULL, rate_key " T " NOT NULL, starts BIGINT NOT NULL, ends_us BIGINT NOT NULL, PRIMARY KEY (tenant, rate_key)) WITH (fillfactor = 50);"
     "CREATE TABLE flow_rate_starts (tenant " T " NOT NULL, rate_key " T " NOT NULL, slot BIGINT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (tenant, rate_key, slot)) WITH (fillfactor = 70);",
+    /* 10: logins that were begun, sessions that were given or revoked */
+    "CREATE TABLE flow_auth_logins (state_hash " T " PRIMARY KEY, visitor " T " NOT NULL, nonce " T " NOT NULL, verifier " T " NOT NULL, created_us BIGINT NOT NULL, expires_us BIGINT NOT NULL);"
+    "CREATE INDEX flow_auth_logins_ends ON flow_auth_logins (expires_us);"
+    "CREATE TABLE flow_auth_sessions (tenant " T " NOT NULL, session_id " T " NOT NULL, user_id " T " NOT NULL, run_id " T " NOT NULL, claims_json " T " NOT NULL, issued_us BIGINT NOT NULL,"
+    " expires_us BIGINT NOT NULL, revoked_us BIGINT NOT NULL, PRIMARY KEY (tenant, session_id));"
+    "CREATE INDEX flow_auth_sessions_ends ON flow_auth_sessions (expires_us);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -74,6 +74,7 @@ Err sql_apply_event_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error);     /* rows: the run's epoch, or none */
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_take_rate(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_rates.c */
+Err sql_apply_auth_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);      /* sql_auth.c */
 Err sql_apply_hot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_hot.c: HOT_WRITE HOT_READ */
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error);

@@ -337,7 +337,8 @@ static const Apply APPLY[DO_COUNT] = {
     [DO_NEXT_DUE] = next_due, [DO_NEXT_CLAIM] = sql_apply_run_op, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
     [DO_CLAIM_OUTBOX] = sql_apply_event_op, [DO_REPUBLISH] = sql_apply_event_op, [DO_DELIVER] = sql_apply_event_op, [DO_SETTLE_EVENT] = sql_apply_event_op,
     [DO_PUT_SUBSCRIPTION] = sql_apply_event_op, [DO_DROP_SUBSCRIPTIONS] = sql_apply_event_op, [DO_TAKE_DEAD] = sql_apply_event_op, [DO_DEAD_PUBLISHED] = sql_apply_event_op,
-    [DO_GET_EVENT] = sql_apply_event_op, [DO_GET_SUBSCRIPTIONS] = sql_apply_event_op, [DO_GET_UNPUBLISHED_DEAD] = sql_apply_event_op,
+    [DO_PUT_AUTH_LOGIN] = sql_apply_auth_op, [DO_TAKE_AUTH_LOGIN] = sql_apply_auth_op, [DO_PUT_AUTH_SESSION] = sql_apply_auth_op, [DO_REVOKE_AUTH_SESSION] = sql_apply_auth_op,
+    [DO_GET_AUTH_SESSION] = sql_apply_auth_op, [DO_GET_EVENT] = sql_apply_event_op, [DO_GET_SUBSCRIPTIONS] = sql_apply_event_op, [DO_GET_UNPUBLISHED_DEAD] = sql_apply_event_op,
 };
 
 Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error)

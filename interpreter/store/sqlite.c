@@ -100,6 +100,12 @@ static const char *const MIGRATIONS[] = {
     /* 6: starts of flows with a rate */
     "CREATE TABLE flow_rates (tenant TEXT NOT NULL, rate_key TEXT NOT NULL, starts INTEGER NOT NULL, ends_us INTEGER NOT NULL, PRIMARY KEY (tenant, rate_key)) WITHOUT ROWID;"
     "CREATE TABLE flow_rate_starts (tenant TEXT NOT NULL, rate_key TEXT NOT NULL, slot INTEGER NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (tenant, rate_key, slot)) WITHOUT ROWID;",
+    /* 7: logins that were begun, sessions that were given or revoked */
+    "CREATE TABLE flow_auth_logins (state_hash TEXT PRIMARY KEY, visitor TEXT NOT NULL, nonce TEXT NOT NULL, verifier TEXT NOT NULL, created_us INTEGER NOT NULL, expires_us INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE INDEX flow_auth_logins_ends ON flow_auth_logins (expires_us);"
+    "CREATE TABLE flow_auth_sessions (tenant TEXT NOT NULL, session_id TEXT NOT NULL, user_id TEXT NOT NULL, run_id TEXT NOT NULL, claims_json TEXT NOT NULL, issued_us INTEGER NOT NULL,"
+    " expires_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL, PRIMARY KEY (tenant, session_id)) WITHOUT ROWID;"
+    "CREATE INDEX flow_auth_sessions_ends ON flow_auth_sessions (expires_us);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -94,6 +94,11 @@ typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; } Wait
 typedef struct SubscriptionRow { Str subscriber, owner, event, module_hash; } SubscriptionRow;
 typedef struct DeadRow { Str tenant, event_id, subscriber, error; uint32_t attempts; int64_t created_us; } DeadRow;
 
+/* A login that was begun at a provider, until it comes back. In no tenant: nobody knows yet who it will be. */
+typedef struct AuthLoginRow { Str state_hash, visitor /* whose browser began it */, nonce, verifier; int64_t created_us, expires_us; } AuthLoginRow;
+/* A session that a token was made for, or that was revoked; of the batch's tenant. */
+typedef struct AuthSessionRow { Str session_id, user, run_id /* which gave it */, claims_json; int64_t issued_us, expires_us, revoked_us /* 0: it was not */; } AuthSessionRow;
+
 /* In and out: bool, int, date (days), timestamp and duration (microseconds) INT; enum TEXT, the member's name (an ordinal as INT is taken too);
    decimal DECIMAL; bytes BLOB; json, list, map and record TEXT holding JSON. Decimals come back without trailing zeros. */
 typedef enum { CELL_NULL, CELL_INT, CELL_FLOAT, CELL_TEXT, CELL_BLOB, CELL_DECIMAL /* text */, CELL_LIST } CellKind;
@@ -166,6 +171,14 @@ void store_drop_mail(StoreBatch *batch, Str mail_id);               /* as if it 
 void store_take_rate(StoreBatch *batch, Str key, Str what, uint32_t limit, int64_t unit_us, int64_t now_us);
 void store_put_blob(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_release(StoreBatch *batch, RunStatus status);            /* give the lease back */
+/* Logins and sessions (interpreter/identity). A state is taken once: whoever comes second finds nothing. */
+void store_put_auth_login(StoreBatch *batch, const AuthLoginRow *row);
+int  store_take_auth_login(StoreBatch *batch, Str state_hash);
+void store_put_auth_session(StoreBatch *batch, const AuthSessionRow *row);          /* of that id the first one stays */
+void store_revoke_auth_session(StoreBatch *batch, const AuthSessionRow *row);       /* session_id, user, expires_us, revoked_us; also when there is none yet */
+int  store_get_auth_session(StoreBatch *batch, Str session_id);
+const AuthLoginRow   *store_auth_login(const StoreBatch *batch, int index);         /* NULL: there was none */
+const AuthSessionRow *store_auth_session(const StoreBatch *batch, int index);
 /* The agents' tables. Params in the order of the query. Result index for store_rows(): SELECTs the rows, INSERT the whole row, AGGREGATE and EXISTS one cell,
    UPDATE and DELETE one cell, the number of rows. ERR_CONFLICT for a taken unique key, ERR_INVALID "TABLE.column: no transition A -> B" against a machine. */
 int  store_query(StoreBatch *batch, const Image *image, uint16_t query, Str owner, const Cell *params, uint32_t param_count);

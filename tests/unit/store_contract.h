@@ -167,10 +167,11 @@ static int64_t next_due(void)
 #include "tests/unit/store_contract_events.h"
 #include "tests/unit/store_contract_claims.h"
 #include "tests/unit/store_contract_rates.h"
+#include "tests/unit/store_contract_auth.h"
 #include "tests/unit/store_contract_commit.h"
 #include "tests/unit/store_contract_rows.h"
 #include "tests/unit/store_contract_log.h"
 
 #define CONTRACT_TEST(name) cmocka_unit_test_setup_teardown(name, contract_setup, contract_teardown)
-#define STORE_CONTRACT_TESTS CONTRACT_RUN_TESTS CONTRACT_EVENT_TESTS CONTRACT_CLAIM_TESTS CONTRACT_RATE_TESTS CONTRACT_COMMIT_TESTS CONTRACT_ROW_TESTS CONTRACT_LOG_TESTS
+#define STORE_CONTRACT_TESTS CONTRACT_RUN_TESTS CONTRACT_EVENT_TESTS CONTRACT_CLAIM_TESTS CONTRACT_RATE_TESTS CONTRACT_AUTH_TESTS CONTRACT_COMMIT_TESTS CONTRACT_ROW_TESTS CONTRACT_LOG_TESTS
 #endif

@@ -1,0 +1,44 @@
+/* identity_internal.h - what the files of identity share. */
+#ifndef IDENTITY_IDENTITY_INTERNAL_H
+#define IDENTITY_IDENTITY_INTERNAL_H
+#include "base/map.h"
+#include "interpreter/identity/claims.h"
+#include "interpreter/identity/identity.h"
+#include "interpreter/identity/keyring.h"
+#include "interpreter/store/store.h"
+
+#define REVOCATION_KEPT_US (IDENTITY_TOKEN_LIFE_MAX_US + 2 * IDENTITY_SKEW_US)
+enum { REVOCATION_CACHE_MAX = 65536 };   /* sessions whose state is remembered; one more, and all are asked again */
+
+typedef struct Check Check;
+typedef struct Oidc Oidc;
+
+/* Who signs: a pinned issuer, audience, algorithm and typ, and its keys. */
+typedef struct Issuer {
+    Str issuer, audience, typ;
+    JwsAlg alg;                          /* JWS_ALG_NONE: each key's own `alg` */
+    Keyring *keys;
+} Issuer;
+
+struct Identity {
+    struct event_base *loop;
+    HttpClient *http;
+    Store *store;                        /* NULL: nothing is ever revoked */
+    Arena *arena;                        /* the configuration's texts */
+    int64_t (*now)(void *arg); void *now_arg;
+    Issuer own, trusted;                 /* trusted.keys NULL: there is none */
+    Oidc *oidc;                          /* NULL: there is none */
+    bool insecure_cookies;
+    Map seen;                            /* tenant NUL session -> Seen */
+    Check *checks;                       /* under way */
+};
+
+int64_t identity_now(const Identity *identity);
+
+/* revocation.c */
+typedef struct Seen { int64_t checked_us; bool revoked; char key[]; } Seen;
+/* AUTH_OK, AUTH_REVOKED, or AUTH_UNAVAILABLE: not known well enough, the store has to be asked. */
+AuthOutcome revocation_known(const Identity *identity, Str tenant, Str session_id);
+void revocation_learn(Identity *identity, Str tenant, Str session_id, bool revoked);
+void revocation_forget(Identity *identity);
+#endif
