@@ -2,6 +2,7 @@
 #include "interpreter/cmd.h"
 
 #include "base/json.h"
+#include "interpreter/net/llm_client.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -91,6 +92,16 @@ static bool ask_terminal(const RunRow *run, Str question, const Str *choices, ui
 
 static void say_refused(const char *why, void *arg) { fprintf(stderr, "That does not fit: %s\n", why); }
 
+static void say_model(Str provider, bool down, const char *why, void *arg) {
+    const CmdSession *session = arg;
+    if (session->quiet) return;
+    if (provider.len == 0) fprintf(stderr, "flowd: no language model is configured (FLOW_LLM_URL): answers follow the rules of the program\n");
+    else if (down) fprintf(stderr, "flowd: the language model `%.*s` fails (%s) and is not asked for a while\n", STR_ARG(provider), why);
+    else fprintf(stderr, "flowd: the language model `%.*s` answers again\n", STR_ARG(provider));
+}
+
+static const char *variable(const char *name) { return getenv(name); }
+
 bool cmd_open(CmdSession *session, const CmdCommon *common) {
     return cmd_open_with(session, common, &(EngineOptions){ .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused });
 }
@@ -114,13 +125,23 @@ bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOpt
     session->quiet = session->quiet || common->json;
     session->color = cli_color(stderr);
     EngineOptions options = *how;
+    LlmSettings llm;
+    Error error = { 0 };
+    Arena *arena = arena_new();
+    if (llm_settings_read(variable, arena, &llm, &error) != ERR_OK) {
+        fprintf(stderr, "flowd: %s\n", error.text);
+        arena_free(arena);
+        return false;
+    }
+    options.llm = &llm;
+    if (!options.on_model) options.on_model = say_model;
     options.store_url = store;
     options.redis_url = common->redis_url ? common->redis_url : getenv("FLOW_REDIS");
     options.arg = session;
-    Error error = { 0 };
     int64_t until = clock_now() + session->patience_us;
     Err err;
     while ((err = engine_open(&options, &session->engine, &error)) == ERR_IO && clock_now() < until) usleep(OPEN_AGAIN_US);
+    arena_free(arena);
     if (err == ERR_OK) return true;
     fprintf(stderr, "flowd: %s\n", error.text);
     return false;

@@ -138,17 +138,6 @@ ErrorKind remote_status_kind(int status) {
     }
 }
 
-int64_t remote_retry_after(Str header, int64_t now_us) {
-    if (header.len == 0) return -1;
-    int64_t seconds = 0, at;
-    size_t i = 0;
-    while (i < header.len && header.ptr[i] >= '0' && header.ptr[i] <= '9' && seconds <= 86400) seconds = seconds * 10 + (header.ptr[i++] - '0');
-    if (i > 0 && (i == header.len || seconds > 86400)) return (seconds > 86400 ? 86400 : seconds) * TIME_SECOND;
-    if (!http_parse_date(header, &at)) return -1;
-    int64_t wait = at - now_us;
-    return wait < 0 ? 0 : wait > TIME_DAY ? TIME_DAY : wait;
-}
-
 /* What the service says for people, wherever the usual shapes put it. */
 static Str message_in(const Json *json) {
     if (!json || json->kind != JSON_OBJECT) return (Str){ 0 };
@@ -179,7 +168,7 @@ static Value failed_status(const Image *image, const ImageTool *tool, const Http
     Str said = cut(message_in(json), 500);
     const char *text = said.len ? arena_printf(arena, "%.*s", STR_ARG(said)) : arena_printf(arena, "%.*s answered with status %d", STR_ARG(tool->name), response->status);
     Value error = value_error(image, remote_status_kind(response->status), str_of(text));
-    return error_with(error, response->status, cut(code_in(json), 100), remote_retry_after(response->retry_after, now_us));
+    return error_with(error, response->status, cut(code_in(json), 100), http_retry_after(response->retry_after, now_us));
 }
 
 static Value failed_network(const Image *image, const ImageTool *tool, const HttpResponse *response, Arena *arena) {

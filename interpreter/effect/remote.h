@@ -24,6 +24,4 @@ Err remote_request(const Image *image, const ImageTool *tool, const RemoteCall *
 /* True: *out is the result. False: *out is an error value. Either is a new reference. */
 bool remote_result(const Image *image, const ImageTool *tool, const HttpResponse *response, int64_t now_us, Value *out);
 ErrorKind remote_status_kind(int status);
-/* Microseconds to wait, -1 when the header says nothing usable. Bounded by a day. */
-int64_t remote_retry_after(Str header, int64_t now_us);
 #endif

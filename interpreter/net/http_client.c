@@ -10,6 +10,7 @@
 #include <strings.h>
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/time.h"
 
 struct HttpClient {
     struct event_base *loop;
@@ -356,4 +357,15 @@ bool http_parse_date(Str text, int64_t *us) {
     if (seconds < 0) return false;
     *us = (int64_t)seconds * 1000000;
     return true;
+}
+
+int64_t http_retry_after(Str header, int64_t now_us) {
+    if (header.len == 0) return -1;
+    int64_t seconds = 0, at;
+    size_t i = 0;
+    while (i < header.len && header.ptr[i] >= '0' && header.ptr[i] <= '9' && seconds <= 86400) seconds = seconds * 10 + (header.ptr[i++] - '0');
+    if (i > 0 && (i == header.len || seconds > 86400)) return (seconds > 86400 ? 86400 : seconds) * TIME_SECOND;
+    if (!http_parse_date(header, &at)) return -1;
+    int64_t wait = at - now_us;
+    return wait < 0 ? 0 : wait > TIME_DAY ? TIME_DAY : wait;
 }

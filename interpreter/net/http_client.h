@@ -52,4 +52,6 @@ const char *http_outcome_code(HttpOutcome outcome);
 void        http_put_escaped(Buf *out, Str text);
 /* An HTTP date in any of its three forms, as microseconds since 1970. */
 bool        http_parse_date(Str text, int64_t *us);
+/* What a Retry-After header asks for: microseconds to wait, -1 when it says nothing usable. Bounded by a day. */
+int64_t     http_retry_after(Str header, int64_t now_us);
 #endif

@@ -103,6 +103,7 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     engine->timer = event_new(engine->loop, -1, 0, on_timer, engine);
     engine->http = http_client_new(engine->loop);
     engine->credentials = credentials_new();
+    llm_open(engine);
     StoreOptions store_options = { .loop = engine->loop };
     Err err = store_open(options->store_url, &store_options, &engine->store, error);
     if (!err && options->redis_url && options->redis_url[0]) err = store_open(options->redis_url, &store_options, &engine->sessions, error);
@@ -136,6 +137,7 @@ void engine_close(Engine *engine) {
         engine->ready_first = run->ready_next;
         live_step(run);
     }
+    llm_client_free(engine->llm);
     http_client_free(engine->http);
     credentials_free(engine->credentials);
     MAP_EACH(&engine->images, entry) {

@@ -33,8 +33,13 @@ typedef struct EngineOptions {
     int64_t event_republish_us;                  /* how long a worker's claim on events of the outbox holds; 0: 5 s */
     int64_t event_stall_us;                      /* after so long another worker takes what one has read from a stream and not finished; 0: 30 s */
     VmLimits limits;
-    /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. */
+    const struct LlmSettings *llm;               /* net/llm_client.h; copied; NULL or without providers, and in virtual time: the rules answer */
+    /* Watches what happens, for progress and terminals; may be NULL. Called after the journal row is durable. Also called for what is in no journal, pieces of
+       streamed answers: notes of NOTE_TEXT with the newest durable seq, the request that asked, and args_json [byte offset in the answer, "piece"]; what a
+       listener has of that request from the offset on is replaced. The answer's own row follows. */
     void (*on_note)(const RunRow *run, const JournalRow *row, void *arg);
+    /* A provider is given up for a while, or answers again; once with an empty name when the rules answer because none is configured. May be NULL. */
+    void (*on_model)(Str provider, bool down, const char *why, void *arg);
     void (*on_settled)(const RunRow *run, void *arg);      /* a run ended or parked here, durably: status and result_json are those of now; may be NULL */
     /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
@@ -91,6 +96,8 @@ Store *engine_home(Engine *engine, const RunRow *run);
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);
 /* Appends what an operator may see of an ended run's result_json: pii and secret fields are "***". The full text is for whoever started it. */
 Err engine_shown_result(Engine *engine, const RunRow *run, Buf *out, Error *error);
+/* What the streamed answers that the run is just getting here have come to, for a listener who comes late: pieces that follow go on behind it. */
+void engine_texts(Engine *engine, Str tenant, Str run_id, void (*each)(uint64_t request, Str text, void *arg), void *arg);
 /* How many runs are live in memory, and their bytes (for benches and tests). */
 void engine_stats(const Engine *engine, uint32_t *live_runs, size_t *live_bytes);
 #endif

@@ -6,6 +6,7 @@
  *   mail.c     answers, signals, cancellation, fork          events*.c  outbox to handlers and waiting runs
  *   serve.c    the worker: claims, leases, wake-ups, its end
  *   perform_state.c  sessions and contexts, by state.c    perform_cache.c  reads of tables from the cache
+ *   perform_llm.c    questions to a language model
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
  * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.
@@ -16,6 +17,7 @@
 #include "base/map.h"
 #include "interpreter/effect/credential.h"
 #include "interpreter/net/http_client.h"
+#include "interpreter/net/llm_client.h"
 #include "interpreter/sched/engine.h"
 #include "interpreter/vm/snapshot.h"
 
@@ -60,6 +62,7 @@ typedef struct Act {
     bool waits_durably;                                  /* AWAIT_EVENT: its wait row is in the store; ASK: it stands in the run's waits */
     int64_t started_us, due_us;                          /* due: SLEEP_UNTIL, scripted delay; else TIME_NEVER */
     HttpCall *http;
+    struct LlmWork *llm; char *report;                   /* a question to a model; what its answer took, as JSON, until it is recorded */
     bool ok, answer_counted; Value answer;               /* ACT_ANSWERED */
 } Act;
 
@@ -122,6 +125,7 @@ struct Engine {
     Hot *hot;                                            /* sessions, caches: may lose what it holds at any moment */
     SnapshotKey key;
     HttpClient *http;
+    LlmClient *llm; bool rules_told;                     /* NULL: the rules answer, which is said once */
     Credentials *credentials;
     int64_t virtual_now;
     Map live;
@@ -197,6 +201,10 @@ void perform(LiveRun *run, Act *act);
 void perform_cancel(Act *act);                           /* nobody waits for it any more */
 bool perform_own(Engine *engine, const Image *image, const VmRequest *request, Str run_id, Value *out);       /* false: not one that can be answered at once */
 
+/* perform_llm.c */
+void llm_open(Engine *engine);
+void perform_llm(LiveRun *run, Act *act, const VmRequest *request);
+
 /* perform_cache.c */
 void perform_cached(LiveRun *run, Act *act, const VmRequest *request);
 void cache_note_write(LiveRun *run, uint16_t table);     /* a statement on it is about to be made */
@@ -231,6 +239,7 @@ void session_commit(LiveRun *run, Act *act);
 /* record.c */
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */
 JournalRow *record_answer(LiveRun *run, const VmRequest *request, bool ok);         /* without what it says: record_tell fills that in */
+void record_model(LiveRun *run, Act *act);               /* before the answer of a model: what it took */
 JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value);
 void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row);
 void record_resumed(LiveRun *run);                       /* before the first delivery after a park */

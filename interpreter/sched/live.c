@@ -199,7 +199,7 @@ static Err replay_row(LiveRun *run, const JournalRow *row, bool *delivered, Erro
     if (row->entry == JOURNAL_PARKED || row->entry == JOURNAL_RESUMED) run->resumed = run->parked_before = row->entry == JOURNAL_PARKED;
     else if (row->entry == JOURNAL_INTENT) {
         if ((act = live_act(run, row->request))) act->intent = act->in_doubt = true;
-    } else if (row->entry != JOURNAL_NOTE) return err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of unknown kind %u", row->seq, row->entry);
+    } else if (row->entry != JOURNAL_NOTE && row->entry != JOURNAL_MODEL) return err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of unknown kind %u", row->seq, row->entry);
     return ERR_OK;
 }
 
@@ -582,7 +582,9 @@ static void step_answer(LiveRun *run, Act *act) {
     act->answer_counted = false;
     act->state = ACT_STARTED;                            /* the value is the commit's now */
     act->due_us = TIME_NEVER;
-    if (!act->intent) {                                  /* a call with a key: its row rides until something could follow from it outside */
+    bool heard = act->report || act->effect->kind == EFFECT_LLM_STREAM;  /* it has cost money, or somebody has heard it */
+    record_model(run, act);
+    if (!act->intent && !heard) {                        /* a call with a key: its row rides until something could follow from it outside */
         uint64_t id = act->id;
         bool ok = act->ok;
         record_result(run, id, ok, value);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include "base/time.h"
 #include "interpreter/effect/ids.h"
-#include "interpreter/effect/llm.h"
+#include "interpreter/effect/llm_model.h"
 #include "interpreter/effect/remote.h"
 #include "interpreter/effect/rows.h"
 #include "interpreter/sched/engine_internal.h"
@@ -333,7 +333,9 @@ void perform_answer(Act *act, bool ok, Value value) {
 
 void perform_cancel(Act *act) {
     http_cancel(act->http);
-    act->http = NULL;
+    llm_model_cancel(act->llm);
+    free(act->report);
+    act->http = NULL, act->llm = NULL, act->report = NULL;
     if (act->answer_counted) value_release(act->answer);
     act->answer.w = 0;
     act->answer_counted = false;
@@ -405,16 +407,6 @@ static void start_refresh(LiveRun *run, Act *act) {
     arena_free(arena);
 }
 
-static void start_llm(LiveRun *run, Act *act, const VmRequest *request) {
-    Str agents[64];
-    LlmQuestion question = { .image = run->image, .kind = (EffectKind)act->effect->kind, .result = act->effect->result, .text = value_str(request->args[0]), .agents = agents, .now_us = engine_now(run->engine) };
-    const List *list = request->arg_count > 1 ? (const List *)request->args[1].o : NULL;
-    for (uint32_t i = 0; list && i < list->count && i < 64; i++) agents[question.agent_count++] = value_str(list->items[i]);
-    Value value;
-    bool ok = llm_rules_answer(&question, &value);
-    perform_answer(act, ok, value);
-}
-
 /* What the script says; the answer may take its time. When it says nothing more about a local tool, the tool's own code runs. */
 static bool start_scripted(LiveRun *run, Act *act, const VmRequest *request) {
     EngineScript *script = run->engine->options.script;
@@ -464,7 +456,7 @@ static void outside(LiveRun *run, Act *act, const VmRequest *request) {
     switch (act->effect->kind) {
     case EFFECT_REMOTE_CALL: start_remote(run, act, request); break;
     case EFFECT_REFRESH:     start_refresh(run, act); break;
-    default:                 start_llm(run, act, request); break;
+    default:                 perform_llm(run, act, request); break;
     }
 }
 

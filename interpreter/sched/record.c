@@ -121,6 +121,19 @@ JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     return row;
 }
 
+void record_model(LiveRun *run, Act *act) {
+    VmRequest request;
+    if (!act->report || !live_request(run, act->id, &request)) return;
+    record_resumed(run);
+    JournalRow *row = record_row(run, JOURNAL_MODEL, &request);
+    Buf report = { 0 };
+    buf_put_text(&report, act->report);
+    row->started_us = act->started_us;
+    row->args_json = (Str){ "", 0 };
+    row->detail_json = record_bounded(run->row_arena, &report);
+    buf_free(&report);
+}
+
 void record_take_back(LiveRun *run) {
     run->row_count--;
     run->seq--;

@@ -485,6 +485,25 @@ static void read_note(RunReader *r, const JournalRow *row) {
     }
 }
 
+/* Who gave the answer that follows: "main: m-7b, 11 + 2 tokens", or who did not: "rules, instead of main (status 503)". */
+static void read_model(RunReader *r, const JournalRow *row) {
+    Str to = part_title(r->image, "llm", ""), model;
+    Json *report = NULL;
+    if (json_parse(r->trace->arena, row->detail_json, JOURNAL_ARGS_MAX, &report, NULL) != ERR_OK) return;
+    const Json *prompt = json_get(report, "prompt_tokens"), *completion = json_get(report, "completion_tokens"), *failed = json_get(report, "failed");
+    Buf text = { 0 };
+    model = json_get_text(report, "model");
+    buf_put_str(&text, json_get_text(report, "provider").len ? json_get_text(report, "provider") : STR("nobody"));
+    if (model.len) buf_printf(&text, ": %.*s, %lld + %lld tokens", STR_ARG(model), (long long)(prompt ? prompt->integer : 0), (long long)(completion ? completion->integer : 0));
+    if (failed && failed->kind == JSON_ARRAY && failed->count) {
+        const Json *first = failed->items[0];
+        buf_printf(&text, ", %s %.*s (%.*s)", model.len ? "after" : "instead of", STR_ARG(json_get_text(first, "provider")), STR_ARG(json_get_text(first, "why")));
+    }
+    if (!to.len) to = participant_of(r, row->span);
+    message_of(r, row, MESSAGE_NOTE, to, to, arena_str(r->trace->arena, buf_str(&text)));
+    buf_free(&text);
+}
+
 static void read_effect(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
     switch (row->effect) {
@@ -534,6 +553,7 @@ static void read_row(RunReader *r, const JournalRow *row) {
     switch (row->entry) {
     case JOURNAL_NOTE: read_note(r, row); break;
     case JOURNAL_RESULT: case JOURNAL_ERROR: read_effect(r, row); break;
+    case JOURNAL_MODEL: read_model(r, row); break;
     case JOURNAL_PARKED: message_of(r, row, MESSAGE_NOTE, r->base, r->base, STR("parked")); break;
     case JOURNAL_RESUMED: message_of(r, row, MESSAGE_NOTE, r->base, r->base, STR("resumed")); break;
     case JOURNAL_EXPIRED: message_of(r, row, MESSAGE_CALL, self, self, STR("Time is up")); break;

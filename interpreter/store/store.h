@@ -66,7 +66,7 @@ typedef struct JournalRow {
     Str detail_json;                     /* redacted result for the trace, bounded */
     int64_t started_us, ended_us;
 } JournalRow;
-enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED, JOURNAL_LOCAL /* tests: a scripted tool ran its own code */ };
+enum { JOURNAL_RESULT = 1, JOURNAL_ERROR, JOURNAL_INTENT, JOURNAL_NOTE, JOURNAL_EXPIRED, JOURNAL_CANCEL, JOURNAL_PARKED, JOURNAL_RESUMED, JOURNAL_LOCAL /* tests: a scripted tool ran its own code */, JOURNAL_MODEL /* who gave the answer of the next row, and for how many tokens */ };
 enum { JOURNAL_ARGS_MAX = 4096, STORE_BLOB_MIN = 64 << 10 };
 #define STORE_EVENT_LAG_US (600 * INT64_C(1000000))      /* an event that is durable later than this after its created_us, by the clocks of all workers, may escape a run that does not wait for it just then */
 

@@ -274,10 +274,10 @@ static void statuses_become_error_kinds(void **state)
 
 static void retry_after_is_bounded(void **state)
 {
-    assert_int_equal(remote_retry_after(STR("99999999999999999999"), 0), TIME_DAY);
-    assert_int_equal(remote_retry_after(STR("soon"), 0), -1);
-    assert_int_equal(remote_retry_after(STR(""), 0), -1);
-    assert_int_equal(remote_retry_after(STR("Mon, 10 Nov 2025 10:00:30 GMT"), INT64_C(4000000000000000)), 0);
+    assert_int_equal(http_retry_after(STR("99999999999999999999"), 0), TIME_DAY);
+    assert_int_equal(http_retry_after(STR("soon"), 0), -1);
+    assert_int_equal(http_retry_after(STR(""), 0), -1);
+    assert_int_equal(http_retry_after(STR("Mon, 10 Nov 2025 10:00:30 GMT"), INT64_C(4000000000000000)), 0);
 }
 
 static void a_credential_is_renewed_by_its_token_endpoint(void **state)
