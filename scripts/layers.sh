@@ -24,7 +24,7 @@ BEGIN {
 }
 END { exit bad }
 ' $(find base dsl interpreter compiler -name '*.[ch]')
-for pair in pcre2.h:base/re.c jansson.h:base/json.c jose:interpreter/identity/jws.c sqlite3.h:interpreter/store/sqlite.c libpq-fe.h:interpreter/store/pg hiredis:interpreter/store/redis curl/curl.h:interpreter/net/http_client.c zstd.h:interpreter/vm/ gmp.h:base/decimal.c openssl:base/hash.c; do
+for pair in pcre2.h:base/re.c jansson.h:base/json.c jose:interpreter/identity/jws.c sqlite3.h:interpreter/store/sqlite.c libpq-fe.h:interpreter/store/pg hiredis:interpreter/store/redis curl/curl.h:interpreter/net/http_client.c event2/http.h:interpreter/net/http_server zstd.h:interpreter/vm/ gmp.h:base/decimal.c openssl:base/hash.c; do
     header=${pair%%:*}; home=${pair#*:}
     if grep -rlE "#include <$header" base dsl interpreter compiler | grep -v "^$home" ; then echo "layers.sh: <$header> belongs to $home alone" >&2; exit 1; fi
 done

@@ -72,7 +72,7 @@ const HttpServerRequest *http_exchange_request(const HttpExchange *exchange);
  * `headers` may not name Content-Type, Content-Length, Transfer-Encoding, Connection, Date. */
 void http_answer(HttpExchange *exchange, int status, Str content_type, Str body, const HttpHeader *headers, size_t header_count);
 
-/* An event-stream (200): begin, events, end. Data of several lines stays one event. False: the client is gone, on_gone follows from the loop (or the
+/* An event-stream (200): begin, events, end. Data of several lines stays one event; id and event are one line each. False: the client is gone, on_gone follows from the loop (or the
  * caller ends the exchange, if it has set none). */
 void http_stream_begin(HttpExchange *exchange, const HttpHeader *headers, size_t header_count);
 bool http_stream_send(HttpExchange *exchange, Str id, Str event, Str data);     /* empty id, event: left out */
