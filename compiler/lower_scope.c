@@ -206,15 +206,73 @@ static uint16_t await_condition(Func *f, Ast *where, const AwaitInfo *info, uint
     return func;
 }
 
-/* With a condition the arguments are the number of its function and what that captures. */
+/* ---- the key of a wait: `event.field == value`, alone or beside others, where the value is known before any event comes ---- */
+
+/* Does the tree not name the symbol? */
+static bool leaves_out(Ast *node, void *arg)
+{
+    if ((node->kind == AST_NAME_EXPR || node->kind == AST_NAME_REF) && node->symbol == arg) return false;
+    return ast_each_child(node, leaves_out, arg);
+}
+
+static bool is_field_of(Ast *node, const Symbol *item)
+{
+    return node->kind == AST_FIELD_EXPR && as_field_expr(node)->object->kind == AST_NAME_EXPR && as_field_expr(node)->object->symbol == item;
+}
+
+/* Texts, whole numbers and enums are written in one way only, in the program's text and in the event's. */
+static bool may_be_key(Lower *lw, Ast *field, Ast *value, Symbol *item)
+{
+    uint16_t type = final_type(lw, field);
+    TypeKind kind = lower_kind(lw, type);
+    return (kind == KIND_STRING || kind == KIND_INT || kind == KIND_ENUM) && !field->want && final_type(lw, value) == type && leaves_out(value, item);
+}
+
+static bool find_key(Lower *lw, Ast *where, Symbol *item, Ast **field, Ast **value)
+{
+    if (where->kind != AST_BINARY_EXPR) return false;
+    Ast_binary_expr *node = as_binary_expr(where);
+    if (node->op == BINARY_AND) return find_key(lw, node->left, item, field, value) || find_key(lw, node->right, item, field, value);
+    if (node->op != BINARY_EQ) return false;
+    bool left = is_field_of(node->left, item);
+    *field = left ? node->left : node->right;
+    *value = left ? node->right : node->left;
+    return is_field_of(*field, item) && may_be_key(lw, *field, *value, item);
+}
+
+/* A function of what the condition captures: the name of the field, `=`, the value as text. */
+static uint16_t await_key(Func *f, Ast *field, Ast *value, const AwaitInfo *info)
+{
+    Captures captures = { info->where->symbols, info->where->count, NULL };
+    Func *inner;
+    uint16_t func = func_nested(f, FUNC_KEY, TYPE_INDEX_STRING, 0, value->span, &inner);
+    captures_enter(inner, &captures);
+    Val text = val_text(inner, lower_printf(f->lw, "%.*s=", STR_ARG(as_field_expr(field)->name.text)));
+    Val v = lower_any(inner, value), out = val_temp(inner, TYPE_INDEX_STRING);
+    TypeKind kind = lower_kind(f->lw, v.type);
+    if (kind == KIND_STRING) emit(inner, OP_CONCAT, out.reg, text.reg, v.reg);
+    else {
+        emit(inner, kind == KIND_ENUM ? OP_ENUM_NAME : OP_TO_STR, out.reg, v.reg, 0);
+        emit(inner, OP_CONCAT, out.reg, text.reg, out.reg);
+    }
+    emit(inner, OP_RETURN, out.reg, 0, 0);
+    captures_leave(&captures);
+    func_end(inner);
+    return func;
+}
+
+/* With a condition the arguments are the number of its function and what that captures; before it that of the key, if an event has one. */
 Val lower_await(Func *f, Ast_await_expr *node, Want want)
 {
     Symbol *source = node->head.symbol;
     const AwaitInfo *info = node->head.info;
     EffectKind kind = source->kind == SYMBOL_SIGNAL ? EFFECT_AWAIT_SIGNAL : EFFECT_AWAIT_EVENT;
     uint16_t type = row_of(f->lw, source->type), count = 0;
-    Arg args[FUNC_PARAMS_MAX + 1];
+    Arg args[FUNC_PARAMS_MAX + 2];
+    Ast *field, *value;
     if (info) {
+        if (kind == EFFECT_AWAIT_EVENT && info->where->count + 2 < FUNC_PARAMS_MAX && find_key(f->lw, node->where, info->item, &field, &value))
+            args[count++] = arg_int(TYPE_INDEX_INT, await_key(f, field, value, info));
         args[count++] = arg_int(TYPE_INDEX_INT, await_condition(f, node->where, info, type));
         for (uint32_t i = 0; i < info->where->count && count < FUNC_PARAMS_MAX; i++) args[count++] = arg_val(val_reg(f, info->where->symbols[i]->image_index));
     }

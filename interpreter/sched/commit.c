@@ -49,7 +49,9 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
         if (act->effect->kind == EFFECT_ASK) update = true;
         else if (run->txn) continue;                     /* a long transaction sees the events of its beginning: the next commit announces it */
         else {
-            store_put_wait(batch, &(WaitRow){ .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id });
+            WaitRow wait = { .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id };
+            mail_wait_key(run, act, store_batch_arena(batch), &wait);
+            store_put_wait(batch, &wait);
             run->mail_wanted = true;                     /* events from before the wait came with it */
         }
         act->waits_durably = true;

@@ -279,6 +279,7 @@ Err  start_call(Engine *engine, Image *image, uint16_t func, const Value *args, 
 /* mail.c */
 void mail_take_in(LiveRun *run, const MailRow *rows, uint32_t count);
 bool mail_step(LiveRun *run, bool cancel_only);          /* delivers one; true when it did (or began to) */
+void mail_wait_key(LiveRun *run, const Act *act, Arena *arena, WaitRow *wait);       /* which field of its event it compares, and with what */
 void mail_drop_stale(LiveRun *run, StoreBatch *batch);
 Err  mail_offer_answers(Engine *engine, bool *answered, Error *error);   /* hooks and scripts answer questions of runs that parked */
 Err  mail_value(const Image *image, uint16_t type, Str json, Value *out, Error *error);

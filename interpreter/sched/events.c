@@ -213,14 +213,6 @@ static void read_more(const StoreResult *result, void *arg) {
     mails_done(round);
 }
 
-/* Of several events of one name the first one asks. */
-static int get_waits(const Round *round, uint32_t i, StoreBatch *batch) {
-    const EventRow *event = &round->events[i];
-    for (uint32_t k = 0; k < i; k++)
-        if (str_eq(round->events[k].tenant, event->tenant) && str_eq(round->events[k].name, event->name)) return round->waits[k];
-    return store_get_waits(batch, event->tenant, event->name);
-}
-
 static void submit_second_read(Round *round) {
     Engine *engine = round->engine;
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
@@ -231,7 +223,7 @@ static void submit_second_read(Round *round) {
     round->sub_counts = ARENA_ARRAY(round->arena, uint32_t, round->count);
     for (uint32_t i = 0; i < round->count; i++) {
         const EventRow *event = &round->events[i];
-        round->waits[i] = get_waits(round, i, batch);
+        round->waits[i] = store_get_waits_for(batch, event->tenant, event->name, event->payload);
         round->subscriptions[i] = store_get_subscriptions(batch, event->name);
         round->modules[i] = engine_image_cached(engine, event->module_hash) ? -1 : store_get_module(batch, event->module_hash);
     }

@@ -43,17 +43,46 @@ static void forget(LiveRun *run, const Mail *mail) {
         if (*at == mail) { *at = mail->next; return; }
 }
 
+/* Argument `at` as the number of a pure function with that result, or NULL. */
+static const ImageFunc *func_at(const LiveRun *run, const VmRequest *request, uint16_t at, uint16_t result) {
+    if (at >= request->arg_count || request->effect->params[at] != TYPE_INDEX_INT) return NULL;
+    int64_t index = request->args[at].i;
+    if (index < 0 || index >= run->image->func_count) return NULL;
+    const ImageFunc *func = &run->image->funcs[index];
+    return func->kind == FUNC_KEY && func->result == result ? func : NULL;
+}
+
+/* Do its first parameters take the arguments from `from` on? */
+static bool takes(const ImageFunc *func, const VmRequest *request, uint16_t from) {
+    for (uint16_t i = from; i < request->arg_count; i++)
+        if ((uint16_t)(i - from) >= func->param_count || func->reg_types[i - from] != request->effect->params[i]) return false;
+    return true;
+}
+
+/* Before the condition may stand a function that says which field the condition compares with what. */
+static uint16_t condition_at(const LiveRun *run, const VmRequest *request) { return func_at(run, request, 0, TYPE_INDEX_STRING) ? 1 : 0; }
+
 /* What a wait may ask of a record: a function of the values that stand behind its number in the arguments, and of the record. */
 static const ImageFunc *condition_of(const LiveRun *run, const VmRequest *request, uint16_t record_type) {
-    const uint16_t *params = request->effect->params;
-    int64_t index = request->args[0].i;
-    if (params[0] != TYPE_INDEX_INT || index < 0 || index >= run->image->func_count) return NULL;
-    const ImageFunc *func = &run->image->funcs[index];
-    uint16_t count = request->arg_count;
-    if (func->kind != FUNC_KEY || func->result != TYPE_INDEX_BOOL || func->param_count != count || func->reg_types[count - 1] != record_type) return NULL;
-    for (uint16_t i = 1; i < count; i++)
-        if (func->reg_types[i - 1] != params[i]) return NULL;
-    return func;
+    uint16_t at = condition_at(run, request), values = (uint16_t)(request->arg_count - at - 1);
+    const ImageFunc *func = func_at(run, request, at, TYPE_INDEX_BOOL);
+    return func && func->param_count == values + 1 && func->reg_types[values] == record_type && takes(func, request, (uint16_t)(at + 1)) ? func : NULL;
+}
+
+/* Without it the wait is woken by every event of the name, which is right and slow: so is a key that cannot be had. */
+void mail_wait_key(LiveRun *run, const Act *act, Arena *arena, WaitRow *wait) {
+    VmRequest request;
+    Value key;
+    const ImageFunc *func = live_request(run, act->id, &request) ? func_at(run, &request, 0, TYPE_INDEX_STRING) : NULL;
+    if (!func || func->param_count != request.arg_count - 2 || !takes(func, &request, 2)) return;
+    if (start_call(run->engine, run->image, (uint16_t)request.args[0].i, request.args + 2, &run->row, &key, NULL)) return;
+    Str text = arena_str(arena, value_str(key));
+    const char *equals = memchr(text.ptr, '=', text.len);
+    if (equals) {
+        wait->field = (Str){ text.ptr, (size_t)(equals - text.ptr) };
+        wait->value = (Str){ equals + 1, text.len - wait->field.len - 1 };
+    }
+    value_release(key);
 }
 
 static Err fits(LiveRun *run, const Act *act, Value record, uint16_t record_type, bool *out, Error *error) {
@@ -63,9 +92,10 @@ static Err fits(LiveRun *run, const Act *act, Value record, uint16_t record_type
     const ImageFunc *func = condition_of(run, &request, record_type);
     if (!func || request.arg_count > FUNC_PARAMS_MAX) return err_set(error, ERR_CORRUPT, "a wait's condition is not one of the module");
     Value args[FUNC_PARAMS_MAX], answer;
-    memcpy(args, request.args + 1, (request.arg_count - 1u) * sizeof *args);
-    args[request.arg_count - 1] = record;
-    Err err = start_call(run->engine, run->image, (uint16_t)request.args[0].i, args, &run->row, &answer, error);
+    uint16_t at = condition_at(run, &request), values = (uint16_t)(request.arg_count - at - 1);
+    memcpy(args, request.args + at + 1, values * sizeof *args);
+    args[values] = record;
+    Err err = start_call(run->engine, run->image, (uint16_t)request.args[at].i, args, &run->row, &answer, error);
     if (!err) *out = answer.i != 0;
     return err;
 }

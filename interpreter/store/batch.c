@@ -254,6 +254,8 @@ void store_put_wait(StoreBatch *batch, const WaitRow *row)
     r->tenant = copy_or(batch, row->tenant, batch->tenant);
     r->run_id = copy_or(batch, row->run_id, batch->run_id);
     r->event = copy(batch, row->event);
+    r->field = copy(batch, row->field);
+    r->value = copy(batch, row->value);
     store_add_op(batch, DO_PUT_WAIT, false)->row = r;
 }
 
@@ -509,6 +511,13 @@ int store_list_events(StoreBatch *batch, Str name, Str correlation, uint32_t lim
 int store_get_waits(StoreBatch *batch, Str tenant, Str event)
 {
     return read_op(batch, DO_GET_WAITS, event, tenant.len ? tenant : batch->tenant, 0, 0);
+}
+
+int store_get_waits_for(StoreBatch *batch, Str tenant, Str event, Str payload)
+{
+    int result = store_get_waits(batch, tenant, event);
+    batch->last->bytes = copy(batch, payload);
+    return result;
 }
 
 int store_get_blob(StoreBatch *batch, Str hash_hex)

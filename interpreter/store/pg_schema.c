@@ -109,6 +109,9 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE flow_auth_sessions (tenant " T " NOT NULL, session_id " T " NOT NULL, user_id " T " NOT NULL, run_id " T " NOT NULL, claims_json " T " NOT NULL, issued_us BIGINT NOT NULL,"
     " expires_us BIGINT NOT NULL, revoked_us BIGINT NOT NULL, PRIMARY KEY (tenant, session_id));"
     "CREATE INDEX flow_auth_sessions_ends ON flow_auth_sessions (expires_us);",
+    /* 11: waits that compare a field of their event */
+    "ALTER TABLE flow_waits ADD COLUMN wait_key " T " NOT NULL DEFAULT '';"
+    "ALTER TABLE flow_waits DROP CONSTRAINT flow_waits_pkey, ADD PRIMARY KEY (tenant, event, wait_key, run_id, request);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -71,6 +71,7 @@ Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                  
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
 Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);       /* sql_runs.c: PUT_RUN UPDATE_RUN RELEASE RENEW CLAIM NEXT_CLAIM FORK GET_RUN LIST_RUNS */
 Err sql_apply_event_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);     /* sql_events.c: the outbox, subscriptions, deliveries, the dead */
+Err sql_apply_wait_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);      /* sql_waits.c: PUT_WAIT PASS_WAITS CLEAR_WAIT GET_WAITS */
 Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error);     /* rows: the run's epoch, or none */
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_take_rate(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_rates.c */

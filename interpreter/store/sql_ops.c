@@ -157,85 +157,6 @@ static Err next_due(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return err;
 }
 
-/* What happened between the start of the run and its wait, from the run's cursor for that name on. In the very microsecond of the start only events of
-   its own correlation count, and never the one that started it. 2 is MAIL_EVENT. */
-#define BACKLOG \
-    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) " \
-    "SELECT e.tenant, r.run_id, e.event_id, 2, ?4, e.name, e.payload, e.created_us, 0, 1 FROM flow_runs r JOIN flow_events e ON e.tenant = r.tenant " \
-    "WHERE r.tenant = ?1 AND r.run_id = ?3 AND e.name = ?2 AND e.event_id <> r.causation AND e.created_us >= r.created_us AND " \
-    "e.created_us >= COALESCE((SELECT c.created_us FROM flow_mail c WHERE c.tenant = ?1 AND c.run_id = ?3 AND c.mail_id = ?5), 0) AND " \
-    "(e.created_us > r.created_us OR (e.created_us = r.created_us AND e.correlation = r.correlation)) AND " \
-    "NOT EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = e.tenant AND m.run_id = r.run_id AND m.mail_id = e.event_id) ORDER BY e.position"
-
-/* The cursor: before it the run has had every event of that name, so that a wait of an old run looks at no more than one of a young run. It stands at the
-   oldest event that the run has not taken, and STORE_EVENT_LAG_US behind the newest: what was emitted before, by another clock or in a transaction that
-   is still open, is not passed over. 4 is MAIL_CURSOR. */
-#define MOVE_CURSOR \
-    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) " \
-    "SELECT r.tenant, r.run_id, ?4, 4, 0, '', '', x.since, 1, 0 FROM flow_runs r, (SELECT CASE WHEN u.oldest < n.newest THEN u.oldest ELSE n.newest END AS since FROM " \
-    "(SELECT MIN(created_us) AS oldest FROM flow_mail WHERE tenant = ?1 AND run_id = ?3 AND taken = 0 AND kind = 2 AND name = ?2) u, " \
-    "(SELECT MAX(created_us) - ?5 AS newest FROM flow_events WHERE tenant = ?1 AND name = ?2) n) x " \
-    "WHERE r.tenant = ?1 AND r.run_id = ?3 AND x.since > r.created_us " \
-    "ON CONFLICT (tenant, run_id, mail_id) DO UPDATE SET created_us = excluded.created_us WHERE excluded.created_us > flow_mail.created_us"
-
-/* What names the events of a tenant for locks between waits and the dispatcher. */
-static Str wait_name(StoreBatch *batch, Str tenant, Str event)
-{
-    return str_of(arena_printf(batch->arena, "%.*s/%.*s", STR_ARG(tenant), STR_ARG(event)));
-}
-
-/* Where writers do not exclude each other, an event and a wait that commit at the same time must not miss each other: the dispatcher lets every wait that is
-   being written end before it reads them (pass_waits), and a wait that comes later finds the event in the backlog. */
-static Err put_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    const WaitRow *r = op->row;
-    const Cell name[] = { cell_text(wait_name(batch, r->tenant, r->event)) };
-    const Cell cursor = cell_text(str_of(arena_printf(batch->arena, "cursor:%.*s", STR_ARG(r->event))));
-    const Cell args[] = { cell_text(r->tenant), cell_text(r->event), cell_text(r->run_id), cell_u64(r->request) };
-    const Cell backlog[] = { args[0], args[1], args[2], args[3], cursor }, move[] = { args[0], args[1], args[2], cursor, cell_int(STORE_EVENT_LAG_US) };
-    SqlRows rows;
-    Err err = sql_check_tenant(batch, r->tenant, error);
-    if (!err && db->dialect->share_name)
-        err = db->run(db, str_of(db->dialect->share_name), name, 1, batch->arena, &rows, error);
-    if (!err)
-        err = SQL_RUN(db, "INSERT INTO flow_waits (tenant, event, run_id, request) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING", args, batch->arena, &rows, error);
-    if (err || rows.changes == 0)
-        return err;
-    err = SQL_RUN(db, BACKLOG, backlog, batch->arena, NULL, error);
-    return err ? err : SQL_RUN(db, MOVE_CURSOR, move, batch->arena, NULL, error);
-}
-
-static Err pass_waits(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell name[] = { cell_text(wait_name(batch, op->more, op->text)) };
-    return db->dialect->pass_name ? db->run(db, str_of(db->dialect->pass_name), name, 1, batch->arena, &rows, error) : ERR_OK;
-}
-
-static Err clear_wait(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(op->number) };
-    return SQL_RUN(db, "DELETE FROM flow_waits WHERE tenant = ?1 AND run_id = ?2 AND request = ?3", args, batch->arena, NULL, error);
-}
-
-static Err get_waits(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_text(op->more), cell_text(op->text) };
-    Err err = SQL_RUN(db, "SELECT run_id, request FROM flow_waits WHERE tenant = ?1 AND event = ?2 ORDER BY run_id, request", args, batch->arena, &rows, error);
-    if (err)
-        return err;
-    WaitRow *out = ARENA_ARRAY(batch->arena, WaitRow, rows.set.rows);
-    for (uint32_t i = 0; i < rows.set.rows; i++) {
-        const Cell *c = &rows.set.cells[i * rows.set.columns];
-        out[i] = (WaitRow){ .tenant = op->more, .event = op->text, .run_id = c[0].text, .request = (uint64_t)c[1].i };
-    }
-    StoreSlot *slot = store_slot(batch, op);
-    slot->rows = out;
-    slot->count = rows.set.rows;
-    return ERR_OK;
-}
-
 /* ---- mail ----------------------------------------------------------------------------------------------- */
 
 /* `fresh` mail makes a parked run claimable; a claim clears the mark, so mail that the program does not want yet wakes nobody twice.
@@ -327,13 +248,13 @@ static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 
 static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
-    [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = put_wait, [DO_PASS_WAITS] = pass_waits, [DO_CLEAR_WAIT] = clear_wait,
+    [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = sql_apply_wait_op, [DO_PASS_WAITS] = sql_apply_wait_op, [DO_CLEAR_WAIT] = sql_apply_wait_op,
     [DO_PUT_EVENT] = sql_apply_event_op, [DO_EVENT_DISPATCHED] = sql_apply_event_op, [DO_EVENT_REDELIVER] = sql_apply_event_op, [DO_PUT_DEAD] = sql_apply_event_op,
     [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
     [DO_TAKE_RATE] = sql_take_rate, [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GC] = sql_gc, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
     [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
-    [DO_GET_OUTBOX] = sql_apply_event_op, [DO_LIST_EVENTS] = sql_apply_event_op, [DO_GET_WAITS] = get_waits, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = sql_apply_event_op,
+    [DO_GET_OUTBOX] = sql_apply_event_op, [DO_LIST_EVENTS] = sql_apply_event_op, [DO_GET_WAITS] = sql_apply_wait_op, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = sql_apply_event_op,
     [DO_NEXT_DUE] = next_due, [DO_NEXT_CLAIM] = sql_apply_run_op, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
     [DO_CLAIM_OUTBOX] = sql_apply_event_op, [DO_REPUBLISH] = sql_apply_event_op, [DO_DELIVER] = sql_apply_event_op, [DO_SETTLE_EVENT] = sql_apply_event_op,
     [DO_PUT_SUBSCRIPTION] = sql_apply_event_op, [DO_DROP_SUBSCRIPTIONS] = sql_apply_event_op, [DO_TAKE_DEAD] = sql_apply_event_op, [DO_DEAD_PUBLISHED] = sql_apply_event_op,

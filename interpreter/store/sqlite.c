@@ -106,6 +106,12 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE flow_auth_sessions (tenant TEXT NOT NULL, session_id TEXT NOT NULL, user_id TEXT NOT NULL, run_id TEXT NOT NULL, claims_json TEXT NOT NULL, issued_us INTEGER NOT NULL,"
     " expires_us INTEGER NOT NULL, revoked_us INTEGER NOT NULL, PRIMARY KEY (tenant, session_id)) WITHOUT ROWID;"
     "CREATE INDEX flow_auth_sessions_ends ON flow_auth_sessions (expires_us);",
+    /* 8: waits that compare a field of their event */
+    "CREATE TABLE flow_waits_keyed (tenant TEXT NOT NULL, event TEXT NOT NULL, wait_key TEXT NOT NULL, run_id TEXT NOT NULL, request INTEGER NOT NULL, PRIMARY KEY (tenant, event, wait_key, run_id, request),"
+    " FOREIGN KEY (tenant, run_id) REFERENCES flow_runs (tenant, run_id)) WITHOUT ROWID;"
+    "INSERT INTO flow_waits_keyed SELECT tenant, event, '', run_id, request FROM flow_waits;"
+    "DROP TABLE flow_waits; ALTER TABLE flow_waits_keyed RENAME TO flow_waits;"
+    "CREATE INDEX flow_waits_run ON flow_waits (tenant, run_id, request);",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -89,7 +89,9 @@ typedef struct EventRow {
     int64_t created_us;
     bool dispatched;
 } EventRow;
-typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; } WaitRow;               /* a run that awaits an event by name */
+/* A run that awaits an event by name. It may say that it wants none but those whose `field` (a text, a whole number, an enum) has the text `value`: others
+   need not wake it, though they may. A store gives both back empty. */
+typedef struct WaitRow { Str tenant, event; Str run_id; uint64_t request; Str field, value; } WaitRow;
 /* Who hears an event. An owner (an agent, or a file for handlers that no agent has) is deployed as a whole: what its newest module does not subscribe any more is dropped. */
 typedef struct SubscriptionRow { Str subscriber, owner, event, module_hash; } SubscriptionRow;
 typedef struct DeadRow { Str tenant, event_id, subscriber, error; uint32_t attempts; int64_t created_us; } DeadRow;
@@ -196,7 +198,8 @@ int  store_get_outbox(StoreBatch *batch, uint32_t limit);           /* undispatc
 int  store_list_events(StoreBatch *batch, Str name /* empty: all */, Str correlation, uint32_t limit);      /* of the batch's tenant: the newest `limit`, oldest of them first */
 /* In a batch of its own: when it is done, waits that were being written are durable. Those that a later batch does not read find by themselves what was durable before. */
 void store_pass_waits(StoreBatch *batch, Str tenant, Str event);
-int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await this event */
+int  store_get_waits(StoreBatch *batch, Str tenant, Str event);     /* runs that await events of this name */
+int  store_get_waits_for(StoreBatch *batch, Str tenant, Str event, Str payload);      /* of those the ones that this event may be for */
 int  store_get_blob(StoreBatch *batch, Str hash_hex);
 int  store_list_dead(StoreBatch *batch, uint32_t limit);
 int  store_get_unpublished_dead(StoreBatch *batch, uint32_t limit);  /* of all tenants: those the dead-letter stream has not had */

@@ -426,6 +426,95 @@ static void a_new_wait_brings_what_happened_since_the_run_was_made(void **state)
     }
 }
 
+static void wait_for_field(const char *run, uint64_t request, const char *field, const char *value)
+{
+    StoreBatch *batch = batch_of(run, 0);
+    store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = request, .field = str_of(field), .value = str_of(value) });
+    must_go(batch);
+}
+
+/* The ids of the runs that an event with this payload wakes. */
+static void assert_wakes(const char *payload, const char *expected)
+{
+    uint32_t count;
+    Buf ids = { 0 };
+    StoreBatch *batch = batch_of("", 0);
+    int index = store_get_waits_for(batch, (Str){ 0 }, STR("Booked"), str_of(payload));
+    must(batch);
+    const WaitRow *rows = store_waits(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) buf_put_str(&ids, rows[i].run_id), buf_put_char(&ids, ' ');
+    if (!str_is(buf_str(&ids), expected)) fail_msg("%s wakes `%s`, expected `%s`", payload, buf_cstr(&ids), expected);
+    buf_free(&ids);
+    store_batch_free(batch);
+}
+
+static void an_event_wakes_those_whose_field_it_has(void **state)
+{
+    new_run("any"), new_run("five"), new_run("red"), new_run("six");
+    wait_for_field("any", 1, "", ""), wait_for_field("five", 1, "n", "5"), wait_for_field("six", 1, "n", "6"), wait_for_field("red", 1, "name", "r\u00e9d \"x\"");
+    assert_wakes("{\"n\":5,\"name\":\"blue\"}", "any five ");
+    assert_wakes("{\"n\":6,\"name\":\"r\\u00e9d \\\"x\\\"\"}", "any red six ");       /* however the text is escaped */
+    assert_wakes("{\"n\":7}", "any ");
+    assert_wakes("{\"m\":5,\"n\":null,\"l\":[5]}", "any ");
+    assert_wakes("{}", "any ");
+    assert_wakes("no json", "any five red six ");                                             /* who knows what it says */
+    Buf wide = { 0 };
+    buf_put_text(&wide, "{\"n\":7");
+    for (int i = 0; i < 100; i++) buf_printf(&wide, ",\"f%d\":%d", i, i);
+    buf_put_char(&wide, '}');
+    assert_wakes(buf_cstr(&wide), "any five red six ");                                       /* more fields than count */
+    buf_free(&wide);
+    StoreBatch *batch = batch_of("five", 0);
+    store_clear_wait(batch, 1);
+    must_go(batch);
+    assert_wakes("{\"n\":5}", "any ");
+}
+
+static void event_with(const char *id, const char *payload, int64_t created_us)
+{
+    StoreBatch *batch = batch_of("", 0);
+    store_put_event(batch, &(EventRow){ .event_id = str_of(id), .name = STR("Booked"), .payload = str_of(payload), .correlation = STR("c2"), .created_us = created_us });
+    must_go(batch);
+}
+
+static void assert_mail_of(const char *run, const char *expected)
+{
+    uint32_t count;
+    Buf ids = { 0 };
+    StoreBatch *batch = batch_of(run, 0);
+    int index = store_get_mail(batch, 0);
+    must(batch);
+    const MailRow *rows = store_mail(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) buf_put_str(&ids, rows[i].mail_id), buf_put_char(&ids, ' ');
+    assert_str(buf_str(&ids), expected);
+    buf_free(&ids);
+    store_batch_free(batch);
+}
+
+/* What it left aside for one key it finds for another, also when the first key's cursor has gone on. */
+static void a_wait_with_a_key_brings_what_has_it(void **state)
+{
+    enum { MANY = 1200 };
+    new_run("r1");
+    char id[16], payload[32];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(id, sizeof id, "e%04d", i), snprintf(payload, sizeof payload, "{\"n\":%d}", i);
+        StoreBatch *batch = batch_of("", 0);
+        store_put_event(batch, &(EventRow){ .event_id = str_of(id), .name = STR("Booked"), .payload = str_of(payload), .created_us = 200 + i });
+        store_submit(batch, NULL, NULL);
+    }
+    event_with("late", "{\"n\":1100}", 200 + MANY + STORE_EVENT_LAG_US);
+    wait_for_field("r1", 1, "n", "1100");
+    assert_mail_of("r1", "e1100 late ");
+    StoreBatch *batch = batch_of("r1", 0);
+    store_take_mail(batch, STR("e1100")), store_take_mail(batch, STR("late")), store_clear_wait(batch, 1);
+    must_go(batch);
+    wait_for_field("r1", 2, "n", "1100");                    /* its cursor moves */
+    assert_mail_of("r1", "");
+    wait_for_field("r1", 3, "n", "3");
+    assert_mail_of("r1", "e0003 ");
+}
+
 static void what_belongs_to_a_run_needs_the_run(void **state)
 {
     StoreBatch *batch = batch_of("gone", 0);
@@ -662,7 +751,8 @@ static void a_fork_has_the_history_up_to_its_point(void **state)
 #define CONTRACT_RUN_TESTS CONTRACT_BARE_RUN_TESTS \
     CONTRACT_TEST(one_tenant_sees_and_writes_nothing_of_another), CONTRACT_TEST(a_stale_epoch_changes_nothing_at_all), \
     CONTRACT_TEST(a_run_that_ended_takes_no_mail_and_holds_nothing), \
-    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(a_new_wait_brings_what_happened_since_the_run_was_made), CONTRACT_TEST(what_belongs_to_a_run_needs_the_run), \
+    CONTRACT_TEST(waits_are_found_by_event_and_cleared_by_request), CONTRACT_TEST(a_new_wait_brings_what_happened_since_the_run_was_made), \
+    CONTRACT_TEST(an_event_wakes_those_whose_field_it_has), CONTRACT_TEST(a_wait_with_a_key_brings_what_has_it), CONTRACT_TEST(what_belongs_to_a_run_needs_the_run), \
     CONTRACT_TEST(modules_and_blobs_are_kept_by_hash), CONTRACT_TEST(events_leave_the_outbox_in_order_and_stay_listed), \
     CONTRACT_TEST(a_dead_delivery_is_listed_with_its_last_error), CONTRACT_TEST(fsck_finds_nothing_in_a_sound_store), \
     CONTRACT_TEST(fsck_names_what_is_broken), CONTRACT_TEST(a_fork_has_the_history_up_to_its_point),
