@@ -95,6 +95,7 @@ static void check_table(Checker *c, Symbol *table)
         if (column->value->type->tag != TYPE_POISON && !is_literal(column->value))
             diag_constant_expected(c->diags, column->value->span, "found a computed value", "a literal or a member of an enum: the store keeps the default of a column");
     }
+    check_visibility(c, table);
 }
 
 /* ---- clauses of flows ----------------------------------------------------------------------------------------- */

@@ -156,6 +156,8 @@ void  render(Checker *c, QueryScope *query, Ast *node);                     /* h
 void  hoist(Checker *c, QueryInfo *info, Ast *node);
 Symbol *require_table(Checker *c, Ident name);
 
+void  check_visibility(Checker *c, Symbol *table);                          /* check_visibility.c: `visible by` of a table */
+
 /* ---- sessions, contexts, cached reads: check_state.c ------------------------------------------------------------ */
 void  resolve_session(Checker *c, Symbol *session);
 void  resolve_context(Checker *c, Symbol *context);

@@ -322,6 +322,7 @@ void lower_tables(Lower *lw)
     each_symbol(lw, SYMBOL_EVENT, lower_event_row);
     each_symbol(lw, SYMBOL_SIGNAL, lower_event_row);
     each_symbol(lw, SYMBOL_TABLE, lower_table);
+    each_symbol(lw, SYMBOL_TABLE, lower_visibility);
     each_symbol(lw, SYMBOL_MACHINE, lower_machine);
     each_symbol(lw, SYMBOL_SESSION, lower_state_row);
     each_symbol(lw, SYMBOL_CONTEXT, lower_state_row);

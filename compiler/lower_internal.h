@@ -222,6 +222,9 @@ void iter_begin(Func *f, Iter *it, Ast *source, Symbol *item, Symbol *index);   
 void iter_list(Func *f, Iter *it, Val list, int item_reg);  /* the same over an evaluated list (taken); item_reg < 0: none is loaded */
 void iter_end(Func *f, Iter *it);
 
+/* ---- lower_visibility.c ------------------------------------------------------------------------------- */
+void lower_visibility(Lower *lw, Symbol *table);
+
 /* ---- lower_scope.c: deadlines ------------------------------------------------------------------------- */
 void scope_begin(Func *f, Ctx *ctx, Ast *duration);
 void scope_begin_us(Func *f, Ctx *ctx, Val duration);

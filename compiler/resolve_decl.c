@@ -90,14 +90,15 @@ static void resolve_erase(Checker *c, Symbol *table, Ast_erase_clause *clause)
 static void resolve_table_clauses(Checker *c, Symbol *table, Ast_table_decl *decl)
 {
     TableInfo *info = table->info;
-    Ast *version = NULL, *erase = NULL, *export = NULL, *cache = NULL, *append = NULL;
+    Ast *version = NULL, *erase = NULL, *export = NULL, *cache = NULL, *append = NULL, *visible = NULL;
     for (uint32_t i = 0; i < decl->clauses.count; i++) {
         Ast *clause = decl->clauses.items[i];
         Ast **seen = clause->kind == AST_VERSION_CLAUSE ? &version : clause->kind == AST_ERASE_CLAUSE ? &erase :
                      clause->kind == AST_EXPORT_CLAUSE ? &export : clause->kind == AST_CACHE_CLAUSE ? &cache :
-                     clause->kind == AST_APPEND_CLAUSE ? &append : NULL;
+                     clause->kind == AST_APPEND_CLAUSE ? &append : clause->kind == AST_VISIBLE_CLAUSE ? &visible : NULL;
         if (seen && *seen) {
-            diag_clause_twice(c->diags, clause->span, seen == &version ? "version" : seen == &erase ? "on erase" : seen == &cache ? "cache" : seen == &append ? "append only" : "export");
+            diag_clause_twice(c->diags, clause->span, seen == &version ? "version" : seen == &erase ? "on erase" : seen == &cache ? "cache" : seen == &append ? "append only" :
+                             seen == &visible ? "visible by" : "export");
             continue;
         }
         if (seen)

@@ -135,7 +135,8 @@ typedef struct QueryInfo {
 
 typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
 typedef struct StateInfo { int64_t ttl_us; Symbol **writers /* of a context: agent of each field, NULL: the flows */; } StateInfo;
-typedef struct TableInfo { bool shared, versioned, append_only, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
+typedef struct Visibility { Symbol *column, *members, *user, *role /* NULL: the owner alone writes */; uint64_t writers; } Visibility;        /* visible by … to … write (…) */
+typedef struct TableInfo { bool shared, versioned, append_only, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Visibility *visibility /* NULL: none, or not checked yet */; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
 typedef struct MachineInfo { uint64_t *targets; uint64_t finals; } MachineInfo;
 typedef struct FuncInfo {
     uint16_t id;

@@ -56,7 +56,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_FINALLY T_FAIL T_TRANSACTION T_EMIT T_SAGA T_STEP T_COMPENSATE T_SLEEP T_WAIT T_UNTIL T_PROGRESS T_PARALLEL T_RACE T_CRITICAL T_NULL
 %token T_TRUE T_FALSE T_AND T_OR T_NOT T_AS T_WITH T_RETRY T_ASK T_AWAIT T_WHERE T_START T_FROM T_JOIN T_GROUP T_ORDER T_DESC T_ASC T_SELECT
 %token T_INSERT T_UPDATE T_SET T_DELETE T_GIVEN T_FAILS T_RETURNS T_AFTER T_USER T_ANSWERS T_NOTHING T_NOW T_IDS T_RUN T_ADVANCE T_ANSWER
-%token T_AGGREGATE T_SOURCED T_ROOT T_CHILDREN T_STATE T_WHEN T_INVARIANT T_COMMAND T_CREATE T_PROJECTION T_APPEND T_ONLY T_AUDIT T_REBUILD T_REPLAY
+%token T_AGGREGATE T_SOURCED T_ROOT T_CHILDREN T_STATE T_WHEN T_INVARIANT T_COMMAND T_CREATE T_PROJECTION T_APPEND T_VISIBLE T_ONLY T_AUDIT T_REBUILD T_REPLAY
 %token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_SESSION T_CONTEXT T_TTL
 %token T_SAVE T_COORDINATE T_CACHED T_CACHE T_ELIF T_WILDCARD T_WORD_LAST
 /* Literals. */
@@ -258,6 +258,8 @@ table_entry: column
     | T_ON T_ERASE T_NAME '(' name_refs ')'       { $$ = ast_erase_clause(P, @$, ident(P, @3), $5, NULL, STR("")); }
     | T_ON T_ERASE T_NAME T_DURATION string_lit   { $$ = ast_erase_clause(P, @$, ident(P, @3), list_none(), leaf_duration(P, @4), plain_text(P, @5)); }
     | T_APPEND T_ONLY               { $$ = ast_append_clause(P, @$); }
+    | T_VISIBLE T_BY T_NAME T_TO T_NAME        { $$ = ast_visible_clause(P, @$, ident(P, @3), ident(P, @5), ident_none(), list_none()); }
+    | T_VISIBLE T_BY T_NAME T_TO T_NAME T_NAME '(' name_refs ')'       { $$ = ast_visible_clause(P, @$, ident(P, @3), ident(P, @5), ident(P, @6), $8); }
     | T_EXPORT T_AS T_STRING        { $$ = ast_export_clause(P, @$, plain_text(P, @3)); }
     | T_CACHE T_AT T_MOST T_DURATION           { $$ = ast_cache_clause(P, @$, leaf_duration(P, @4), ident_none()); }
     | T_CACHE T_NAME                { $$ = ast_cache_clause(P, @$, NULL, ident(P, @2)); }

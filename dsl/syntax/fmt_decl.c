@@ -286,6 +286,13 @@ Doc *node_append_clause(Printer *p, const Ast *node)
     return doc_text(p, "append only");
 }
 
+Doc *node_visible_clause(Printer *p, const Ast *node)
+{
+    NODE(visible_clause);
+    Doc *roles = n->roles.count ? CAT(p, doc_text(p, " "), fmt_ident(p, n->word), doc_text(p, " ("), fmt_comma_list(p, n->roles), doc_text(p, ")")) : NULL;
+    return CAT(p, doc_text(p, "visible by "), fmt_ident(p, n->column), doc_text(p, " to "), fmt_ident(p, n->members), roles);
+}
+
 Doc *node_version_clause(Printer *p, const Ast *node)
 {
     return doc_text(p, "version");

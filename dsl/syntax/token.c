@@ -204,6 +204,7 @@ static int word_at_table(const Layer *layer, int kind)
     case T_EXPORT:              return next == T_AS ? kind : T_NAME;
     case T_CACHE:               return word_ahead(layer, 1) ? kind : T_NAME;
     case T_APPEND:              return next == T_ONLY ? kind : T_NAME;
+    case T_VISIBLE:             return next == T_BY ? kind : T_NAME;
     default:                    return T_NAME;
     }
 }
@@ -273,7 +274,7 @@ static int word_after_word(Layer *layer, int kind)
     case T_TO:       return kind == T_VERSION ? kind : 0;
     case T_USER:     return kind == T_ANSWERS ? kind : T_NAME;
     case T_AT:       return kind == T_MOST ? kind : 0;
-    case T_GROUP: case T_ORDER: case T_COMPENSATED: case T_SOURCED: return kind == T_BY ? kind : T_NAME;
+    case T_GROUP: case T_ORDER: case T_COMPENSATED: case T_SOURCED: case T_VISIBLE: return kind == T_BY ? kind : T_NAME;
     case T_PARALLEL: case T_PARALLEL_VALUE: return kind == T_RACE || kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
     case T_RACE:     return kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
     case T_DELETE:   return kind == T_FROM ? kind : T_NAME;
@@ -323,7 +324,7 @@ static int word_behind_operand(Layer *layer, int kind)
     case T_WITH:
         return frame->failing ? T_DETAILS : kind;
     case T_TO:
-        return kind_ahead(layer, 1) == T_VERSION ? kind : T_NAME;
+        return kind_ahead(layer, 1) == T_VERSION || frame->kind == FRAME_TABLE ? kind : T_NAME;
     case T_ROOT: case T_CHILDREN: case T_STATE: case T_WHEN: case T_INVARIANT: case T_COMMAND: case T_CREATE:
         return frame->kind == FRAME_AGGREGATE ? kind : T_NAME;      /* several members on one line */
     default:

@@ -178,6 +178,25 @@ static void consts_print(const Image *image, Buf *out)
 
 /* ---- declarations ---- */
 
+/* Also of an image that was not verified. */
+static void visibility_print(const Image *image, const ImageTable *table, Buf *out)
+{
+    const ImageVisibility *v = &table->visibility;
+    if (!v->declared) return;
+    const ImageTable *members = v->members < image->table_count ? &image->tables[v->members] : NULL;
+    Str column = v->column < table->column_count ? table->columns[v->column].name : STR("?");
+    buf_printf(out, "    visible by %.*s to ", STR_ARG(column));
+    disasm_name(table_name, image, v->members, image->table_count, out);
+    const ImageType *role = members && v->role_column < members->column_count && members->columns[v->role_column].type < image->type_count ? &image->types[members->columns[v->role_column].type] : NULL;
+    const char *comma = " write (";
+    for (int i = 0; role && i < role->member_count && i < 64; i++) {
+        if (!(v->writers >> i & 1)) continue;
+        buf_printf(out, "%s%.*s", comma, STR_ARG(role->members[i]));
+        comma = ", ";
+    }
+    buf_put_text(out, role ? ")\n" : "\n");
+}
+
 static void table_print(const Image *image, const ImageTable *table, Buf *out)
 {
     buf_printf(out, "  %.*s", STR_ARG(table->name));
@@ -208,6 +227,7 @@ static void table_print(const Image *image, const ImageTable *table, Buf *out)
         }
         buf_put_text(out, ")\n");
     }
+    visibility_print(image, table, out);
 }
 
 static void tables_print(const Image *image, Buf *out)

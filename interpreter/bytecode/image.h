@@ -16,7 +16,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 5, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 6, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -142,12 +142,18 @@ typedef struct ImageHandler { Str name; uint16_t event, agent, func, where_func 
 typedef struct ImageColumn { Str name; uint16_t type; uint8_t labels; bool has_default; uint16_t default_const; } ImageColumn;
 typedef struct ImageIndex { bool unique; uint16_t columns[8]; uint16_t column_count; } ImageIndex;
 enum { ERASE_NONE, ERASE_DELETE, ERASE_ANONYMIZE, ERASE_RETAIN };
+/* visible by COLUMN to MEMBERS: who but the owner sees a row. The column is an enum of the members of VISIBILITY_WORDS; members is a shared table, one row a
+   user (unique user_id). Writers: bit m for member m of the enum of role_column, which may change the rows of others that they see. */
+#define VISIBILITY_WORDS { "PRIVATE", "FAMILY", "PUBLIC" }
+enum { VISIBILITY_PRIVATE, VISIBILITY_FAMILY, VISIBILITY_PUBLIC, VISIBILITY_COUNT };
+typedef struct ImageVisibility { bool declared; uint16_t column, members, user_column, role_column /* NO_INDEX: the owner alone writes */; uint64_t writers; } ImageVisibility;
 /* The compiler's columns first, in declaration order; row type is a record of exactly them (version included as int when `versioned`). */
 typedef struct ImageTable {
     Str name; uint16_t agent; bool shared, versioned, append_only; Str id_prefix; uint16_t id_column;   /* NO_INDEX when it has no `id` */
     ImageColumn *columns; uint16_t column_count; uint16_t row_type;
     ImageIndex *indexes; uint16_t index_count;
     bool cached;                         /* writes make cached reads of it old */
+    ImageVisibility visibility;
     uint8_t erase; uint16_t *erase_columns; uint16_t erase_column_count; int64_t retain_us; Str retain_reason, export_name;
 } ImageTable;
 /* machine: legal transitions of an enum type; bit t of targets[f] */

@@ -367,6 +367,17 @@ static void code_table_index(Coder *c, ImageIndex *index)
 }
 CODE_LIST(ImageIndex, code_table_indexes, code_table_index)
 
+static void code_visibility(Coder *c, ImageVisibility *visibility)
+{
+    code_bool(c, &visibility->declared);
+    if (!visibility->declared) return;
+    code_index(c, &visibility->column);
+    code_index(c, &visibility->members);
+    code_index(c, &visibility->user_column);
+    code_index(c, &visibility->role_column);
+    code_u64(c, &visibility->writers);
+}
+
 static void code_table(Coder *c, ImageTable *table)
 {
     code_str(c, &table->name);
@@ -380,6 +391,7 @@ static void code_table(Coder *c, ImageTable *table)
     code_index(c, &table->row_type);
     code_table_indexes(c, &table->indexes, &table->index_count);
     code_bool(c, &table->cached);
+    code_visibility(c, &table->visibility);
     code_u8(c, &table->erase);
     code_indexes(c, &table->erase_columns, &table->erase_column_count);
     code_i64(c, &table->retain_us);

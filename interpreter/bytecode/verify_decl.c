@@ -49,6 +49,48 @@ static Err verify_table_indexes(Verifier *v, const ImageTable *table)
     return ERR_OK;
 }
 
+static bool has_members(const ImageType *type, const char *const *words, int count)
+{
+    if (type->kind != KIND_ENUM || type->member_count != count) return false;
+    for (int i = 0; i < count; i++)
+        if (!str_is(type->members[i], words[i])) return false;
+    return true;
+}
+
+static bool is_unique(const ImageTable *table, uint16_t column)
+{
+    for (int i = 0; i < table->index_count; i++)
+        if (table->indexes[i].unique && table->indexes[i].column_count == 1 && table->indexes[i].columns[0] == column) return true;
+    return false;
+}
+
+static Err verify_writers(Verifier *v, const ImageVisibility *visibility, const ImageTable *members)
+{
+    if (visibility->role_column == NO_INDEX) return visibility->writers ? verify_fail(v, "names writers without a column of roles") : ERR_OK;
+    const ImageType *role = visibility->role_column < members->column_count ? type_row(v, members->columns[visibility->role_column].type) : NULL;
+    if (!role || role->kind != KIND_ENUM) return verify_fail(v, "role column %u is not an enum", visibility->role_column);
+    if (!visibility->writers || (role->member_count < 64 && visibility->writers >> role->member_count)) return verify_fail(v, "names writers that are no roles");
+    return ERR_OK;
+}
+
+/* What the filter of its queries looks at must be what the filter takes it for. */
+static Err verify_visibility(Verifier *v, const ImageTable *table)
+{
+    static const char *const words[] = VISIBILITY_WORDS;
+    const ImageVisibility *visibility = &table->visibility;
+    const Image *m = v->image;
+    if (!visibility->declared) return ERR_OK;
+    if (table->shared) return verify_fail(v, "is shared and has a visibility");
+    if (visibility->column >= table->column_count || !has_members(type_row(v, table->columns[visibility->column].type), words, VISIBILITY_COUNT))
+        return verify_fail(v, "visibility column %u is not an enum of PRIVATE, FAMILY, PUBLIC", visibility->column);
+    if (visibility->members >= m->table_count || !m->tables[visibility->members].shared) return verify_fail(v, "members are not a shared table");
+    const ImageTable *members = &m->tables[visibility->members];
+    if (visibility->user_column >= members->column_count || members->columns[visibility->user_column].type != TYPE_INDEX_STRING)
+        return verify_fail(v, "column %u of its members is not a string", visibility->user_column);
+    if (!is_unique(members, visibility->user_column) && members->id_column != visibility->user_column) return verify_fail(v, "a user may be among its members twice");
+    return verify_writers(v, visibility, members);
+}
+
 static Err verify_table(Verifier *v, const ImageTable *table)
 {
     if (table->agent != NO_INDEX && table->agent >= v->image->agent_count) return verify_fail(v, "agent %u does not exist", table->agent);
@@ -72,6 +114,10 @@ Err verify_tables(Verifier *v)
     for (uint32_t i = 0; i < v->image->table_count && !err; i++) {
         verify_at(v, "table", i, v->image->tables[i].name);
         err = verify_table(v, &v->image->tables[i]);
+    }
+    for (uint32_t i = 0; i < v->image->table_count && !err; i++) {                       /* they name columns of each other */
+        verify_at(v, "table", i, v->image->tables[i].name);
+        err = verify_visibility(v, &v->image->tables[i]);
     }
     return err;
 }

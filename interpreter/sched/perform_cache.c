@@ -19,7 +19,7 @@
 #include "interpreter/effect/rows.h"
 #include "interpreter/sched/engine_internal.h"
 
-enum { LOCK_TTL_US = 2000000, LOOK_AGAIN_US = 25000, LOOKS_MAX = 60, TABLES_MAX = QUERY_JOINS_MAX + 1 };
+enum { LOCK_TTL_US = 2000000, LOOK_AGAIN_US = 25000, LOOKS_MAX = 60, TABLES_MAX = 2 * (QUERY_JOINS_MAX + 1) /* and the members of each */ };
 
 typedef enum { SOURCE_HIT, SOURCE_MISS, SOURCE_SHARED, SOURCE_DATABASE /* the cache could not be asked */ } Source;
 typedef struct Waiter { struct Waiter *next; LiveRun *run; uint64_t id; } Waiter;
@@ -395,6 +395,13 @@ static void add_table(Fetch *fetch, uint16_t table) {
     if (!map_find(&engine->cached_tables, name)) map_put(&engine->cached_tables, str_of(mem_strdup(arena_printf(fetch->arena, "%.*s", STR_ARG(name)))), engine);
 }
 
+/* What a result shows depends on who is a member, too. */
+static void add_source(Fetch *fetch, uint16_t table) {
+    const ImageVisibility *visibility = &fetch->image->tables[table].visibility;
+    add_table(fetch, table);
+    if (visibility->declared) add_table(fetch, visibility->members);
+}
+
 void perform_cached(LiveRun *run, Act *act, const VmRequest *request) {
     Engine *engine = run->engine;
     const Query *query = &run->image->queries[request->effect->target];
@@ -410,8 +417,8 @@ void perform_cached(LiveRun *run, Act *act, const VmRequest *request) {
     *fetch = (Fetch){ .engine = engine, .arena = arena, .image = image_retain(run->image), .query = query, .query_index = request->effect->target, .key = key, .map_key = map_key };
     fetch->tenant = arena_str(arena, run->row.tenant);
     fetch->user = arena_str(arena, run->row.user);
-    add_table(fetch, query->table);
-    for (uint16_t i = 0; i < query->join_count; i++) add_table(fetch, query->joins[i].table);
+    add_source(fetch, query->table);
+    for (uint16_t i = 0; i < query->join_count; i++) add_source(fetch, query->joins[i].table);
     map_put(&engine->fetches, fetch->map_key, fetch);
     Error error;
     Err err = copy_params(fetch, request, &error);

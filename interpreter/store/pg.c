@@ -36,19 +36,27 @@ static Err check_fence(SqlDb *db, StoreBatch *batch, Error *error)
     return err ? err : sql_judge_fence(batch, &rows, error);
 }
 
-static Err use_tenant(SqlDb *db, Str tenant, Error *error)
+/* The user is told as soon as one table is known to be `visible by`: from then on for all of them, since a program of an older version may not know of it. */
+static Err use_scope(SqlDb *db, Str tenant, Str user, bool by_user, Error *error)
 {
     PgConn *c = (PgConn *)db;
-    if (c->tenant_set && str_eq(buf_str(&c->tenant), tenant))
+    bool tells = c->store->tells_users |= by_user;
+    if (c->tenant_set && str_eq(buf_str(&c->tenant), tenant) && (!tells || (c->user_told && str_eq(buf_str(&c->user), user))))
         return ERR_OK;
-    const Cell args[] = { cell_text(tenant) };
-    Err err = c->in_txn ? pg_send(c, STR("SELECT set_config('flow.tenant', ?1, true)"), args, 1, NULL, error)
-                        : pg_query(c, STR("SELECT set_config('flow.tenant', ?1, false)"), args, 1, NULL, NULL, error);
+    static const Str WORDS[2][2] = {
+        { STR("SELECT set_config('flow.tenant', ?1, false)"), STR("SELECT set_config('flow.tenant', ?1, true)") },
+        { STR("SELECT set_config('flow.tenant', ?1, false), set_config('flow.user', ?2, false)"), STR("SELECT set_config('flow.tenant', ?1, true), set_config('flow.user', ?2, true)") },
+    };
+    const Cell args[] = { cell_text(tenant), cell_text(user.len ? user : STR(PG_NOBODY)) };
+    Err err = c->in_txn ? pg_send(c, WORDS[tells][true], args, 1 + tells, NULL, error) : pg_query(c, WORDS[tells][false], args, 1 + tells, NULL, NULL, error);
     if (err)
         return err;
     buf_clear(&c->tenant);
     buf_put_str(&c->tenant, tenant);
+    buf_clear(&c->user);
+    buf_put_str(&c->user, user);
     c->tenant_set = true;
+    c->user_told = tells;
     return ERR_OK;
 }
 
@@ -195,8 +203,9 @@ static Err read_once(PgConn *c, StoreBatch *batch, Error *error)
 static Err pg_read(void *conn, StoreBatch *batch, Error *error)
 {
     PgConn *c = conn;
+    bool tells = c->store->tells_users;
     Err err = read_once(c, batch, error);
-    if (err == ERR_IO && c->lost) {
+    if ((err == ERR_IO && c->lost) || (err == ERR_BUSY && c->store->tells_users && !tells)) {
         store_batch_reset(batch);
         err = read_once(c, batch, error);
     }
@@ -304,7 +313,7 @@ PgConn *pg_conn_new(PgStore *store, ConnRole role)
     PgConn *c = mem_alloc(sizeof *c);
     c->store = store;
     c->role = role;
-    c->db = (SqlDb){ .dialect = &PG_DIALECT, .run = pg_run, .check_fence = check_fence, .use_tenant = use_tenant };
+    c->db = (SqlDb){ .dialect = &PG_DIALECT, .run = pg_run, .check_fence = check_fence, .use_scope = use_scope };
     return c;
 }
 

@@ -26,6 +26,9 @@ enum {
     PG_SCHEMA_MAX = 63,                  /* bytes of the schema's name */
 };
 
+#define PG_NOBODY "\001"                /* in flow.user: a run without a user; empty is: nobody was told */
+#define PG_UNTOLD "FL001"                /* the state in which flow_user() fails when nobody was told */
+
 typedef struct PgStore PgStore;
 typedef struct PgStatement PgStatement;
 
@@ -41,12 +44,13 @@ typedef struct PgConn {
     Err failed; Error failure;           /* the first error among answers nobody waited for */
     uint64_t begun;                      /* transactions and single reads */
     Buf worker; Arena *group;            /* pg_group.c: as whom it writes; rows of the group that is sent */
-    Buf tenant; bool tenant_set;         /* what row security was told in this transaction, or on this connection */
+    Buf tenant, user; bool tenant_set, user_told;            /* what row security was told in this transaction, or on this connection */
 } PgConn;
 
 struct PgStore {
     char *url, *schema;                  /* the URL without our own parameter; the schema's name unquoted */
     bool read_only, down;
+    bool tells_users;                    /* some table is `visible by`: row security asks for the user, too */
     int wait_ms;
     int64_t down_since_ms;               /* monotonic */
     PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;

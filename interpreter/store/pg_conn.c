@@ -58,6 +58,7 @@ void pg_conn_free(PgConn *c)
     pg_drop(c);
     sql_db_deinit(&c->db);
     buf_free(&c->tenant);
+    buf_free(&c->user);
     buf_free(&c->worker);
     if (c->group)
         arena_free(c->group);
@@ -108,7 +109,7 @@ static Err result_error(PgConn *c, const PGresult *result, Error *error)
     }
     static const struct { const char *state; Err code; const char *format; } KINDS[] = {
         { "23505", ERR_CONFLICT, "%s" }, { "23503", ERR_NOT_FOUND, "the run it belongs to is not there" },
-        { "40001", ERR_BUSY, "lost a race with another writer: %s" }, { "40P01", ERR_BUSY, "lost a race with another writer: %s" }, { "55P03", ERR_BUSY, "lost a race with another writer: %s" },
+        { PG_UNTOLD, ERR_BUSY, "%s" }, { "40001", ERR_BUSY, "lost a race with another writer: %s" }, { "40P01", ERR_BUSY, "lost a race with another writer: %s" }, { "55P03", ERR_BUSY, "lost a race with another writer: %s" },
         { "22003", ERR_INVALID, "cannot run a statement: overflow: %s" },
         { "25006", ERR_UNSUPPORTED, "cannot write: %s" }, { "42501", ERR_UNSUPPORTED, "cannot run a statement: %s" },
         { "57014", ERR_IO, "could not run a statement in time: %s" },
@@ -121,6 +122,7 @@ static Err result_error(PgConn *c, const PGresult *result, Error *error)
         i++;
     if (KINDS[i].code == ERR_CONFLICT)
         name_constraint(c, result);
+    c->store->tells_users |= strcmp(state, PG_UNTOLD) == 0;
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     return err_set(error, KINDS[i].code, KINDS[i].format, text ? text : state);

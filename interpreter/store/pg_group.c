@@ -364,7 +364,7 @@ static Err insert_alike(Group *g, Insert **inserts, uint32_t count, Error *error
         }
         args[k] = (Cell){ .kind = CELL_LIST, .items = items, .count = count };
     }
-    Err err = g->c->db.use_tenant(&g->c->db, inserts[0]->batch->tenant, error);
+    Err err = g->c->db.use_scope(&g->c->db, inserts[0]->batch->tenant, inserts[0]->op->text, false, error);
     if (!err)
         err = pg_query(g->c, buf_str(&sql), args, binds, g->arena, &rows, error);
     buf_free(&sql);

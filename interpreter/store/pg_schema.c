@@ -112,11 +112,24 @@ static const char *const MIGRATIONS[] = {
     /* 11: waits that compare a field of their event */
     "ALTER TABLE flow_waits ADD COLUMN wait_key " T " NOT NULL DEFAULT '';"
     "ALTER TABLE flow_waits DROP CONSTRAINT flow_waits_pkey, ADD PRIMARY KEY (tenant, event, wait_key, run_id, request);",
+    /* 12: who asks, for the policies of tables that are `visible by`; whoever forgets to say so is refused instead of shown nothing */
+    "CREATE FUNCTION flow_user() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$ DECLARE told text := current_setting('flow.user', true); BEGIN"
+    " IF COALESCE(told, '') = '' THEN RAISE EXCEPTION 'flow.user is not set, and rows are visible by user' USING ERRCODE = '" PG_UNTOLD "'; END IF;"
+    " RETURN CASE WHEN told = '" PG_NOBODY "' THEN '' ELSE told END; END $$;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
 static const char *const append_only[] = {
     "CREATE TRIGGER flow_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON @t FOR EACH STATEMENT EXECUTE FUNCTION flow_refuse_change()",
+    NULL,
+};
+
+/* Restrictive: both these and the policy of the tenant must allow a row. */
+static const char *const secure_visible[] = {
+    "CREATE POLICY flow_read ON @t AS RESTRICTIVE FOR SELECT USING (@r)",
+    "CREATE POLICY flow_insert ON @t AS RESTRICTIVE FOR INSERT WITH CHECK (@o)",
+    "CREATE POLICY flow_update ON @t AS RESTRICTIVE FOR UPDATE USING (@w)",
+    "CREATE POLICY flow_delete ON @t AS RESTRICTIVE FOR DELETE USING (@w)",
     NULL,
 };
 
@@ -145,6 +158,7 @@ const SqlDialect PG_DIALECT = {
     .lone_worker = "pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || r.worker, 0))",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
                     "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
+    .secure_visible = secure_visible, .scope_tenant = "(SELECT current_setting('flow.tenant', true))", .scope_user = "(SELECT flow_user())",
 };
 
 void pg_quote(Buf *out, const char *name)

@@ -566,21 +566,99 @@ static Term value_for(Render *r, const QueryExpr *expr, uint16_t type)
 
 /* ---- statements ---------------------------------------------------------------------------------------- */
 
-/* The one place where tenant and owner get into a condition. */
+/* Roles are bound: nothing says that the members of an enum are words. */
+static SqlScope scope_of(Render *r, const ImageTable *table, uint32_t source)
+{
+    const ImageVisibility *v = &table->visibility;
+    SqlScope scope = { .row = arena_printf(r->arena, "s%u.", source), .column = quoted(r, "c_", sql_column_name(table, v->column)) };
+    scope.tenant = bind(r, (SqlBind){ .kind = BIND_TENANT });
+    scope.user = bind(r, (SqlBind){ .kind = BIND_OWNER });
+    const ImageTable *members = v->members < r->image->table_count ? &r->image->tables[v->members] : NULL;
+    if (!members) {
+        fail(r, ERR_INVALID, "no such table of members");
+        return scope;
+    }
+    scope.members = quoted_table(r, members);
+    scope.user_column = quoted(r, "c_", sql_column_name(members, v->user_column));
+    if (v->role_column == NO_INDEX)
+        return scope;
+    bool optional;
+    const ImageType *role = sql_plain_type(r->image, sql_column_type(members, v->role_column), &optional);
+    scope.role_column = quoted(r, "c_", sql_column_name(members, v->role_column));
+    scope.roles = ARENA_ARRAY(r->arena, const char *, role->member_count + 1);
+    for (uint32_t i = 0; i < role->member_count && i < 64; i++)
+        if (v->writers >> i & 1)
+            scope.roles[scope.role_count++] = bind_text(r, role->members[i]);
+    return scope;
+}
+
+/* A new value there would meet what only the owner may know: whether he has another such row; and who sees the row is his to say. */
+static bool sets_what_only_the_owner_may(const Query *q, const ImageTable *table)
+{
+    for (uint32_t i = 0; i < q->set_count; i++) {
+        uint16_t column = q->sets[i].column;
+        if (column == table->visibility.column || column == table->id_column)
+            return true;
+        for (uint32_t k = 0; k < table->index_count; k++)
+            for (uint32_t n = 0; table->indexes[k].unique && n < table->indexes[k].column_count; n++)
+                if (table->indexes[k].columns[n] == column)
+                    return true;
+    }
+    return false;
+}
+
+/* The one place where tenant, owner and visibility get into a condition. */
 static void put_scope(Render *r, Buf *out, uint32_t source)
 {
     const ImageTable *table = source_table(r, source);
     buf_printf(out, "s%u.tenant_id = %s", source, bind(r, (SqlBind){ .kind = BIND_TENANT }));
-    if (table && !table->shared)
+    if (!table || table->shared)
+        return;
+    if (!table->visibility.declared) {
         buf_printf(out, " AND s%u.owner_id = %s", source, bind(r, (SqlBind){ .kind = BIND_OWNER }));
+        return;
+    }
+    SqlScope scope = scope_of(r, table, source);
+    bool writes = source == 0 && r->query->kind >= QUERY_INSERT;
+    buf_put_text(out, " AND ");
+    (!writes ? sql_put_readable : sets_what_only_the_owner_may(r->query, table) ? sql_put_own : sql_put_writable)(&scope, out);
+}
+
+static bool may_raise(const QueryExpr *expr)
+{
+    for (uint32_t i = 0; i < expr->count; i++)
+        if (expr->items[i].op == QX_ADD || expr->items[i].op == QX_SUB || expr->items[i].op == QX_MUL)
+            return true;
+    return false;
+}
+
+/* A database tests conditions in the order it likes, and arithmetic fails on some rows: on a row that must stay hidden, the failure would tell of it.
+   So it is only tried on rows, of the sources up to this one, that are known to be visible. */
+static void put_condition(Render *r, Buf *out, const QueryExpr *expr, uint32_t last_source)
+{
+    if (!expr->count)
+        return;
+    Buf guard = { 0 };
+    for (uint32_t i = 0; i <= last_source && may_raise(expr) && !r->err; i++) {
+        const ImageTable *table = source_table(r, i);
+        if (!table || !table->visibility.declared)
+            continue;
+        buf_put_text(&guard, guard.len ? " AND " : "");
+        put_scope(r, &guard, i);
+    }
+    const char *sql = expression(r, expr).sql;
+    if (guard.len)
+        buf_printf(out, " AND CASE WHEN %s THEN %s ELSE FALSE END", buf_cstr(&guard), sql);
+    else
+        buf_printf(out, " AND %s", sql);
+    buf_free(&guard);
 }
 
 static void put_where(Render *r, Buf *out)
 {
     buf_put_text(out, " WHERE ");
     put_scope(r, out, 0);
-    if (r->query->where.count)
-        buf_printf(out, " AND %s", expression(r, &r->query->where).sql);
+    put_condition(r, out, &r->query->where, r->query->join_count);
 }
 
 static void put_from(Render *r, Buf *out)
@@ -594,8 +672,7 @@ static void put_from(Render *r, Buf *out)
             return;
         buf_printf(out, " JOIN %s AS s%u ON (", quoted_table(r, table), i + 1);
         put_scope(r, out, i + 1);
-        if (r->query->joins[i].on.count)
-            buf_printf(out, " AND %s", expression(r, &r->query->joins[i].on).sql);
+        put_condition(r, out, &r->query->joins[i].on, i + 1);
         buf_put_char(out, ')');
     }
 }
@@ -643,6 +720,10 @@ static void put_order(Render *r, Buf *out)
 {
     const Query *q = r->query;
     const char *word = " ORDER BY ";
+    if (q->kind == QUERY_SELECT_ONE && source_table(r, 0) && source_table(r, 0)->visibility.declared) {       /* ids are the owner's: the own row comes first */
+        buf_printf(out, "%sCASE WHEN s0.owner_id = %s THEN 0 ELSE 1 END", word, bind(r, (SqlBind){ .kind = BIND_OWNER }));
+        word = ", ";
+    }
     for (uint32_t i = 0; i < q->order_count && !r->err; i++, word = ", ")
         buf_printf(out, "%s%s%s", word, ordered(r, expression(r, &q->orders[i].value)), q->orders[i].descending ? " DESC" : "");
     if (q->group_count == 0)                               /* ties in the order of insertion, on every store */

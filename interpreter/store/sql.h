@@ -34,6 +34,8 @@ typedef struct SqlDialect {
     const char *lock_name;               /* statement: holds the name ?1 until the transaction ends, against other processes; NULL: they cannot write now anyway */
     const char *lone_worker;             /* condition on run r: its worker has no transaction under way (and begins none until this one ends); NULL: nobody writes but us */
     const char *secure_table;            /* statements, separated by `;`, that bind the rows of the new table @a to their tenant; NULL: none */
+    const char *const *secure_visible;   /* statements that bind table @t to its visibility: @o own rows, @r readable, @w writable ones; NULL ends. NULL: none */
+    const char *scope_tenant, *scope_user;                   /* in those statements: who asks */
     uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
     const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
@@ -51,7 +53,8 @@ struct SqlDb {
        an index, or the columns joined by ", ". */
     Err (*run)(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
     Err (*check_fence)(SqlDb *db, StoreBatch *batch, Error *error);                    /* NULL: a plain read of the epoch is enough */
-    Err (*use_tenant)(SqlDb *db, Str tenant, Error *error);                            /* before statements on tables of programs; NULL: nothing to do */
+    /* Before statements on tables of programs; NULL: nothing to do. by_user: the user counts, too, because a table is `visible by`. */
+    Err (*use_scope)(SqlDb *db, Str tenant, Str user, bool by_user, Error *error);
     Buf claimed_tenant; size_t claims;   /* where the next claim goes on in turn */
     bool changed;                        /* some statement changed something since it was cleared */
     Buf constraint;
@@ -85,6 +88,21 @@ int64_t sql_limit_of(const StoreOp *op);                                        
 Err sql_check_tenant(const StoreBatch *batch, Str tenant, Error *error);               /* may this batch write a row of that tenant? */
 Err sql_conflict(Err err, Error *error, const char *what, Str name);                   /* gives a conflict its sentence */
 
+/* ---- whose rows: sql_scope.c --------------------------------------------------------------------------- */
+/* The pieces of the conditions on a table that is `visible by`: names are quoted, values are placeholders, literals or expressions. */
+typedef struct SqlScope {
+    const char *row;                     /* "s0." in a query, "" in a policy */
+    const char *tenant, *user;           /* who asks */
+    const char *column;                  /* of the visibility */
+    const char *members, *user_column, *role_column;
+    const char **roles; uint32_t role_count;                /* who may write the rows of others */
+} SqlScope;
+/* Binds the rows of a table to its visibility, once, in databases that can. ERR_CONFLICT: they are bound to another one. The tables are there. */
+Err  sql_ensure_visibility(SqlDb *db, StoreBatch *batch, const Image *image, const ImageTable *table, Error *error);
+void sql_put_own(const SqlScope *scope, Buf *out);
+void sql_put_readable(const SqlScope *scope, Buf *out);
+void sql_put_writable(const SqlScope *scope, Buf *out);
+
 /* ---- rendering ----------------------------------------------------------------------------------------- */
 typedef enum { BIND_TENANT, BIND_OWNER, BIND_PARAM, BIND_LIST, BIND_CONST } SqlBindKind;
 typedef struct SqlBind { SqlBindKind kind; uint16_t param; Cell value; TypeKind type; } SqlBind;    /* placeholder number = index + 1; type: of a constant, where it matters */
@@ -100,6 +118,7 @@ Err sql_render(Arena *arena, const SqlDialect *dialect, const Image *image, uint
 
 /* A query of a batch in its two halves, for whoever runs several as one statement: checked, rendered (kept by the image's hash) and bound; its answer. */
 Err  sql_bind_query(SqlDb *db, StoreBatch *batch, const StoreOp *op, const SqlText **text, Cell **args, Error *error);
+bool sql_by_user(const StoreOp *op);                                                   /* does the query, already bound once, touch a table that is `visible by`? */
 void sql_answer_query(StoreBatch *batch, const StoreOp *op, const SqlText *text, SqlRows *rows);
 
 Err  sql_put_identifier(const SqlDialect *dialect, Buf *out, const char *prefix, Str name, Error *error);        /* quoted, shortened where it must be */

@@ -256,7 +256,7 @@ static bool is_violated(SqlDb *db, const ImageTable *table, Str index_name, cons
 
 static void put_index_name(const Image *image, const ImageTable *table, const ImageIndex *index, Buf *out)
 {
-    buf_put_text(out, index->unique ? "u_" : "i_");
+    buf_put_text(out, index->unique ? "u_" : table->visibility.declared ? "v_" : "i_");
     sql_table_name(image, table, out, NULL);
     for (uint32_t i = 0; i < index->column_count; i++) {
         buf_put_char(out, '.');                             /* in no identifier: names stay distinct */
@@ -323,14 +323,23 @@ void sql_answer_query(StoreBatch *batch, const StoreOp *op, const SqlText *text,
     store_slot(batch, op)->set = rows->set;
 }
 
+bool sql_by_user(const StoreOp *op)
+{
+    const Query *q = &op->image->queries[op->query];
+    bool by_user = op->image->tables[q->table].visibility.declared;
+    for (uint32_t i = 0; i < q->join_count; i++)
+        by_user |= op->image->tables[q->joins[i].table].visibility.declared;
+    return by_user;
+}
+
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const SqlText *text;
     Cell *args;
     SqlRows rows;
     Err err = sql_bind_query(db, batch, op, &text, &args, error);
-    if (!err && db->use_tenant)
-        err = db->use_tenant(db, batch->tenant, error);
+    if (!err && db->use_scope)
+        err = db->use_scope(db, batch->tenant, op->text, sql_by_user(op), error);
     if (!err)
         err = check_transitions(db, batch, op, text, error);
     if (err)
@@ -441,9 +450,16 @@ static Err put_column(const Ensure *e, uint32_t column, Buf *sql)
     return put_default(e, column, sql);
 }
 
+/* What begins a key: whose rows may not be alike. */
 static const char *scope_columns(const ImageTable *table)
 {
     return table->shared ? "tenant_id" : "tenant_id, owner_id";
+}
+
+/* What begins an index that only finds: rows of others are looked for, too, where they may be visible. */
+static const char *search_columns(const ImageTable *table)
+{
+    return table->visibility.declared ? "tenant_id" : scope_columns(table);
 }
 
 static Err secure_table(const Ensure *e)
@@ -574,7 +590,7 @@ static Err ensure_index(Ensure *e, Str name, bool unique, const uint16_t *column
     buf_put_text(&sql, " ON ");
     if (!err)
         err = sql_put_identifier(e->db->dialect, &sql, "", e->name, e->error);
-    buf_printf(&sql, " (%s", scope_columns(e->table));
+    buf_printf(&sql, " (%s", unique ? scope_columns(e->table) : search_columns(e->table));
     for (uint32_t i = 0; i < count && !err; i++) {
         buf_put_text(&sql, ", ");
         err = sql_put_identifier(e->db->dialect, &sql, "c_", sql_column_name(e->table, columns[i]), e->error);
@@ -602,12 +618,13 @@ static Err ensure_indexes(Ensure *e)
         err = ensure_index(e, buf_str(&name), index->unique, index->columns, index->column_count);
         buf_free(&name);
     }
-    if (err || e->table->id_column != NO_INDEX)
+    bool visible = e->table->visibility.declared, has_id = e->table->id_column != NO_INDEX;
+    if (err || (has_id && !visible))
         return err;
-    Buf name = { 0 };                                       /* the rows of one owner, where no id leads to them */
-    buf_put_text(&name, "i_");
+    Buf name = { 0 };                                       /* the rows of one owner, where no id leads to them; the rows of all by their id, where others see them */
+    buf_put_text(&name, visible ? "v_" : "i_");
     buf_put_str(&name, e->name);
-    err = ensure_index(e, buf_str(&name), false, NULL, 0);
+    err = ensure_index(e, buf_str(&name), false, &e->table->id_column, has_id);
     buf_free(&name);
     return err;
 }
@@ -653,6 +670,16 @@ static Err ensure_append_only(const Ensure *e)
     return err;
 }
 
+/* They name each other's tables, so all of these must be there. */
+static Err ensure_visibilities(SqlDb *db, StoreBatch *batch, const StoreOp *op, Error *error)
+{
+    Err err = ERR_OK;
+    for (uint32_t t = 0; t < op->image->table_count && !err; t++)
+        if (op->image->tables[t].visibility.declared)
+            err = sql_ensure_visibility(db, batch, op->image, &op->image->tables[t], error);
+    return err;
+}
+
 Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     Err err = lock_tables(db, batch, error);
@@ -673,5 +700,5 @@ Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         if (!err)
             err = ensure_append_only(&e);
     }
-    return err;
+    return err ? err : ensure_visibilities(db, batch, op, error);
 }

@@ -72,6 +72,58 @@ static SqlText render(void)
 
 #define EXPR(...) (QueryExpr){ (QueryItem[]){ __VA_ARGS__ }, sizeof (QueryItem[]){ __VA_ARGS__ } / sizeof(QueryItem) }
 
+/* The trips, where `status` were the visibility, open to the travellers among the hotels, of whom those in state it's may write. */
+static void make_visible(void)
+{
+    image->tables[0].visibility = (ImageVisibility){ .declared = true, .column = STATUS, .members = 1, .user_column = ID, .role_column = STATUS, .writers = 2 };
+}
+
+#define VISIBLE "(s0.owner_id = $2 OR s0.\"c_status\" = 'PUBLIC' OR (s0.\"c_status\" = 'FAMILY' AND EXISTS (SELECT 1 FROM \"t_travel_hotels\" AS m WHERE m.tenant_id = $1 AND m.\"c_id\" = $2)))"
+#define WRITABLE "(s0.owner_id = $2 OR (s0.\"c_status\" IN ('FAMILY', 'PUBLIC') AND EXISTS (SELECT 1 FROM \"t_travel_hotels\" AS m WHERE m.tenant_id = $1 AND m.\"c_id\" = $2 AND m.\"c_status\" IN ($3))))"
+
+static void visible_rows_are_the_own_and_those_that_are_open(void **state)
+{
+    static const uint16_t params[] = { TYPE_INDEX_STRING };
+    (void)state;
+    make_visible();
+    query(QUERY_EXISTS, 0, params, 1)->where = EXPR({ QX_COLUMN, 0, ID }, { QX_PARAM, 0, 0 }, { QX_EQ, 0, 0 });
+    assert_string_equal(render().sql.ptr, "SELECT EXISTS (SELECT 1 FROM \"t_travel_trips\" AS s0 WHERE s0.tenant_id = $1 AND " VISIBLE " AND (s0.\"c_id\" = $4))");
+    query(QUERY_DELETE, 0, NULL, 0);
+    SqlText text = render();
+    assert_string_equal(text.sql.ptr, "DELETE FROM \"t_travel_trips\" AS s0 WHERE s0.tenant_id = $1 AND " WRITABLE);
+    assert_true(text.binds[2].kind == BIND_CONST && str_is(text.binds[2].value.text, "it's"));
+}
+
+static void only_the_owner_changes_id_and_visibility(void **state)
+{
+    static const uint16_t params[] = { TYPE_INDEX_STRING };
+    static QuerySet sets[] = { { .column = NOTE }, { .column = ID } };
+    (void)state;
+    make_visible();
+    image->machine_count = 0;
+    sets[0].value = sets[1].value = EXPR({ QX_PARAM, 0, 0 });
+    for (uint16_t count = 1; count <= 2; count++) {
+        Query *q = query(QUERY_UPDATE, 0, params, 1);
+        q->sets = sets, q->set_count = count;
+        Str sql = render().sql;
+        assert_int_equal(strstr(sql.ptr, "'FAMILY'") != NULL, count == 1);
+        assert_int_equal(strstr(sql.ptr, "AND s0.owner_id = $") != NULL, count == 2);
+    }
+}
+
+static void arithmetic_is_tried_on_visible_rows_alone(void **state)
+{
+    (void)state;
+    make_visible();
+    query(QUERY_EXISTS, 0, NULL, 0)->where = EXPR({ QX_COLUMN, 0, PRICE }, { QX_COLUMN, 0, PRICE }, { QX_MUL, 0, 0 }, { QX_COLUMN, 0, PRICE }, { QX_EQ, 0, 0 });
+    Str sql = render().sql;
+    assert_non_null(strstr(sql.ptr, VISIBLE " AND CASE WHEN s0.tenant_id = $1 AND " VISIBLE " THEN ((s0.\"c_price\" * s0.\"c_price\") = s0.\"c_price\") ELSE FALSE END)"));
+    image->tables[0].visibility.declared = false;
+    sql = render().sql;
+    assert_null(strstr(sql.ptr, "CASE WHEN"));
+    assert_null(strstr(sql.ptr, "EXISTS (SELECT 1 FROM \"t_travel_hotels\""));
+}
+
 static void a_condition_stands_behind_tenant_and_owner(void **state)
 {
     static const uint16_t params[] = { TYPE_INDEX_STRING };
@@ -178,7 +230,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(a_condition_stands_behind_tenant_and_owner), TEST(every_joined_table_has_its_own_tenant_and_a_shared_one_no_owner), TEST(an_insert_binds_every_value_also_constants),
         TEST(an_update_moves_the_version_and_selects_transitions_first), TEST(members_of_an_enum_are_bound_and_never_written), TEST(identifiers_are_quoted_and_bounded),
-        TEST(the_longest_expression_is_rendered),
+        TEST(the_longest_expression_is_rendered), TEST(visible_rows_are_the_own_and_those_that_are_open), TEST(only_the_owner_changes_id_and_visibility),
+        TEST(arithmetic_is_tried_on_visible_rows_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,6 +15,33 @@
 static uint16_t writers[] = { 9, NO_INDEX, NO_INDEX };
 #define SESSION(m, ...) do { ImageState *row = NEW_ROW((m), state); *row = (ImageState){ .name = STR("chat"), .ttl_us = STATE_TTL_MIN, .type = T_BOOKED }; __VA_ARGS__; } while (0)
 
+/* A diary that its owner opens to members; `diary` and `members` are what a fault is put into. */
+static uint16_t add_table(Image *m, const char *name, bool shared, const char *column, uint16_t type)
+{
+    sample_record(m, name, 2, (const char *const[]){ "user_id", column }, (const uint16_t[]){ TYPE_INDEX_STRING, type });
+    uint16_t row_type = (uint16_t)(m->type_count - 1), row = IMAGE_ADD(m, table);
+    ImageTable *table = &m->tables[row];
+    *table = (ImageTable){ .name = str_of(name), .agent = NO_INDEX, .shared = shared, .row_type = row_type, .id_column = NO_INDEX, .column_count = 2 };
+    table->columns = ARENA_ARRAY(m->arena, ImageColumn, 2);
+    for (int i = 0; i < 2; i++) table->columns[i] = (ImageColumn){ .name = m->types[row_type].fields[i].name, .type = m->types[row_type].fields[i].type, .default_const = NO_INDEX };
+    table->indexes = ARENA_ARRAY(m->arena, ImageIndex, 1);
+    table->indexes[table->index_count++] = (ImageIndex){ .unique = true, .column_count = 1 };
+    return row;
+}
+
+static uint16_t add_diary(Image *m)
+{
+    static Str seen[] = { { "PRIVATE", 7 }, { "FAMILY", 6 }, { "PUBLIC", 6 } }, roles[] = { { "PARENT", 6 }, { "CHILD", 5 } };
+    sample_type(m, (ImageType){ .kind = KIND_ENUM, .name = STR("Visibility"), .members = seen, .member_count = 3 });
+    uint16_t diary = add_table(m, "diary", false, "seen", (uint16_t)(m->type_count - 1));
+    sample_type(m, (ImageType){ .kind = KIND_ENUM, .name = STR("Role"), .members = roles, .member_count = 2 });
+    uint16_t members = add_table(m, "members", true, "role", (uint16_t)(m->type_count - 1));
+    m->tables[diary].visibility = (ImageVisibility){ .declared = true, .column = 1, .members = members, .user_column = 0, .role_column = 1, .writers = 1 };
+    return diary;
+}
+
+#define DIARY(m, ...) do { uint16_t at_ = add_diary(m); ImageTable *diary = &(m)->tables[at_], *members = diary + 1; (void)members; __VA_ARGS__; } while (0)
+
 /* F(name, what the reason must say, statements) */
 #define FAULTS(F) \
     /* types and constants */ \
@@ -63,6 +90,18 @@ static uint16_t writers[] = { 9, NO_INDEX, NO_INDEX };
     F(table_id_no_string, "is not a string column", m->tables[0].id_column = 1) \
     F(table_erases_no_column, "erases column 9", m->tables[0].erase_columns[0] = 9) \
     F(table_unknown_erase, "unknown way", m->tables[0].erase = 4) \
+    F(visible_and_shared, "is shared and has a visibility", DIARY(m, diary->shared = true)) \
+    F(visible_by_no_column, "is not an enum of PRIVATE, FAMILY, PUBLIC", DIARY(m, diary->visibility.column = 2)) \
+    F(visible_by_other_column, "is not an enum of PRIVATE, FAMILY, PUBLIC", DIARY(m, diary->visibility.column = 0)) \
+    F(visible_to_no_table, "members are not a shared table", DIARY(m, diary->visibility.members = 9)) \
+    F(visible_to_own_rows, "members are not a shared table", DIARY(m, members->shared = false)) \
+    F(visible_to_no_user, "of its members is not a string", DIARY(m, diary->visibility.user_column = 2)) \
+    F(visible_to_roles, "of its members is not a string", DIARY(m, diary->visibility.user_column = 1)) \
+    F(visible_to_one_twice, "among its members twice", DIARY(m, members->indexes[0].unique = false)) \
+    F(visible_writers_of_no_role, "is not an enum", DIARY(m, diary->visibility.role_column = 0)) \
+    F(visible_writers_of_no_column, "without a column of roles", DIARY(m, diary->visibility.role_column = NO_INDEX)) \
+    F(visible_writers_none, "no roles", DIARY(m, diary->visibility.writers = 0)) \
+    F(visible_writers_beyond_the_roles, "no roles", DIARY(m, diary->visibility.writers = 4)) \
     F(machine_of_no_enum, "is not an enum", m->machines[0].type = T_TRIP) \
     F(machine_to_no_state, "leads to no member", m->machines[0].targets[1] = 4) \
     F(machine_final_no_state, "is not a member", m->machines[0].finals = 8) \
