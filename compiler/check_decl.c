@@ -307,10 +307,10 @@ static void check_agent_call(Checker *c, Ast *node, const char *what, const char
 
 static void check_agent(Checker *c, Symbol *agent)
 {
-    static const char *const locations[] = { "http", "mcp", NULL }, *const auths[] = { "credential", NULL };
+    static const char *const locations[] = { "http", "mcp", "engine", NULL }, *const auths[] = { "credential", NULL };
     Ast_agent_decl *decl = as_agent_decl(agent->decl);
     if (decl->location)
-        check_agent_call(c, decl->location, "location", locations, "`http(…)` or `mcp(…)`");
+        check_agent_call(c, decl->location, "location", locations, "`http(…)`, `mcp(…)` or `engine(…)`");
     if (decl->auth)
         check_agent_call(c, decl->auth, "authentication", auths, "`credential(…)`");
     for (uint32_t i = 0; i < decl->members.count; i++) {

@@ -47,7 +47,8 @@ static void agent_location(Lower *lw, ImageAgent *row, Ast *location)
 {
     if (!location || location->kind != AST_CALL_EXPR) return;
     Ast *callee = as_call_expr(location)->callee, *where = call_arg(location);
-    row->location = callee->kind == AST_NAME_EXPR && str_is(as_name_expr(callee)->name.text, "mcp") ? AGENT_MCP : AGENT_HTTP;
+    Str word = callee->kind == AST_NAME_EXPR ? as_name_expr(callee)->name.text : STR("http");
+    row->location = str_is(word, "mcp") ? AGENT_MCP : str_is(word, "engine") ? AGENT_ENGINE : AGENT_HTTP;
     if (where && where->kind == AST_FIELD_EXPR) row->location_env = lower_str(lw, as_field_expr(where)->name.text);
     else row->location_text = lower_str(lw, literal_text(where));
 }

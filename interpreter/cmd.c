@@ -2,6 +2,7 @@
 #include "interpreter/cmd.h"
 
 #include "base/json.h"
+#include "interpreter/identity/identity.h"
 #include "interpreter/net/llm_client.h"
 
 #include <pwd.h>
@@ -117,6 +118,19 @@ bool cmd_store_url(const CmdCommon *common, char *url, size_t size) {
     return default_store(url, size) || (cli_usage("no state folder: set HOME, or give --store"), false);
 }
 
+struct Identity *cmd_identity(void *arg) {
+    CmdSession *session = arg;
+    IdentityOptions options;
+    Error error = { 0 };
+    if (session->identity || session->without_identity) return session->identity;
+    identity_options_from_environment(&options);
+    if (identity_open(&options, engine_loop(session->engine), engine_http(session->engine), engine_store(session->engine), &session->identity, &error)) {
+        session->without_identity = true;
+        fprintf(stderr, "flowd: %s\n", error.text);
+    }
+    return session->identity;
+}
+
 bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how) {
     char store[CMD_URL_MAX];
     if (!cmd_store_url(common, store, sizeof store)) return false;
@@ -142,12 +156,17 @@ bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOpt
     Err err;
     while ((err = engine_open(&options, &session->engine, &error)) == ERR_IO && clock_now() < until) usleep(OPEN_AGAIN_US);
     arena_free(arena);
-    if (err == ERR_OK) return true;
+    if (err == ERR_OK) {
+        engine_set_identity(session->engine, cmd_identity, session);
+        return true;
+    }
     fprintf(stderr, "flowd: %s\n", error.text);
     return false;
 }
 
 void cmd_close(CmdSession *session) {
+    identity_close(session->identity);
+    session->identity = NULL;
     engine_close(session->engine);
     session->engine = NULL;
     arena_free(session->arena);

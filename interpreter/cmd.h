@@ -38,6 +38,8 @@ typedef struct CmdSession {
     int64_t patience_us;                 /* how long a server may be away when it is opened */
     bool json, quiet;
     bool color;
+    struct Identity *identity;           /* opened when a program first asks it */
+    bool without_identity;               /* it could not be: said once */
 } CmdSession;
 
 enum { CMD_URL_MAX = 1200 };
@@ -46,6 +48,7 @@ bool cmd_store_url(const CmdCommon *common, char *url, size_t size);
 /* Opens the engine; false after printing why. */
 bool cmd_open(CmdSession *session, const CmdCommon *common);
 bool cmd_open_with(CmdSession *session, const CmdCommon *common, const EngineOptions *how);        /* store, Redis and `arg` are filled in */
+struct Identity *cmd_identity(void *session);                      /* of the environment, made on the first call; NULL after printing why */
 void cmd_close(CmdSession *session);
 /* Works on a run (or, with NULL, on all that can go on) and on what it causes, and waits for sleeps that end within `patience_us`. */
 Err  cmd_work(CmdSession *session, const char *run_id, int64_t patience_us, Error *error);

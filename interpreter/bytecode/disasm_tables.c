@@ -7,7 +7,7 @@
 
 enum { TEXT_SHOWN = 80 };
 
-static const char *const location_words[] = { "local", "http", "mcp" };
+static const char *const location_words[] = { "local", "http", "mcp", "engine" };
 static const char *const key_words[] = { "none", "user", "tenant", "function" };
 static const char *const durability_words[] = { "strict", "session", "none" };
 static const char *const erase_words[] = { "none", "delete", "anonymize", "retain" };

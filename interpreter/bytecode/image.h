@@ -117,7 +117,7 @@ typedef struct ImageEffect {
 } ImageEffect;
 
 typedef struct ImageAgent { Str name, title; uint8_t location; Str location_env, location_text, credential; } ImageAgent;
-enum { AGENT_LOCAL, AGENT_HTTP, AGENT_MCP };             /* location: base URL from environment variable location_env, else location_text */
+enum { AGENT_LOCAL, AGENT_HTTP, AGENT_MCP, AGENT_ENGINE };             /* location: base URL from environment variable location_env, else location_text; ENGINE: a service of the engine, by that name */
 enum { TOOL_READS = 1, TOOL_IDEMPOTENT = 2, TOOL_KEYED = 4, TOOL_IRREVERSIBLE = 8, TOOL_REMOTE = 16, TOOL_COMMAND = 32 /* of an aggregate: the trace shows the repository */ };
 typedef struct ImageTool {
     Str name, doc; uint16_t agent, func /* NO_INDEX when remote */; uint16_t flags; uint16_t compensated_by;

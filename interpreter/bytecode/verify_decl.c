@@ -215,7 +215,7 @@ static Err verify_agents(Verifier *v)
     for (uint32_t i = 0; i < v->image->agent_count; i++) {
         const ImageAgent *agent = &v->image->agents[i];
         verify_at(v, "agent", i, agent->name);
-        if (agent->location > AGENT_MCP) return verify_fail(v, "unknown location %u", agent->location);
+        if (agent->location > AGENT_ENGINE) return verify_fail(v, "unknown location %u", agent->location);
     }
     return ERR_OK;
 }

@@ -126,6 +126,13 @@ Err remote_request(const Image *image, const ImageTool *tool, const RemoteCall *
     return ERR_OK;
 }
 
+Str remote_tool_name(const ImageTool *tool) {
+    const char *dot = tool->name.len ? memrchr(tool->name.ptr, '.', tool->name.len) : NULL;
+    return dot ? (Str){ dot + 1, (size_t)(tool->name.ptr + tool->name.len - dot) - 1 } : tool->name;
+}
+
+Str remote_body(const Image *image, const ImageTool *tool, const Value *args, Arena *arena) { return json_body(image, tool, args, 0, arena); }
+
 ErrorKind remote_status_kind(int status) {
     switch (status) {
     case 400: case 422: return ERROR_KIND_invalid;

@@ -21,6 +21,9 @@ typedef struct RemoteCall {
 
 /* Fills *out from the arena. ERR_INVALID: no base URL, a null in the path. ERR_LIMIT: REMOTE_URL_MAX. ERR_UNSUPPORTED: an agent reached by another protocol. */
 Err remote_request(const Image *image, const ImageTool *tool, const RemoteCall *call, Arena *arena, HttpRequest *out, Error *error);
+/* For a service that is reached without HTTP: the tool's bare name, and all its parameters as a JSON object. */
+Str  remote_tool_name(const ImageTool *tool);
+Str  remote_body(const Image *image, const ImageTool *tool, const Value *args, Arena *arena);
 /* True: *out is the result. False: *out is an error value. Either is a new reference. */
 bool remote_result(const Image *image, const ImageTool *tool, const HttpResponse *response, int64_t now_us, Value *out);
 ErrorKind remote_status_kind(int status);

@@ -1,5 +1,5 @@
 /* identity.c - opens the configured issuers, and judges tokens: form, issuer, signature, claims, revocation, in that order. */
-#include "interpreter/identity/identity_internal.h"
+#include "interpreter/identity/oidc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 int64_t identity_now(const Identity *identity) { return identity->now ? identity->now(identity->now_arg) : clock_now(); }
-static int64_t now_of(void *arg) { return identity_now(arg); }
+int64_t identity_clock(void *arg) { return identity_now(arg); }
 
 const char *auth_outcome_name(AuthOutcome outcome) {
     static const char *const names[] = { "ok", "none", "bad", "expired", "wrong_audience", "revoked", "unavailable" };
@@ -78,13 +78,13 @@ static Err open_own(Identity *identity, const IdentityOptions *options, Error *e
     identity->own.issuer = arena_str(identity->arena, str_of(options->issuer ? options->issuer : IDENTITY_ISSUER));
     identity->own.audience = arena_str(identity->arena, str_of(options->audience ? options->audience : IDENTITY_AUDIENCE));
     identity->own.typ = STR("at+jwt");
-    if (options->keys_json) return keyring_open_text(str_of(options->keys_json), now_of, identity, &identity->own.keys, error);
+    if (options->keys_json) return keyring_open_text(str_of(options->keys_json), identity_clock, identity, &identity->own.keys, error);
     const char *file = options->keys_file;
     if (!file && !state_file(path, sizeof path)) return err_set(error, ERR_INVALID, "no place for the keys of this deployment: set FLOW_KEYS or HOME");
     if (!file) file = path;
     if (access(file, F_OK)) err = make_keys(file, error);
     if (!err) err = check_mode(file, error);
-    return err ? err : keyring_open(NULL, file, now_of, identity, &identity->own.keys, error);
+    return err ? err : keyring_open(NULL, file, identity_clock, identity, &identity->own.keys, error);
 }
 
 static Err open_trusted(Identity *identity, const IdentityOptions *o, Error *error) {
@@ -94,7 +94,7 @@ static Err open_trusted(Identity *identity, const IdentityOptions *o, Error *err
     identity->trusted = (Issuer){ .issuer = arena_str(identity->arena, str_of(o->trust_issuer)), .audience = arena_str(identity->arena, str_of(o->trust_audience)),
                                   .typ = arena_str(identity->arena, str_of(o->trust_typ ? o->trust_typ : "at+jwt")), .alg = jws_alg_of(str_of(o->trust_alg ? o->trust_alg : "RS256")) };
     if (!identity->trusted.alg) return err_set(error, ERR_INVALID, "FLOW_TRUST_ALG: `%s` is no algorithm of ours: HS256 to ES512", o->trust_alg);
-    return keyring_open(identity->http, o->trust_keys, now_of, identity, &identity->trusted.keys, error);
+    return keyring_open(identity->http, o->trust_keys, identity_clock, identity, &identity->trusted.keys, error);
 }
 
 Err identity_open(const IdentityOptions *options, struct event_base *loop, HttpClient *http, Store *store, Identity **out, Error *error) {
@@ -102,6 +102,7 @@ Err identity_open(const IdentityOptions *options, struct event_base *loop, HttpC
     *identity = (Identity){ .loop = loop, .http = http, .store = store, .arena = arena_new(), .now = options->now, .now_arg = options->now_arg, .insecure_cookies = options->insecure_cookies };
     Err err = open_own(identity, options, error);
     if (!err) err = open_trusted(identity, options, error);
+    if (!err) err = oidc_open(identity, options, &identity->oidc, error);
     if (!err && !keyring_signer(identity->own.keys)) err = err_set(error, ERR_INVALID, "the first key of this deployment cannot sign: it has to be a private key with an `alg`");
     if (err) identity_close(identity), identity = NULL;
     *out = identity;
@@ -128,6 +129,8 @@ static void unlist(Check *check) {
 
 void identity_close(Identity *identity) {
     if (!identity) return;
+    service_close(identity);
+    oidc_close(identity->oidc);
     keyring_free(identity->own.keys);
     keyring_free(identity->trusted.keys);
     for (Check *check = identity->checks, *next; check; check = next) {
@@ -137,7 +140,14 @@ void identity_close(Identity *identity) {
     }
     revocation_forget(identity);
     arena_free(identity->arena);
-    free(identity);
+    identity->closed = true;
+    if (!identity->holds) free(identity);
+}
+
+bool identity_release(Identity *identity) {
+    bool closed = identity->closed;
+    if (--identity->holds == 0 && closed) free(identity);
+    return !closed;
 }
 
 static void finish(Check *check, AuthOutcome outcome, const char *why) {

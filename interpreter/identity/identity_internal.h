@@ -1,6 +1,7 @@
 /* identity_internal.h - what the files of identity share. */
 #ifndef IDENTITY_IDENTITY_INTERNAL_H
 #define IDENTITY_IDENTITY_INTERNAL_H
+#include "base/hash.h"
 #include "base/map.h"
 #include "interpreter/identity/claims.h"
 #include "interpreter/identity/identity.h"
@@ -28,12 +29,18 @@ struct Identity {
     int64_t (*now)(void *arg); void *now_arg;
     Issuer own, trusted;                 /* trusted.keys NULL: there is none */
     Oidc *oidc;                          /* NULL: there is none */
-    bool insecure_cookies;
+    bool insecure_cookies, closed;
+    uint32_t holds;                      /* callbacks of the store that still look at it: it is freed after the last one */
     Map seen;                            /* tenant NUL session -> Seen */
     Check *checks;                       /* under way */
+    struct ServiceTask *services;
 };
 
 int64_t identity_now(const Identity *identity);
+bool    identity_release(Identity *identity);                 /* false: it was closed meanwhile, and may be gone now */
+int64_t identity_clock(void *identity);
+
+void service_close(Identity *identity);  /* service.c */
 
 /* revocation.c */
 typedef struct Seen { int64_t checked_us; bool revoked; char key[]; } Seen;

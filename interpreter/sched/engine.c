@@ -20,6 +20,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (voi
 int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : clock_now(); }
 Store *engine_store(Engine *engine) { return engine->store; }
 Hot *engine_hot(Engine *engine) { return engine->hot; }
+struct event_base *engine_loop(Engine *engine) { return engine->loop; }
+HttpClient *engine_http(Engine *engine) { return engine->http; }
+
+void engine_set_identity(Engine *engine, Identity *(*find)(void *arg), void *arg) {
+    engine->find_identity = find;
+    engine->find_identity_arg = arg;
+}
 
 /* Virtual time jumps by months: leases that count in it would end under the feet of runs that are well. They are given back at open instead. */
 int64_t engine_lease(const Engine *engine) {

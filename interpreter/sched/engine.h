@@ -15,6 +15,7 @@
 #include "interpreter/vm/vm.h"
 
 typedef struct Engine Engine;
+struct Identity;
 
 typedef struct EngineScript EngineScript;        /* scripted answers of tools and user, virtual ids: sched/script.h; only in tests */
 
@@ -53,6 +54,12 @@ Err  engine_open(const EngineOptions *options, Engine **out, Error *error);
 void engine_close(Engine *engine);
 Store *engine_store(Engine *engine);
 Hot *engine_hot(Engine *engine);
+/* For whatever else works on this loop: a server, its clients. */
+struct event_base *engine_loop(Engine *engine);
+struct HttpClient *engine_http(Engine *engine);
+/* Whom the tools of `at engine("identity")` ask: `find` is called when one first does, and may open it then. Borrowed until the engine is closed. NULL, or none: they
+   fail with `unavailable`. */
+void engine_set_identity(Engine *engine, struct Identity *(*find)(void *arg), void *arg);
 int64_t engine_now(const Engine *engine);
 
 typedef struct EnginePrincipal { Str tenant, user, user_name; } EnginePrincipal;

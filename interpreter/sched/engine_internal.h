@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/map.h"
 #include "interpreter/effect/credential.h"
+#include "interpreter/identity/service.h"
 #include "interpreter/net/http_client.h"
 #include "interpreter/net/llm_client.h"
 #include "interpreter/sched/engine.h"
@@ -63,6 +64,7 @@ typedef struct Act {
     int64_t started_us, due_us;                          /* due: SLEEP_UNTIL, scripted delay; else TIME_NEVER */
     HttpCall *http;
     struct LlmWork *llm; char *report;                   /* a question to a model; what its answer took, as JSON, until it is recorded */
+    ServiceTask *service;
     bool ok, answer_counted; Value answer;               /* ACT_ANSWERED */
 } Act;
 
@@ -127,6 +129,7 @@ struct Engine {
     HttpClient *http;
     LlmClient *llm; bool rules_told;                     /* NULL: the rules answer, which is said once */
     Credentials *credentials;
+    Identity *(*find_identity)(void *arg); void *find_identity_arg;          /* NULL: there is none */
     int64_t virtual_now;
     Map live;
     LiveRun *ready_first, *ready_last;

@@ -334,8 +334,9 @@ void perform_answer(Act *act, bool ok, Value value) {
 void perform_cancel(Act *act) {
     http_cancel(act->http);
     llm_model_cancel(act->llm);
+    service_cancel(act->service);
     free(act->report);
-    act->http = NULL, act->llm = NULL, act->report = NULL;
+    act->http = NULL, act->llm = NULL, act->service = NULL, act->report = NULL;
     if (act->answer_counted) value_release(act->answer);
     act->answer.w = 0;
     act->answer_counted = false;
@@ -353,6 +354,7 @@ static void remote_done(const HttpResponse *response, void *arg) {
     Act *act = arg;
     Value value;
     act->http = NULL;
+    act->service = NULL;
     bool ok = remote_result(act->run->image, tool_of(act), response, engine_now(act->run->engine), &value);
     perform_answer(act, ok, value);
 }
@@ -382,8 +384,27 @@ static int64_t time_left(const LiveRun *run, const VmRequest *request) {
     return left < HTTP_TIMEOUT_DEFAULT ? (left < 1000 ? 1000 : left) : HTTP_TIMEOUT_DEFAULT;
 }
 
+/* A service that is part of the engine: asked as one behind HTTP would be, and answering so. */
+static void start_service(LiveRun *run, Act *act, const VmRequest *request) {
+    const ImageTool *tool = tool_of(act);
+    const ImageAgent *agent = &run->image->agents[tool->agent];
+    bool known = str_is(agent->location_text, "identity") && run->engine->find_identity;
+    Identity *identity = known ? run->engine->find_identity(run->engine->find_identity_arg) : NULL;
+    if (!identity) {
+        perform_answer(act, false, live_error(run, ERROR_KIND_unavailable, "this engine has no service `%.*s` for agent `%.*s`", STR_ARG(agent->location_text), STR_ARG(agent->name)));
+        return;
+    }
+    Arena *arena = arena_new();
+    ServiceCall call = { .image = run->image, .tool = remote_tool_name(tool), .body = remote_body(run->image, tool, request->args, arena), .run_id = run->row.run_id, .user = run->row.user,
+                         .key = request_key(run, act->id, arena) };
+    ServiceTask *task = service_call(identity, &call, remote_done, act);
+    if (task) act->service = task;                           /* else it was answered before it returned, and the act is done with */
+    arena_free(arena);
+}
+
 static void start_remote(LiveRun *run, Act *act, const VmRequest *request) {
     const ImageTool *tool = tool_of(act);
+    if (run->image->agents[tool->agent].location == AGENT_ENGINE) { start_service(run, act, request); return; }
     Arena *arena = arena_new();
     HttpRequest http;
     Error error;

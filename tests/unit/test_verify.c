@@ -169,7 +169,7 @@ static uint16_t add_diary(Image *m)
     F(effect_of_no_type, "not a type of values", m->effects[E_PROGRESS].params[0] = 500) \
     /* declarations */ \
     F(agent_named_twice, "is taken", m->agents[1].name = STR("travel")) \
-    F(agent_nowhere, "unknown location", m->agents[1].location = 3) \
+    F(agent_nowhere, "unknown location", m->agents[1].location = AGENT_ENGINE + 1) \
     F(tool_of_no_agent, "agent 5 does not exist", m->tools[0].agent = 5) \
     F(tool_unknown_flags, "unknown flags", m->tools[0].flags = 64) \
     F(tool_neither_local_nor_remote, "one of the two", m->tools[1].flags = TOOL_KEYED) \
