@@ -19,6 +19,7 @@ int cmd_fsck(int argc, char **argv);
 int cmd_migrate(int argc, char **argv);
 int cmd_gc(int argc, char **argv);
 int cmd_worker(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 
 /* What every command takes. */
@@ -60,4 +61,10 @@ bool cmd_find_run(CmdSession *session, const char *run, RunRow *out);
 int  cmd_print_outcome(CmdSession *session, const RunRow *run);
 /* `engine`: the result as an operator may see it; NULL: in full, for whoever started the run. */
 void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out);
+/* A program from a .flow or .flowb file; NULL after printing why. *only_flow: the flow of the main module when it has one, else empty. */
+Image *cmd_load_image(const char *path, const char *const *search, int search_count, Str *only_flow);
+/* Options of processes that stay; false after printing why. */
+bool cmd_read_concurrency(const char *text, uint32_t *out);
+bool cmd_read_lease(const char *text, int64_t *out);
+void cmd_log_line(Str line, void *arg);              /* EngineOptions.on_log: a line on standard error, whole, however many processes share it */
 #endif

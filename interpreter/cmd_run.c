@@ -55,6 +55,11 @@ static Image *image_of_flow(const char *path, const char *const *search, int sea
     return image;
 }
 
+Image *cmd_load_image(const char *path, const char *const *search, int search_count, Str *only_flow) {
+    *only_flow = (Str){ 0 };
+    return str_ends(str_of(path), STR(".flowb")) ? image_of_flowb(path) : image_of_flow(path, search, search_count, only_flow);
+}
+
 static bool read_input(const char *input, Buf *out) {
     if (!input) return buf_put_text(out, "{}"), true;
     if (input[0] != '@') return buf_put_text(out, input), true;
@@ -123,8 +128,7 @@ int cmd_run(int argc, char **argv) {
     if (count < 1 || count > 2) return cli_usage("which file?");
     if (!cmd_patience(wait, &patience_us)) return EXIT_USAGE;
     Str only = { 0 }, flow;
-    bool binary = str_ends(str_of(argv[1]), STR(".flowb"));
-    Image *image = binary ? image_of_flowb(argv[1]) : image_of_flow(argv[1], search, search_count, &only);
+    Image *image = cmd_load_image(argv[1], search, search_count, &only);
     if (!image) return EXIT_USAGE;
     int code = EXIT_USAGE;
     if (choose_flow(image, argv[2], only, &flow) && cmd_open(&session, &common)) {

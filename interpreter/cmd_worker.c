@@ -1,4 +1,4 @@
-/* cmd_worker.c - flowd worker and flowd serve: processes that stay and take on what wants a worker. */
+/* cmd_worker.c - flowd worker: a process that stays and takes on what wants a worker. */
 #include "interpreter/cmd.h"
 
 #include <stdlib.h>
@@ -6,12 +6,12 @@
 enum { WORKER_CONCURRENCY_MAX = 100000 };
 
 /* One line, whole, however many processes share the stream. */
-static void log_line(Str line, void *arg) {
+void cmd_log_line(Str line, void *arg) {
     fprintf(stderr, "%.*s\n", STR_ARG(line));
     fflush(stderr);
 }
 
-static bool read_concurrency(const char *text, uint32_t *out) {
+bool cmd_read_concurrency(const char *text, uint32_t *out) {
     if (!text) return true;
     char *end;
     unsigned long count = strtoul(text, &end, 10);
@@ -23,7 +23,7 @@ static bool read_concurrency(const char *text, uint32_t *out) {
     return true;
 }
 
-static bool read_lease(const char *text, int64_t *out) {
+bool cmd_read_lease(const char *text, int64_t *out) {
     if (!text) return true;
     if (duration_parse(str_of(text), out) == ERR_OK && *out >= 100000 && *out <= 3600 * TIME_SECOND) return true;
     cli_usage("--lease wants a duration from 100ms to 1h, not `%s`", text);
@@ -38,8 +38,8 @@ int cmd_worker(int argc, char **argv) {
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
     if (count > 0) return cli_usage("takes options only");
-    EngineOptions engine = { .stop_on_signals = true, .on_log = log_line };
-    if (!read_concurrency(concurrency, &engine.concurrency) || !read_lease(lease, &engine.lease_us)) return EXIT_USAGE;
+    EngineOptions engine = { .stop_on_signals = true, .on_log = cmd_log_line };
+    if (!cmd_read_concurrency(concurrency, &engine.concurrency) || !cmd_read_lease(lease, &engine.lease_us)) return EXIT_USAGE;
     if (!cmd_open_with(&session, &common, &engine)) return EXIT_USAGE;
     Error error = { 0 };
     Err err = engine_serve(session.engine, &error);

@@ -27,8 +27,14 @@ static const Command commands[] = {
       "--lease DURATION   how long others wait before they take over what a dead worker had (30s)\n"
       "SIGTERM: claims no more, finishes calls that are under way, gives the rest back, exits 0. A second one: at once.\n"
       "Any number of workers may share a store. What happens to them is logged as JSON lines on standard error.\n", cmd_worker },
-    { "serve", "[--concurrency N] [--lease DURATION] [--store URL] [--redis URL]", "a worker; the HTTP gateway will be part of it",
-      "For now the same as `flowd worker`: it listens on no port yet.\n", cmd_worker },
+    { "serve", "[--listen HOST:PORT] [--reuse-port] [--concurrency N] [--lease DURATION] [--path DIR] [--store URL] [--redis URL] [FILE…]", "a worker and the HTTP gateway: requests start the flows of these programs",
+      "FILE is a .flow program or a .flowb image; its `on METHOD` routes and its webhooks are served. docs/gateway.md says how.\n"
+      "--listen HOST:PORT  where (127.0.0.1:8080); port 0: any that is free; unix:PATH: a socket of this machine\n"
+      "--reuse-port        several processes may listen there, the kernel spreads the connections\n"
+      "--title TEXT, --url URL  what /openapi.json says of the service\n"
+      "Tokens: the FLOW_… variables of docs/security.md; `flowd token` makes one. Secrets of webhooks: the variables that the program names.\n"
+      "SIGTERM: takes no more requests, answers those under way, gives the rest of its runs back, exits 0. A second one: at once.\n"
+      "What happens is logged as JSON lines on standard error, one for each request, without personal data.\n", cmd_serve },
     { "token", "--user U --tenant T [--scopes S,…] [--roles R,…] [--ttl DURATION] [--keys FILE]", "make a token of this deployment, for development and scripts",
       "Signed by the deployment's key, which is made if there is none yet: FLOW_KEYS, or keys.json in the state folder.\n"
       "--scopes S,…    what it allows, e.g. calendar:read,finance:write or admin:all (default: nothing)\n--roles R,…     written into it\n--ttl DURATION  how long it lives (24h, at most 30d)\n"

@@ -99,6 +99,7 @@ StoreBatch *commit_batch(LiveRun *run) {
     for (uint32_t i = 0; i < run->row_count; i++) store_append_journal(batch, &run->rows[i]);
     put_waits(run, batch);
     clear_timers(run, batch, false);
+    if (run->watched) store_announce(batch);
     return batch;
 }
 

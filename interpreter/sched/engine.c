@@ -18,6 +18,8 @@
 static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (void)what, (void)arg; }      /* it only wakes the loop */
 
 int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : clock_now(); }
+struct event_base *engine_loop(Engine *engine) { return engine->loop; }
+HttpClient *engine_http(Engine *engine) { return engine->http; }
 Store *engine_store(Engine *engine) { return engine->store; }
 Hot *engine_hot(Engine *engine) { return engine->hot; }
 struct event_base *engine_loop(Engine *engine) { return engine->loop; }
@@ -203,6 +205,8 @@ LiveRun *engine_live_find(Engine *engine, Str tenant, Str run_id) {
     buf_free(&key);
     return run;
 }
+
+bool engine_is_live(Engine *engine, Str tenant, Str run_id) { return engine_live_find(engine, tenant, run_id) != NULL; }
 
 void engine_ready(LiveRun *run) {
     if (run->ready) return;

@@ -46,6 +46,8 @@ typedef struct EngineOptions {
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
     /* An answer of on_question did not fit; it is asked again, QUESTION_TRIES_MAX times in all, then the run stays parked. May be NULL. */
     void (*on_refused)(const char *why, void *arg);
+    /* Another process may have changed something in the store: runs that it works on may have moved. Many changes may come as one call, and one for nothing. May be NULL. */
+    void (*on_call)(void *arg);
     void *arg;
 } EngineOptions;
 enum { QUESTION_TRIES_MAX = 5 };
@@ -61,8 +63,12 @@ struct HttpClient *engine_http(Engine *engine);
    fail with `unavailable`. */
 void engine_set_identity(Engine *engine, struct Identity *(*find)(void *arg), void *arg);
 int64_t engine_now(const Engine *engine);
+/* For whatever else works on this loop: a server, its clients. */
+struct event_base *engine_loop(Engine *engine);
+struct HttpClient *engine_http(Engine *engine);
 
-typedef struct EnginePrincipal { Str tenant, user, user_name; } EnginePrincipal;
+/* `cause`: what began the run from outside, as traces tell it ("POST /api/v1/chat"); empty: nothing that has a name. */
+typedef struct EnginePrincipal { Str tenant, user, user_name, cause; } EnginePrincipal;
 
 /* Puts the module into the store, makes its tables. The image is retained. */
 Err engine_deploy(Engine *engine, Image *image, Error *error);
@@ -74,6 +80,10 @@ Err engine_start(Engine *engine, const Image *image, Str flow, Str input_json, c
 typedef void (*EngineStarted)(Err err, const Error *error, Str run_id, void *arg);
 Err engine_launch(Engine *engine, const Image *image, Str flow, Str input_json, const EnginePrincipal *who, char out_run_id[64], EngineStarted done, void *arg, Error *error);
 Err engine_load_fixture(Engine *engine, Image *image, Str fixture, const EnginePrincipal *who, Error *error);      /* rows that exist already (same id) stay */
+/* Whether that input would be the very input which `run` was started with. An input that does not fit is not; a run of another version of the module is not compared: true. */
+bool engine_same_input(Engine *engine, const Image *image, Str flow, Str input_json, const RunRow *run);
+/* A pure function of the image (a key, a condition) to its end. A new reference; ERR_INVALID: it failed, *error says how. */
+Err engine_evaluate(Engine *engine, Image *image, uint16_t func, const Value *args, const EnginePrincipal *who, Value *out, Error *error);
 /* Works until: the run ended or parked (run_id given), or nothing is left to do now (run_id empty: all runs, handlers, events). */
 Err engine_work(Engine *engine, Str tenant, Str run_id, Error *error);
 /* A worker: claims what wants one, sleeps in the loop while nothing does, until engine_stop (from the loop) or a signal. Then it claims no more, gives back what
@@ -87,6 +97,12 @@ Err engine_advance(Engine *engine, int64_t us, Error *error);
 Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error *error);
 Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_json, Error *error);
 Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error);
+void engine_cancel_soon(Engine *engine, const RunRow *run);    /* the same without waiting for the store, and without hearing of it; tenant, run_id and durability count */
+/* Whoever works on the run, in whatever process, calls the others (on_call) with each of its commits from soon on until it ends; it need not be known where. Returns at
+   once. A run that lives in this process is told of by on_note and on_settled anyway. `done`: ERR_CONFLICT when it has ended, or is watched already. */
+void engine_watch(Engine *engine, const RunRow *run, void (*done)(Err err, void *arg), void *arg);
+bool engine_is_live(Engine *engine, Str tenant, Str run_id);
+/* A copy of the run as it was after that journal row; 0: with its input alone. */
 Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char out_run_id[64], Error *error);
 
 /* The newest event of that name is delivered once more: starts nothing that its first delivery started. */

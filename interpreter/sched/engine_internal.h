@@ -95,6 +95,7 @@ struct LiveRun {
     Error refusal;                                       /* session.c: why a change was refused, while it is found out whether it was done before */
     Mail *mail;
     bool mail_wanted;                                    /* read the mailbox before the next decision */
+    bool watched;                                        /* another process waits for what it does: its commits call others */
     bool cancelled;                                      /* a cancellation was delivered */
     bool resumed;                                        /* the next delivery is the first after a park: a row says so */
     bool parked_before;                                  /* the journal ends with a park */

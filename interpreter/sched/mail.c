@@ -34,6 +34,7 @@ void mail_take_in(LiveRun *run, const MailRow *rows, uint32_t count) {
         mail->row.mail_id = arena_str(run->arena, rows[i].mail_id);
         mail->row.name = arena_str(run->arena, rows[i].name);
         mail->row.payload = arena_str(run->arena, rows[i].payload);
+        run->watched |= mail->row.kind == MAIL_WATCH;
         *tail = mail;
     }
 }
@@ -171,7 +172,7 @@ bool mail_step(LiveRun *run, bool cancel_only) {
 void mail_drop_stale(LiveRun *run, StoreBatch *batch) {
     for (Mail *mail = run->mail, *next; mail; mail = next) {
         next = mail->next;
-        if (mail->row.kind == MAIL_SIGNAL) continue;
+        if (mail->row.kind == MAIL_SIGNAL || mail->row.kind == MAIL_WATCH) continue;
         if (mail->row.kind == MAIL_EVENT) store_drop_mail(batch, mail->row.mail_id);
         else store_take_mail(batch, mail->row.mail_id);
         forget(run, mail);
@@ -348,15 +349,55 @@ Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_
     return err;
 }
 
+static MailRow cancel_mail(const Engine *engine, const RunRow *run) {
+    return (MailRow){ .tenant = run->tenant, .run_id = run->run_id, .mail_id = STR("cancel"), .kind = MAIL_CANCEL, .payload = STR("cancelled from outside"), .created_us = engine_now(engine) };
+}
+
 Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error) {
     Arena *arena = arena_new();
     RunRow run;
     Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
-    if (!err) err = put_mail(engine, &run, &(MailRow){ .tenant = run.tenant, .run_id = run.run_id, .mail_id = STR("cancel"), .kind = MAIL_CANCEL, .payload = STR("cancelled from outside"), .created_us = engine_now(engine) }, error);
+    MailRow mail = cancel_mail(engine, &run);
+    if (!err) err = put_mail(engine, &run, &mail, error);
     if (err == ERR_CONFLICT && !run_status_ended(run.status)) err = ERR_OK;      /* asked for twice is asked for */
     arena_free(arena);
     return err;
+}
+
+typedef struct Cancelling { Engine *engine; Str tenant, run_id; } Cancelling;
+
+static void cancel_put(const StoreResult *result, void *arg) {
+    Cancelling *c = arg;
+    LiveRun *live = result->err ? NULL : engine_live_find(c->engine, c->tenant, c->run_id);
+    if (live) live->mail_wanted = true, engine_ready(live);
+    else c->engine->claim_wanted = true;
+}
+
+void engine_cancel_soon(Engine *engine, const RunRow *run) {
+    StoreBatch *batch = store_batch(engine_home(engine, run), run->tenant, run->run_id, 0);
+    Arena *arena = store_batch_arena(batch);
+    Cancelling *c = ARENA_NEW(arena, Cancelling);
+    MailRow mail = cancel_mail(engine, run);
+    *c = (Cancelling){ engine, arena_str(arena, run->tenant), arena_str(arena, run->run_id) };
+    store_put_mail(batch, &mail);
+    store_submit(batch, cancel_put, c);
+}
+
+typedef struct Watching { void (*done)(Err err, void *arg); void *arg; } Watching;
+
+static void watching(const StoreResult *result, void *arg) {
+    Watching *w = arg;
+    if (w->done) w->done(result->err, w->arg);
+    free(w);
+}
+
+void engine_watch(Engine *engine, const RunRow *run, void (*done)(Err err, void *arg), void *arg) {
+    Watching *w = mem_alloc(sizeof *w);
+    *w = (Watching){ done, arg };
+    StoreBatch *batch = store_batch(engine_home(engine, run), run->tenant, run->run_id, 0);
+    store_put_mail(batch, &(MailRow){ .tenant = run->tenant, .run_id = run->run_id, .mail_id = STR("watch"), .kind = MAIL_WATCH, .created_us = engine_now(engine) });
+    store_submit(batch, watching, w);
 }
 
 /* ---- questions that this process can answer itself ---------------------------------------------------------- */
@@ -438,7 +479,7 @@ static Err copy_journal(Engine *engine, const RunRow *from, uint64_t at_seq, con
     uint32_t count = 0, kept = 0;
     const JournalRow *rows = err ? NULL : store_journal(read, index, &count);
     while (kept < count && rows[kept].seq <= at_seq) kept++;
-    if (!err && (at_seq == 0 || kept != at_seq)) err = err_set(error, ERR_NOT_FOUND, "run `%.*s` has no journal row %" PRIu64, STR_ARG(from->run_id), at_seq);
+    if (!err && kept != at_seq) err = err_set(error, ERR_NOT_FOUND, "run `%.*s` has no journal row %" PRIu64, STR_ARG(from->run_id), at_seq);
     if (!err) {
         StoreBatch *batch = store_batch(engine->store, to->tenant, to->run_id, 0);
         RunRow row = *to;
@@ -475,6 +516,7 @@ Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char ou
         copy.cancel_requested = false;
         copy.created_us = copy.updated_us = engine_now(engine);
         err = copy_journal(engine, &run, at_seq, &copy, error);
+        engine->claim_wanted = true;
     }
     arena_free(arena);
     return err;

@@ -54,6 +54,7 @@ static void on_call(void *arg) {
     Engine *engine = arg;
     engine->claim_wanted = engine->called = engine->outbox_dirty = true;
     engine->outbox_until_us = engine_now(engine) + 3 * events_republish_us(engine);
+    if (engine->options.on_call) engine->options.on_call(engine->options.arg);
 }
 
 /* ---- claims ---------------------------------------------------------------------------------------------------- */
@@ -144,6 +145,7 @@ static void claim_if_wanted(Engine *engine) {
     if (now >= engine->look_us) {
         engine->look_us = now + (store_calls(engine->store) ? engine_lease(engine) : ENGINE_POLL);
         engine->called = engine->outbox_dirty = true;
+        if (engine->options.on_call) engine->options.on_call(engine->options.arg);
     }
     if (!engine->claim_wanted || engine->claiming || engine->live.count >= engine_live_max(engine)) return;
     claim(engine);

@@ -238,7 +238,7 @@ Err engine_deploy(Engine *engine, Image *image, Error *error) {
     return err;
 }
 
-static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str json_text, const EnginePrincipal *who, char run_id[64], Arena *arena, Start *out, Error *error) {
+static Err read_start(Engine *engine, const Image *image_given, Str flow_name, Str json_text, const EnginePrincipal *who, char run_id[64], Arena *arena, Start *out, Error *error) {
     hex_encode(image_given->hash.bytes, SHA256_BYTES, out->hash);
     Err err = engine_image(engine, str_of(out->hash), &out->image, error);
     if (err) return err;
@@ -251,17 +251,37 @@ static Err prepare(Engine *engine, const Image *image_given, Str flow_name, Str 
     uint16_t count = 0;
     if (run_id[0] == '\0') ids_new(STR("R"), run_id);
     RunRow *row = &out->row;
-    *row = (RunRow){ .tenant = who->tenant, .run_id = str_of(run_id), .module_hash = str_of(out->hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .correlation = str_of(run_id),
+    *row = (RunRow){ .tenant = who->tenant, .run_id = str_of(run_id), .module_hash = str_of(out->hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .correlation = str_of(run_id), .causation = who->cause,
                      .created_us = engine_now(engine), .updated_us = engine_now(engine) };
     err = json_parse(arena, json_text.len ? json_text : STR("{}"), INPUT_JSON_MAX, &input, error);
     if (!err && input->kind != JSON_OBJECT) err = err_set(error, ERR_INVALID, "the input is not a JSON object");
     if (!err) err = input_values(engine, image, flow, input, row, args, &count, error);
     if (!err) err = start_fill_row(engine, image, (uint16_t)index, args, arena, row, error);
     if (!err) err = fill_rate(engine, flow, args, arena, out, error);
-    if (!err) err = count_elsewhere(engine, out, error);
     for (uint16_t i = 0; i < count; i++)
         if (counted(image, flow->params[i].type)) value_release(args[i]);
     return err;
+}
+
+static Err prepare(Engine *engine, const Image *image, Str flow, Str json_text, const EnginePrincipal *who, char run_id[64], Arena *arena, Start *out, Error *error) {
+    Err err = read_start(engine, image, flow, json_text, who, run_id, arena, out, error);
+    return err ? err : count_elsewhere(engine, out, error);
+}
+
+bool engine_same_input(Engine *engine, const Image *image, Str flow, Str input_json, const RunRow *run) {
+    char run_id[64] = "compared";
+    Arena *arena = arena_new();
+    EnginePrincipal who = { .tenant = run->tenant, .user = run->user, .user_name = run->user_name };
+    Start start = { 0 };
+    Err err = read_start(engine, image, flow, input_json, &who, run_id, arena, &start, NULL);
+    bool same = !err && (!str_eq(str_of(start.hash), run->module_hash) || (str_eq(start.row.func_name, run->func_name) && str_eq(start.row.input, run->input)));
+    arena_free(arena);
+    return same;
+}
+
+Err engine_evaluate(Engine *engine, Image *image, uint16_t func, const Value *args, const EnginePrincipal *who, Value *out, Error *error) {
+    RunRow row = { .tenant = who->tenant, .user = who->user, .user_name = who->user_name };
+    return start_call(engine, image, func, args, &row, out, error);
 }
 
 static Err put_started(Engine *engine, const Start *start, Error *error) {

@@ -24,6 +24,11 @@ StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch)
     return store_batch_in(store_arena_take(store), store, tenant, run_id, epoch);
 }
 
+void store_announce(StoreBatch *batch)
+{
+    batch->announces = true;
+}
+
 Arena *store_batch_arena(StoreBatch *batch)
 {
     return batch->arena;
@@ -46,7 +51,7 @@ void store_batch_reset(StoreBatch *batch)
 /* A batch that claims goes on with what it leaves itself. */
 bool store_batch_wakes(const StoreBatch *batch)
 {
-    bool wakes = false;
+    bool wakes = batch->announces;
     for (const StoreOp *op = batch->first; op; op = op->next) {
         switch (op->kind) {
         case DO_CLAIM:      return false;
@@ -477,6 +482,7 @@ int store_list_runs(StoreBatch *batch, const RunFilter *filter)
     f->correlation = copy(batch, filter->correlation);
     f->func_name = copy(batch, filter->func_name);
     f->worker = copy(batch, filter->worker);
+    f->user = copy(batch, filter->user);
     StoreOp *op = store_add_op(batch, DO_LIST_RUNS, true);
     op->row = f;
     op->limit = filter->limit;

@@ -190,21 +190,31 @@ static Err wake_for_mail(SqlDb *db, StoreBatch *batch, const MailRow *r, int64_t
     return err_set(error, ERR_BUSY, "run `%.*s` changes its state too often to take mail", STR_ARG(r->run_id));
 }
 
+/* Who watches wants to know what happens, and lets it happen: a parked run stays as it is. */
+static Err status_for_watch(SqlDb *db, StoreBatch *batch, const MailRow *r, int64_t *status, Error *error)
+{
+    SqlRows rows;
+    const Cell key[] = { cell_text(r->tenant), cell_text(r->run_id) };
+    Err err = SQL_RUN(db, "SELECT status FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error);
+    *status = !err && rows.set.rows ? rows.set.cells[0].i : -1;
+    return err;
+}
+
 static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const MailRow *r = op->row;
     int64_t status;
     Err err = sql_check_tenant(batch, r->tenant, error);
     if (!err)
-        err = wake_for_mail(db, batch, r, &status, error);
+        err = r->kind == MAIL_WATCH ? status_for_watch(db, batch, r, &status, error) : wake_for_mail(db, batch, r, &status, error);
     if (err)
         return err;
     if (status < 0 || run_status_ended((RunStatus)status))
         return status >= 0 && r->kind == MAIL_EVENT ? ERR_OK : no_mail_now(r, status >= 0, error);      /* nobody waits for the event any more */
     const Cell args[] = {
-        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->mail_id), cell_int(r->kind), cell_u64(r->request), cell_text(r->name), cell_text(r->payload), cell_int(r->created_us),
+        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->mail_id), cell_int(r->kind), cell_u64(r->request), cell_text(r->name), cell_text(r->payload), cell_int(r->created_us), cell_int(r->kind != MAIL_WATCH || status == RUN_RUNNING),
     };
-    err = SQL_RUN(db, "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 1)",
+    err = SQL_RUN(db, "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, ?9)",
                   args, batch->arena, NULL, error);
     return sql_conflict(err, error, "mail", r->mail_id);
 }

@@ -151,10 +151,15 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
         buf_put_text(&sql, " AND status = 1 AND worker = ?6");
     if (f->called)
         buf_put_text(&sql, " AND (tenant, run_id) IN (SELECT m.tenant, m.run_id FROM flow_mail m WHERE m.fresh = 1)");
+    if (f->user.len)
+        buf_put_text(&sql, " AND user_id = ?7");
+    if (f->until_us)
+        buf_put_text(&sql, " AND created_us <= ?8");
     buf_put_text(&sql, " ORDER BY created_us DESC, row_no DESC LIMIT ?5");
-    const Cell args[] = { cell_text(batch->tenant), cell_text(f->correlation), cell_text(f->func_name), cell_int(f->status), cell_int(f->limit ? f->limit : INT64_MAX), cell_text(f->worker) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(f->correlation), cell_text(f->func_name), cell_int(f->status), cell_int(f->limit ? f->limit : INT64_MAX), cell_text(f->worker),
+                          cell_text(f->user), cell_int(f->until_us) };
     SqlRows rows;
-    Err err = db->run(db, buf_str(&sql), args, 6, batch->arena, &rows, error);
+    Err err = db->run(db, buf_str(&sql), args, 8, batch->arena, &rows, error);
     if (!err)
         sql_take_runs(batch, store_slot(batch, op), &rows);
     buf_free(&sql);

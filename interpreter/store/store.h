@@ -71,7 +71,8 @@ enum { JOURNAL_ARGS_MAX = 4096, STORE_BLOB_MIN = 64 << 10 };
 #define STORE_EVENT_LAG_US (600 * INT64_C(1000000))      /* an event that is durable later than this after its created_us, by the clocks of all workers, may escape a run that does not wait for it just then */
 
 typedef struct TimerRow { Str tenant, run_id; uint64_t request; int64_t due_us; } TimerRow;        /* request 0: deadline of the run's earliest scope */
-typedef enum { MAIL_ANSWER, MAIL_SIGNAL, MAIL_EVENT, MAIL_CANCEL, MAIL_CURSOR /* none: how far the run has had the events of a name */ } MailKind;
+/* CURSOR is none: how far the run has had the events of a name. WATCH: another process wants to be called when the run moves; it wakes no parked run. */
+typedef enum { MAIL_ANSWER, MAIL_SIGNAL, MAIL_EVENT, MAIL_CANCEL, MAIL_CURSOR, MAIL_WATCH } MailKind;      /* stored: never renumbered */
 typedef struct MailRow {
     Str tenant, run_id, mail_id;         /* mail_id: unique in the run; a second one of the same id is ERR_CONFLICT */
     MailKind kind;
@@ -135,6 +136,7 @@ bool store_is_up(const Store *store);                              /* false whil
 
 /* ---- batches -------------------------------------------------------------------------------------- */
 StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch);
+void store_announce(StoreBatch *batch);                             /* other processes are called (store_on_wake) when it is durable, whatever it does */
 Arena *store_batch_arena(StoreBatch *batch);                        /* lives as long as the batch: put texts here */
 /* Writes. Rows are copied. */
 void store_put_module(StoreBatch *batch, Str hash_hex, Str bytes);
@@ -189,7 +191,8 @@ void store_ensure_tables(StoreBatch *batch, const Image *image);    /* creates t
 int  store_get_module(StoreBatch *batch, Str hash_hex);
 int  store_get_run(StoreBatch *batch, Str run_id);                  /* an unambiguous prefix is enough: ERR_NOT_FOUND, ERR_CONFLICT */
 typedef struct RunFilter { bool any_tenant; Str correlation; Str func_name; int status /* -1 any */; bool unended; uint32_t limit;
-                           Str worker /* who is said to hold it */; bool called /* mail came since its claim */; } RunFilter;
+                           Str worker /* who is said to hold it */; bool called /* mail came since its claim */;
+                           Str user; int64_t until_us /* made then or before; 0: any */; } RunFilter;
 int  store_list_runs(StoreBatch *batch, const RunFilter *filter);   /* newest first; limit 0 here and below: all */
 int  store_get_snapshot(StoreBatch *batch);                         /* newest of the run: blob + seq */
 int  store_get_journal(StoreBatch *batch, Str run_id, uint64_t after_seq, uint32_t limit);

@@ -57,6 +57,7 @@ struct StoreBatch {
     StoreOp *first, *last;
     StoreSlot *slots; int slot_count, slot_cap;
     bool writes;                         /* has an operation that may change something */
+    bool announces;                      /* somebody watches what it changes */
     bool keep;                           /* store_run_batch: the caller frees */
     bool finished;
     Err err; Error error;

@@ -20,7 +20,7 @@
 #include "interpreter/sched/engine.h"
 
 enum { RESUMES = 5, FAN_MAX = 1000 };
-static const EnginePrincipal WHO = { { "bench", 5 }, { "ben", 3 }, { "Ben", 3 } };
+static const EnginePrincipal WHO = { .tenant = { "bench", 5 }, .user = { "ben", 3 }, .user_name = { "Ben", 3 } };
 static const Str NOBODY = { "", 0 }, TENANT = { "bench", 5 };
 static const char *url;
 

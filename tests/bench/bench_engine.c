@@ -14,7 +14,7 @@
 #include "interpreter/sched/script.h"
 
 enum { STEPS = 2000, RESUMES = 3, LIVE_RUNS = 500, LIVE_RUNS_WARM = 50 };
-static const EnginePrincipal WHO = { { "bench", 5 }, { "ben", 3 }, { "Ben", 3 } };
+static const EnginePrincipal WHO = { .tenant = { "bench", 5 }, .user = { "ben", 3 }, .user_name = { "Ben", 3 } };
 static const Str TENANT = { "bench", 5 };
 static const char *folder;
 

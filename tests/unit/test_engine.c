@@ -14,7 +14,7 @@
 #include "interpreter/sched/script.h"
 #include "tests/unit/engine_image.h"
 
-static const EnginePrincipal ANNA = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
+static const EnginePrincipal ANNA = { .tenant = { "family", 6 }, .user = { "anna", 4 }, .user_name = { "Anna", 4 } };
 static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
 
 typedef struct World {

@@ -10,7 +10,7 @@
 #include "compiler/typed.h"
 #include "interpreter/sched/engine.h"
 
-static const EnginePrincipal WHO = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
+static const EnginePrincipal WHO = { .tenant = { "family", 6 }, .user = { "anna", 4 }, .user_name = { "Anna", 4 } };
 static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
 
 #define EVENT  "event Told { n: int }\n"

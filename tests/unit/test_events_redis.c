@@ -14,7 +14,7 @@
 #include "interpreter/sched/engine.h"
 #include "interpreter/store/streams.h"
 
-static const EnginePrincipal WHO = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
+static const EnginePrincipal WHO = { .tenant = { "family", 6 }, .user = { "anna", 4 }, .user_name = { "Anna", 4 } };
 static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
 enum { WORKERS_MAX = 2, DEADLINE_MS = 90000, EVENTS_EACH = 4 };
 

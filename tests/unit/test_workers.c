@@ -14,7 +14,7 @@
 #include "compiler/typed.h"
 #include "interpreter/sched/engine_internal.h"
 
-static const EnginePrincipal WHO = { { "family", 6 }, { "anna", 4 }, { "Anna", 4 } };
+static const EnginePrincipal WHO = { .tenant = { "family", 6 }, .user = { "anna", 4 }, .user_name = { "Anna", 4 } };
 static const Str TENANT = { "family", 6 }, NOBODY = { "", 0 };
 enum { STEPS = 5, RACES = 1000, TIMERS = 1000, PARKED = 300 };
 #define START INT64_C(1762768800000000)
