@@ -86,12 +86,18 @@ static int serve_files(Serve *serve, int count, char **files, const char *const 
     return err ? cmd_failed(&error) : EXIT_DONE;
 }
 
+static Identity *find_identity(void *arg) {
+    Serve *serve = arg;
+    return serve->identity;
+}
+
 static Err open_gateway(Serve *serve, const HttpServerOptions *http, const char *title, const char *url, Error *error) {
     IdentityOptions who;
     Engine *engine = serve->session.engine;
     identity_options_from_environment(&who);
     Err err = identity_open(&who, engine_loop(engine), engine_http(engine), engine_store(engine), &serve->identity, error);
     if (err) return err;
+    engine_set_identity(engine, find_identity, serve);
     GatewayOptions options = { .engine = engine, .identity = serve->identity, .http = *http, .title = title, .server_url = url, .on_log = cmd_log_line };
     return gateway_open(&options, &serve->gateway, error);
 }

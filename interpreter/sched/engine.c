@@ -22,8 +22,6 @@ struct event_base *engine_loop(Engine *engine) { return engine->loop; }
 HttpClient *engine_http(Engine *engine) { return engine->http; }
 Store *engine_store(Engine *engine) { return engine->store; }
 Hot *engine_hot(Engine *engine) { return engine->hot; }
-struct event_base *engine_loop(Engine *engine) { return engine->loop; }
-HttpClient *engine_http(Engine *engine) { return engine->http; }
 
 void engine_set_identity(Engine *engine, Identity *(*find)(void *arg), void *arg) {
     engine->find_identity = find;

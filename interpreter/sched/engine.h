@@ -63,9 +63,6 @@ struct HttpClient *engine_http(Engine *engine);
    fail with `unavailable`. */
 void engine_set_identity(Engine *engine, struct Identity *(*find)(void *arg), void *arg);
 int64_t engine_now(const Engine *engine);
-/* For whatever else works on this loop: a server, its clients. */
-struct event_base *engine_loop(Engine *engine);
-struct HttpClient *engine_http(Engine *engine);
 
 /* `cause`: what began the run from outside, as traces tell it ("POST /api/v1/chat"); empty: nothing that has a name. */
 typedef struct EnginePrincipal { Str tenant, user, user_name, cause; } EnginePrincipal;
