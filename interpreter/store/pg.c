@@ -88,20 +88,34 @@ static Err pg_begin(void *conn, bool writes, Error *error)
     return err ? err : renew_plans(c, error);
 }
 
+/* What goes out until the next Sync is one transaction by itself. */
+static Err pg_begin_at_once(void *conn, Error *error)
+{
+    PgConn *c = conn;
+    Err err = pg_ready(c, c->store->wait_ms, error);
+    if (err)
+        return err;
+    c->db.changed = c->announce = c->tenant_set = false;
+    c->failed = ERR_OK;
+    c->in_txn = c->implicit = true;
+    return renew_plans(c, error);
+}
+
 /* COMMIT goes out with what was sent before it: after an error there the server skips it, so the answer decides. The notification follows in a
    transaction of its own that waits for no disk: the server sends it even when this process is gone by then. */
 static Err pg_commit(void *conn, Error *error)
 {
     PgConn *c = conn;
     const Cell args[] = { cell_text(str_of(c->store->schema)) };
-    Err err = pg_send(c, STR("COMMIT"), NULL, 0, NULL, error);
+    Err err = !c->implicit ? pg_send(c, STR("COMMIT"), NULL, 0, NULL, error) : c->announce ? pg_send_sync(c, error) : ERR_OK;
     if (!err && c->announce)
         err = pg_send(c, STR("SELECT set_config('synchronous_commit', 'off', true), pg_notify('flow:' || ?1, '')"), args, 1, NULL, error);
     if (!err)
         err = pg_sync(c, error);
     if (err)
         return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
-    c->in_txn = c->announce = c->tenant_set = false;
+    c->in_txn = c->implicit = c->announce = c->tenant_set = false;
+    pg_own_fenced(c);
     return ERR_OK;
 }
 
@@ -109,10 +123,15 @@ static void pg_rollback(void *conn)
 {
     PgConn *c = conn;
     c->ahead = c->announce = c->tenant_set = c->db.changed = false;
+    c->store->count_doubted |= c->role == CONN_WRITES;
+    c->fenced = NULL;
     if (!c->pg || c->lost) {
-        c->in_txn = false;
+        c->in_txn = c->implicit = false;
         return;
     }
+    if (c->implicit)                                        /* else the Sync would commit what was done so far */
+        pg_send(c, STR("ROLLBACK"), NULL, 0, NULL, NULL);
+    c->implicit = false;
     pg_sync(c, NULL);
     if (!c->lost && PQtransactionStatus(c->pg) != PQTRANS_IDLE) {
         pg_send(c, STR("ROLLBACK"), NULL, 0, NULL, NULL);
@@ -299,6 +318,8 @@ static void pg_close(void *state)
 {
     PgStore *store = state;
     pg_wake_stop(store);
+    buf_free(&store->worker);
+    pg_forget_owned(store);
     for (uint32_t i = 0; i < store->conn_count; i++)
         pg_conn_free(store->conns[i]);
     if (store->url)
@@ -344,6 +365,7 @@ static Err pg_open(const char *place, const StoreOptions *options, void **state,
 {
     PgStore *store = mem_alloc(sizeof *store);
     store->read_only = options->read_only;
+    store->count_doubted = true;
     store->loop = options->loop;
     Err err = split_url(store, place, error);
     for (uint32_t i = 0; i < 1 + PG_READ_LANES + PG_TXN_LANES; i++)
@@ -399,7 +421,7 @@ static bool pg_is_up(const void *state)
 
 const StoreOps STORE_POSTGRES = {
     .kind = "postgresql", .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
-    .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .commit = pg_commit, .rollback = pg_rollback,
+    .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .begin_at_once = pg_begin_at_once, .commit = pg_commit, .rollback = pg_rollback,
     .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_group = pg_apply_group, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
     .read = pg_read, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,
 };

@@ -32,6 +32,9 @@ enum {
 typedef struct PgStore PgStore;
 typedef struct PgStatement PgStatement;
 
+typedef struct PgOwned PgOwned;
+typedef struct PgFenced { struct PgFenced *next; Str key; uint64_t epoch; } PgFenced;
+
 typedef struct PgConn {
     SqlDb db;                            /* first: the operations see only this */
     PgStore *store;
@@ -40,11 +43,14 @@ typedef struct PgConn {
     Map statements; uint32_t serial;     /* text → PgStatement */
     uint32_t unread;                     /* answers under way */
     bool unsynced;                       /* something was sent since the last Sync */
+    uint32_t syncs;                      /* of them, answers to a Sync */
     bool in_txn, lost, ahead, announce;
+    bool implicit;                       /* the transaction began with its first statement and ends with the Sync */
     Err failed; Error failure;           /* the first error among answers nobody waited for */
     uint64_t begun;                      /* transactions and single reads */
-    Buf worker; Arena *group;            /* pg_group.c: as whom it writes; rows of the group that is sent */
     Buf tenant, user; bool tenant_set, user_told;            /* what row security was told in this transaction, or on this connection */
+    struct PgFenced *fenced;             /* pg_group.c: runs of the group that is under way, ours once it stands; in its arena */
+    Arena *group;                        /* pg_group.c: rows of the group that is sent */
 } PgConn;
 
 struct PgStore {
@@ -53,6 +59,9 @@ struct PgStore {
     bool tells_users;                    /* some table is `visible by`: row security asks for the user, too */
     int wait_ms;
     int64_t down_since_ms;               /* monotonic */
+    Buf worker;                          /* pg_group.c: as whom it writes */
+    int64_t taken; bool count_doubted;   /* how often runs were taken from that name; to be read again */
+    Map owned;                           /* tenant NUL run → PgOwned: runs that need no comparison while the count stands */
     PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */
     struct event_base *loop;
@@ -69,6 +78,7 @@ Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
 /* Sends it, waits for it and everything before it. */
 Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
 Err  pg_settle(PgConn *c, Error *error);                     /* waits for all that was sent; the first error among it */
+Err  pg_send_sync(PgConn *c, Error *error);                 /* what was sent so far ends there; its answer is read by pg_sync */
 Err  pg_sync(PgConn *c, Error *error);                       /* the same with a Sync: after an error statements run again */
 Err  pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);        /* SqlDb.run */
 Err  pg_execute(PgConn *c, const char *sql, Error *error);   /* a script, outside of the pipeline */
@@ -79,6 +89,8 @@ int64_t pg_now_ms(void);
 Err  pg_apply_ahead(void *conn, StoreBatch *batch, Error *error);                    /* StoreOps.apply_ahead */
 
 /* pg_group.c */
+void pg_own_fenced(PgConn *c);                               /* its commit stands */
+void pg_forget_owned(PgStore *store);
 Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */
 
 /* pg_schema.c */

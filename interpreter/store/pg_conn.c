@@ -48,8 +48,8 @@ void pg_drop(PgConn *c)
         PQfinish(c->pg);
     c->pg = NULL;
     drop_statements(c);
-    c->unread = 0;
-    c->unsynced = c->in_txn = c->lost = c->ahead = c->announce = c->tenant_set = false;
+    c->unread = c->syncs = 0;
+    c->implicit = c->unsynced = c->in_txn = c->lost = c->ahead = c->announce = c->tenant_set = false;
     c->failed = ERR_OK;
 }
 
@@ -59,7 +59,6 @@ void pg_conn_free(PgConn *c)
     sql_db_deinit(&c->db);
     buf_free(&c->tenant);
     buf_free(&c->user);
-    buf_free(&c->worker);
     if (c->group)
         arena_free(c->group);
     free(c);
@@ -83,8 +82,8 @@ static Err lose(PgConn *c, Error *error)
     while (*message == '\n')
         message++;
     c->lost = true;
-    c->in_txn = false;
-    c->unread = 0;
+    c->in_txn = c->implicit = false;
+    c->unread = c->syncs = 0;
     return err_set(error, ERR_IO, "PostgreSQL was lost: %.*s", *message ? first_line(message) : 21, *message ? message : "the connection closed");
 }
 
@@ -218,7 +217,7 @@ static Err set_up(PgConn *c, Error *error)
                      " SET standard_conforming_strings = on; SET bytea_output = hex; SET row_security = on", PG_STATEMENT_MS, c->role == CONN_WRITES ? PG_GROUP_LOCK_MS : PG_LOCK_MS, PG_IDLE_TXN_MS);
     /* Statements over arrays are planned once, when the tables may be empty still: a scan of a whole table would be kept when it has grown. */
     if (c->role == CONN_WRITES)
-        buf_put_text(&sql, "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off");
+        buf_put_text(&sql, "; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off; SET default_transaction_isolation = 'read committed'");
     Err err = pg_execute(c, buf_cstr(&sql), error);
     buf_free(&sql);
     return err;
@@ -397,6 +396,7 @@ static Err take_result(PgConn *c, Arena *arena, SqlRows *rows, Error *error)
         break;
     }
     case PGRES_PIPELINE_SYNC:
+        c->syncs--;
         break;
     case PGRES_PIPELINE_ABORTED:
         err = c->failed ? c->failed : err_set(error, ERR_IO, "could not run a statement: one before it failed");
@@ -441,7 +441,7 @@ Err pg_settle(PgConn *c, Error *error)
     return read_until(c, 0, error);
 }
 
-Err pg_sync(PgConn *c, Error *error)
+Err pg_send_sync(PgConn *c, Error *error)
 {
     Err err = lost_before(c, error);
     if (err)
@@ -449,8 +449,20 @@ Err pg_sync(PgConn *c, Error *error)
     if (!PQpipelineSync(c->pg))
         return lose(c, error);
     c->unread++;
+    c->syncs++;
     c->unsynced = false;
+    return ERR_OK;
+}
+
+/* An error that the server found at the commit itself is answered before the Sync: then what follows would be taken for an answer to something else. */
+Err pg_sync(PgConn *c, Error *error)
+{
+    Err err = pg_send_sync(c, error);
+    if (err)
+        return err;
     err = read_until(c, 0, error);
+    if (c->syncs && !c->lost)
+        lose(c, NULL);
     c->failed = ERR_OK;
     return err;
 }
@@ -705,9 +717,8 @@ Err pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
     if (!err && c->in_txn)
         err = PQsendFlushRequest(c->pg) ? ERR_OK : lose(c, error);
     else if (!err) {
-        err = PQpipelineSync(c->pg) ? ERR_OK : lose(c, error);
-        c->unread += behind = !err;
-        c->unsynced = false;
+        err = pg_send_sync(c, error);
+        behind = !err;
     }
     if (!err)
         err = read_until(c, 1 + behind, error);

@@ -9,11 +9,18 @@
  * hot batch in a group (a second one follows with the rest), no kind reads what a later one writes, and a batch that does one thing twice is not hot.
  *
  * The fence takes no lock of the run's row, which would write that row at each step. Instead a transaction that writes as a worker shares
- * the lock of that worker's name until it ends, and whoever takes a run away from a worker must have that lock alone (sql_claims.c). So a
- * takeover comes before the comparison of the epochs, or after the commit; the row must name the worker too, or the group is not done here.
+ * the lock of that worker's name until it ends, and whoever takes a run away from a worker must have that lock alone (sql_claims.c) and counts up how often
+ * that was done (flow_workers, by a trigger). So a takeover comes before the count is read, or after the commit. The epoch and the worker of a run are
+ * compared in its first group; while the count stays what it was then, reading that one row fences the run again. Renewals are always compared, and an end
+ * or a park looks at the run's row anyway.
+ *
+ * A group of nothing but journal rows is one statement and its own transaction (flow_append). Any other begins with its first statement and ends with the
+ * Sync, so there is no BEGIN and no COMMIT to send.
  *
  * The end of a run that holds a key or a place under a limit is not hot: it lets the next one go, under a lock (sql_claims.c). */
 #include "interpreter/store/pg.h"
+
+#include "interpreter/store/journal_row.h"
 
 #include <stdlib.h>
 
@@ -32,9 +39,7 @@ static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
                            "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") } },
     [V_RUN] = { 30, { STR(INSERT_RUNS) } },
     [V_RUN_OR_IGNORE] = { 30, { STR(INSERT_RUNS " ON CONFLICT DO NOTHING") } },
-    [V_JOURNAL] = { 17, { STR("INSERT INTO flow_journal (tenant, run_id, seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, ended_us) "
-                              "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[], "
-                              "?12::text[], ?13::text[], ?14::bytea[], ?15::text[], ?16::bigint[], ?17::bigint[])") } },
+    [V_JOURNAL] = { 5, { STR("INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[])") } },
     [V_SNAPSHOT] = { 4, { STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
                               "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") } },
     [V_CLEAR_TIMER] = { 3, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
@@ -45,13 +50,13 @@ static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
                             "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])") } },
     [V_TAKE_MAIL] = { 3, { STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
                                      "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0") "4 AS int)") } },
-    [V_UPDATE] = { 11, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
+    [V_UPDATE] = { 12, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
                                    "started_us = u.started_us, ended_us = u.ended_us, lease_until_us = u.lease_until_us, worker = CASE WHEN u.status = 1 THEN worker ELSE '' END "
-                                   "FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::text[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[]) "
-                                   "AS u (tenant, run_id, status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "12 AS int)") } },
-    [V_RELEASE] = { 3, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = 0 FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, status) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "4 AS int)") } },
+                                   "FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::text[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[], ?12::bigint[]) "
+                                   "AS u (tenant, run_id, status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us, epoch) "
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "13 AS int)") } },
+    [V_RELEASE] = { 4, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = 0 FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS u (tenant, run_id, status, epoch) "
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "5 AS int)") } },
     [V_RENEW] = { 3, { STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
                            "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1") } },
     [V_ENDED] = { 2, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE t.tenant = u.tenant AND t.run_id = u.run_id"),
@@ -61,7 +66,78 @@ static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
 
 typedef struct Rows { Cell *column[GROUP_COLUMNS_MAX]; uint32_t count, cap; } Rows;
 typedef struct Insert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } Insert;       /* of a program */
-typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inserts; uint32_t insert_count; } Group;
+typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, rest /* batches that follow statement by statement */; bool counted; } Group;
+
+/* ---- what is ours --------------------------------------------------------------------------------------- */
+
+enum { NEVER_TAKEN = -1 /* there is no row */, PG_OWNED_MAX = 200000 };
+
+static Cell count_known(const PgStore *store) { return store->taken == NEVER_TAKEN ? cell_null() : cell_int(store->taken); }
+
+/* A group failed since it was read, and that it has moved may be why. */
+static Err read_count(PgConn *c, Error *error)
+{
+    SqlRows rows;
+    const Cell args[] = { cell_text(buf_str(&c->store->worker)) };
+    if (!c->store->count_doubted)
+        return ERR_OK;
+    Err err = pg_query(c, STR("SELECT taken FROM flow_workers WHERE worker = ?1"), args, 1, c->group, &rows, error);
+    c->store->taken = !err && rows.set.rows ? rows.set.cells[0].i : NEVER_TAKEN;
+    c->store->count_doubted = err != ERR_OK;
+    return err;
+}
+
+/* A run that was found to be ours at an epoch, when its worker's count was `taken`. */
+struct PgOwned { uint64_t epoch; int64_t taken; char key[]; };
+
+static Str run_key(const StoreBatch *batch, Buf *key)
+{
+    buf_clear(key);
+    buf_put_str(key, batch->tenant);
+    buf_put_char(key, 0);
+    buf_put_str(key, batch->run_id);
+    return buf_str(key);
+}
+
+static void forget(PgStore *store, Str key)
+{
+    PgOwned *owned = map_find(&store->owned, key);
+    if (owned)
+        map_remove(&store->owned, key);
+    free(owned);
+}
+
+static bool is_owned(const PgStore *store, const StoreBatch *batch, Str key)
+{
+    const PgOwned *owned = map_find(&store->owned, key);
+    return owned && owned->epoch == batch->epoch && owned->taken == store->taken;
+}
+
+static void own(PgStore *store, Str key, uint64_t epoch)
+{
+    forget(store, key);
+    if (store->owned.count >= PG_OWNED_MAX)
+        pg_forget_owned(store);                             /* those that were taken from us and never came back */
+    PgOwned *owned = mem_alloc(sizeof *owned + key.len);
+    *owned = (PgOwned){ .epoch = epoch, .taken = store->taken };
+    memcpy(owned->key, key.ptr, key.len);
+    map_put(&store->owned, (Str){ owned->key, key.len }, owned);
+}
+
+void pg_forget_owned(PgStore *store)
+{
+    MAP_EACH(&store->owned, e)
+        free(e->value);
+    map_free(&store->owned);
+}
+
+/* Kept until the commit says that it stands. */
+void pg_own_fenced(PgConn *c)
+{
+    for (PgFenced *f = c->fenced; f; f = f->next)
+        own(c->store, f->key, f->epoch);
+    c->fenced = NULL;
+}
 
 /* ---- which batches are hot ------------------------------------------------------------------------------ */
 
@@ -100,16 +176,6 @@ static bool is_hot(const StoreBatch *batch, Census *census)
     return true;
 }
 
-/* Among those before it: is there one of the same run? The order of a run's batches is promised. */
-static bool is_second(const Map *seen, const StoreBatch *batch, Buf *key)
-{
-    buf_clear(key);
-    buf_put_str(key, batch->tenant);
-    buf_put_char(key, 0);
-    buf_put_str(key, batch->run_id);
-    return batch->run_id.len && map_find(seen, buf_str(key));
-}
-
 /* ---- gathering ------------------------------------------------------------------------------------------ */
 
 static void make_rows(Group *g, Kind kind, uint32_t cap)
@@ -130,6 +196,19 @@ static void add(Group *g, Kind kind, const Cell *cells)
     rows->count++;
 }
 
+/* Nobody can take it before the commit, and who takes it afterwards moves the count. */
+static void own_new(Group *g, const RunRow *r)
+{
+    if (!r->worker.len || r->status != RUN_RUNNING)
+        return;
+    Buf key = { 0 };
+    const StoreBatch run = { .tenant = r->tenant, .run_id = r->run_id };
+    PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
+    *fenced = (PgFenced){ g->c->fenced, arena_str(g->arena, run_key(&run, &key)), r->epoch };
+    g->c->fenced = fenced;
+    buf_free(&key);
+}
+
 static void add_run(Group *g, const StoreOp *op)
 {
     const RunRow *r = op->row;
@@ -143,9 +222,10 @@ static void add_run(Group *g, const StoreOp *op)
 
 static void add_journal(Group *g, const StoreBatch *batch, const JournalRow *r)
 {
-    add(g, V_JOURNAL, (const Cell[]){
-        cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_u64(r->request), cell_int(r->fiber), cell_int(r->span), cell_int(r->parent_span), cell_int(r->entry),
-        cell_int(r->effect), cell_int(r->target), cell_int(r->agent), cell_text(r->name), cell_text(r->args_json), cell_blob(r->payload), cell_text(r->detail_json), cell_int(r->started_us), cell_int(r->ended_us) });
+    Buf body = { 0 };
+    journal_row_put(r, &body);
+    add(g, V_JOURNAL, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_int(r->ended_us), cell_blob(arena_str(g->arena, buf_str(&body))) });
+    buf_free(&body);
 }
 
 static void add_event(Group *g, const EventRow *r)
@@ -162,9 +242,9 @@ static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, con
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     if (update)
         add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), cell_text(update->result_json), cell_text(update->waits_json), cell_u64(update->last_seq), cell_u64(update->snapshot_seq),
-                                         cell_int(update->updated_us), cell_int(update->started_us), cell_int(update->ended_us), cell_int(status == RUN_RUNNING && !release ? update->lease_until_us : 0) });
+                                         cell_int(update->updated_us), cell_int(update->started_us), cell_int(update->ended_us), cell_int(status == RUN_RUNNING && !release ? update->lease_until_us : 0), cell_u64(batch->epoch) });
     else
-        add(g, V_RELEASE, (const Cell[]){ tenant, run_id, cell_int(status) });
+        add(g, V_RELEASE, (const Cell[]){ tenant, run_id, cell_int(status), cell_u64(batch->epoch) });
     if (run_status_ended(status))
         add(g, V_ENDED, (const Cell[]){ tenant, run_id });
 }
@@ -174,14 +254,14 @@ static Err add_told(Group *g, StoreBatch *batch, const StoreOp *op, Error *error
 {
     JournalRow row = *(const JournalRow *)op->row;
     Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
-    if (!err && (row.args_json.len > JOURNAL_ARGS_MAX || row.detail_json.len > JOURNAL_ARGS_MAX))
-        err = err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
+    if (!err)
+        err = journal_row_check(&row, error);
     if (!err)
         add_journal(g, batch, &row);
     return err;
 }
 
-static Err gather(Group *g, StoreBatch *batch, Error *error)
+static Err gather(Group *g, StoreBatch *batch, Str key, Error *error)
 {
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     const RunRow *update = NULL;
@@ -189,7 +269,7 @@ static Err gather(Group *g, StoreBatch *batch, Error *error)
     Err err = ERR_OK;
     for (const StoreOp *op = batch->first; op && !err; op = op->next)
         switch (op->kind) {
-        case DO_PUT_RUN:        add_run(g, op); break;
+        case DO_PUT_RUN:        add_run(g, op); own_new(g, op->row); break;
         case DO_APPEND_JOURNAL: err = add_told(g, batch, op, error); break;
         case DO_QUERY:          break;
         case DO_PUT_SNAPSHOT:   add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
@@ -203,6 +283,8 @@ static Err gather(Group *g, StoreBatch *batch, Error *error)
         }
     if (!err && (update || release))
         add_end(g, batch, update, release);
+    if (release || (update && update->status != RUN_RUNNING))
+        forget(g->c->store, key);
     return err;
 }
 
@@ -235,20 +317,40 @@ static Err send_kind(Group *g, Kind kind, Error *error)
     for (uint32_t i = 0; i < n; i++)
         args[i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
     args[n] = cell_int(rows->count);
-    args[n + 1] = cell_text(buf_str(&g->c->worker));
+    args[n + 1] = cell_text(buf_str(&g->c->store->worker));
     Err err = ERR_OK;
     for (int i = 0; i < 3 && KINDS[kind].sql[i].len && !err; i++)
         err = pg_send(g->c, KINDS[kind].sql[i], args, n + 2, g->arena, error);
     return err;
 }
 
+/* Is it one statement, flow_append? Only journal rows, and the count fences them. */
+static bool is_append(const Group *g)
+{
+    bool only = g->counted && g->insert_count == 0 && g->rest == 0;
+    for (int kind = 0; kind < V_COUNT; kind++)
+        only &= (g->rows[kind].count != 0) == (kind == V_JOURNAL);
+    return only;
+}
+
+static Err send_append(Group *g, Error *error)
+{
+    const Rows *rows = &g->rows[V_JOURNAL];
+    Cell args[2 + 5] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
+    for (uint32_t i = 0; i < 5; i++)
+        args[2 + i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
+    return pg_send(g->c, STR("SELECT flow_append(?1, CAST(?2 AS bigint), ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bytea[])"), args, 7, g->arena, error);
+}
+
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
 static Err send_fence(Group *g, Error *error)
 {
-    const Cell worker[] = { cell_text(buf_str(&g->c->worker)) };
-    if (g->rows[V_FENCE].count == 0)
+    const Cell args[] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
+    if (g->rows[V_FENCE].count == 0 && !g->counted)
         return ERR_OK;
-    Err err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), worker, 1, g->arena, error);
+    Err err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), args, 1, g->arena, error);
+    if (!err && g->counted)
+        err = pg_send(g->c, STR("SELECT 1 / CAST((SELECT taken FROM flow_workers WHERE worker = ?1) IS NOT DISTINCT FROM CAST(?2 AS bigint) AS int)"), args, 2, g->arena, error);
     return err ? err : send_kind(g, V_FENCE, error);
 }
 
@@ -394,15 +496,38 @@ static void note_inserts(Group *g, StoreBatch *batch)
 /* ---- a group -------------------------------------------------------------------------------------------- */
 
 /* As whom this store writes: whoever claims or starts a run here. */
-static void learn_worker(PgConn *c, const StoreBatch *batch)
+static void learn_worker(PgStore *store, const StoreBatch *batch)
 {
     for (const StoreOp *op = batch->first; op; op = op->next) {
         Str name = op->kind == DO_CLAIM ? op->text : op->kind == DO_PUT_RUN ? ((const RunRow *)op->row)->worker : (Str){ 0 };
-        if (!name.len || str_eq(name, buf_str(&c->worker)))
+        if (!name.len || str_eq(name, buf_str(&store->worker)))
             continue;
-        buf_clear(&c->worker);
-        buf_put_str(&c->worker, name);
+        buf_clear(&store->worker);
+        buf_put_str(&store->worker, name);
+        pg_forget_owned(store);
+        store->count_doubted = true;
     }
+}
+
+static bool is_renewal(const StoreBatch *batch)
+{
+    for (const StoreOp *op = batch->first; op; op = op->next)
+        if (op->kind == DO_RENEW)
+            return true;
+    return false;
+}
+
+static void add_fence(Group *g, const StoreBatch *batch, Str key)
+{
+    if (batch->epoch == 0)
+        return;
+    g->counted = true;
+    if (is_owned(g->c->store, batch, key) && !is_renewal(batch))
+        return;
+    add(g, V_FENCE, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) });
+    PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
+    *fenced = (PgFenced){ g->c->fenced, key, batch->epoch };
+    g->c->fenced = fenced;
 }
 
 Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error)
@@ -411,40 +536,54 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     Group g = { .c = c, .arena = c->group };
     Census census = { 0 };
     Map seen = { 0 };
-    Buf key = { 0 };
+    Buf text = { 0 };
     uint32_t hot = 0;
     bool is[STORE_GROUP_MAX];
+    Str key[STORE_GROUP_MAX];
     if (!g.arena)
         g.arena = c->group = arena_new();
     arena_reset(g.arena);
+    c->fenced = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        learn_worker(c, batches[i]);
-        is[i] = !is_second(&seen, batches[i], &key) && is_hot(batches[i], &census);
+        learn_worker(c->store, batches[i]);
+        key[i] = arena_str(g.arena, run_key(batches[i], &text));
+        bool second = batches[i]->run_id.len && map_find(&seen, key[i]);        /* the order of a run's batches is promised */
+        is[i] = !second && is_hot(batches[i], &census);
         hot += is[i];
+        if (!is[i])
+            forget(c->store, key[i]);                       /* it may end here */
         if (batches[i]->run_id.len)
-            map_put(&seen, arena_str(g.arena, buf_str(&key)), batches[i]);
+            map_put(&seen, key[i], batches[i]);
     }
     map_free(&seen);
-    buf_free(&key);
+    buf_free(&text);
     if (hot == 0)
         return ERR_UNSUPPORTED;
+    Err err = read_count(c, error);
+    g.rest = count - hot;
     make_all_rows(&g, &census, hot);
     g.inserts = ARENA_ARRAY(g.arena, Insert, census.of[DO_QUERY] + 1);
-    for (uint32_t i = 0; i < count; i++) {
-        if (is[i] && batches[i]->epoch)
-            add(&g, V_FENCE, (const Cell[]){ cell_text(batches[i]->tenant), cell_text(batches[i]->run_id), cell_u64(batches[i]->epoch) });
-        if (is[i])
+    for (uint32_t i = 0; i < count && !err; i++) {
+        if (is[i]) {
+            add_fence(&g, batches[i], key[i]);
             note_inserts(&g, batches[i]);
+        }
     }
-    Err err = send_fence(&g, error);
-    if (!err && g.insert_count)
+    bool append = false, later = g.insert_count == 0;       /* else journal rows tell what the inserts answered, so the fence goes first */
+    if (!err && !later && !(err = send_fence(&g, error)))
         err = run_inserts(&g, error);
     for (uint32_t i = 0; i < count && !err; i++)
         if (is[i])
-            err = gather(&g, batches[i], error);
-    if (!err)
-        err = send_all(&g, error);
-    *changed |= g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
+            err = gather(&g, batches[i], key[i], error);
+    if (!err && (append = is_append(&g)))
+        err = send_append(&g, error);
+    else {
+        if (!err && later)
+            err = send_fence(&g, error);
+        if (!err)
+            err = send_all(&g, error);
+    }
+    *changed |= append || g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
     for (uint32_t i = 0; i < count && !err; i++)
         if (!is[i])
             err = pg_apply_ahead(c, batches[i], error);

@@ -14,6 +14,21 @@
 
 #define T "text COLLATE \"C\""
 
+/* What the planner should know before there are rows: that a tenant has many, so that no index which has only the tenant in common with a condition is taken for
+   that of the key. A table that has rows is left to ANALYZE. */
+#define LET_PLANNER_KNOW \
+    "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, waits_json," \
+    " concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested)" \
+    " SELECT 'planner statistics', 'r' || n, '', '', 0, 3, '', '', 'r' || n, '', 0, '', '', '', '', '', '', 0, 0, 1, '', 0, 0, 0, n, n, n, n, 0, 0 FROM generate_series(1, 200) AS n" \
+    " WHERE NOT EXISTS (SELECT 1 FROM flow_runs);" \
+    "INSERT INTO flow_timers SELECT tenant, run_id, 1, created_us FROM flow_runs WHERE tenant = 'planner statistics';" \
+    "INSERT INTO flow_waits SELECT tenant, 'e', run_id, 1 FROM flow_runs WHERE tenant = 'planner statistics';" \
+    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh)" \
+    " SELECT tenant, run_id, 'm', 0, 1, '', '', 0, 1, 0 FROM flow_runs WHERE tenant = 'planner statistics';" \
+    "ANALYZE flow_runs, flow_timers, flow_waits, flow_mail;" \
+    "DELETE FROM flow_mail WHERE tenant = 'planner statistics'; DELETE FROM flow_waits WHERE tenant = 'planner statistics';" \
+    "DELETE FROM flow_timers WHERE tenant = 'planner statistics'; DELETE FROM flow_runs WHERE tenant = 'planner statistics';"
+
 static const char *const MIGRATIONS[] = {
     /* 1 */
     "CREATE TABLE flow_meta (name " T " PRIMARY KEY, value BYTEA NOT NULL);"
@@ -85,19 +100,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE INDEX flow_runs_blocked_limit ON flow_runs (tenant, limit_key, priority DESC, created_us, row_no) WHERE blocked = 1;",
     /* 6: a mailbox is read without what was taken from it */
     "CREATE INDEX flow_mail_untaken ON flow_mail (tenant, run_id, position) WHERE taken = 0;",
-    /* 7: what the planner should know before there are rows: that a tenant has many, so that no index which has only the tenant in common with a
-       condition is taken for that of the key. A table that has rows is left to ANALYZE. */
-    "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, waits_json,"
-    " concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested)"
-    " SELECT 'planner statistics', 'r' || n, '', '', 0, 3, '', '', 'r' || n, '', 0, '', '', '', '', '', '', 0, 0, 1, '', 0, 0, 0, n, n, n, n, 0, 0 FROM generate_series(1, 200) AS n"
-    " WHERE NOT EXISTS (SELECT 1 FROM flow_runs);"
-    "INSERT INTO flow_timers SELECT tenant, run_id, 1, created_us FROM flow_runs WHERE tenant = 'planner statistics';"
-    "INSERT INTO flow_waits SELECT tenant, 'e', run_id, 1 FROM flow_runs WHERE tenant = 'planner statistics';"
-    "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh)"
-    " SELECT tenant, run_id, 'm', 0, 1, '', '', 0, 1, 0 FROM flow_runs WHERE tenant = 'planner statistics';"
-    "ANALYZE flow_runs, flow_timers, flow_waits, flow_mail;"
-    "DELETE FROM flow_mail WHERE tenant = 'planner statistics'; DELETE FROM flow_waits WHERE tenant = 'planner statistics';"
-    "DELETE FROM flow_timers WHERE tenant = 'planner statistics'; DELETE FROM flow_runs WHERE tenant = 'planner statistics';",
+    /* 7 */
+    LET_PLANNER_KNOW,
     /* 8: an update that changes the status is never in place, since partial indexes look at it; only renewals need the room */
     "ALTER TABLE flow_runs SET (fillfactor = 90);",
     /* 9: starts of flows with a rate; both rows are updated in place */
@@ -116,6 +120,37 @@ static const char *const MIGRATIONS[] = {
     "CREATE FUNCTION flow_user() RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$ DECLARE told text := current_setting('flow.user', true); BEGIN"
     " IF COALESCE(told, '') = '' THEN RAISE EXCEPTION 'flow.user is not set, and rows are visible by user' USING ERRCODE = '" PG_UNTOLD "'; END IF;"
     " RETURN CASE WHEN told = '" PG_NOBODY "' THEN '' ELSE told END; END $$;",
+    /* 13: a narrow journal (journal_row.h); fewer indexes on runs, since an end makes a new entry in each; no references to runs from what only their owner
+       writes, under its fence, since each insert would lock the run's row for them */
+    "ALTER TABLE flow_journal RENAME TO flow_journal_wide; ALTER INDEX flow_journal_pkey RENAME TO flow_journal_wide_pkey;"
+    "CREATE TABLE flow_journal (tenant " T " NOT NULL, run_id " T " NOT NULL, seq BIGINT NOT NULL, ended_us BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (tenant, run_id, seq));"
+    "CREATE FUNCTION flow_varint(value bigint) RETURNS bytea LANGUAGE plpgsql IMMUTABLE AS $$ DECLARE packed bytea := ''; rest bigint := value; BEGIN"
+    " WHILE rest NOT BETWEEN 0 AND 127 LOOP packed := packed || set_byte('\\x00', 0, CAST((rest & 127) | 128 AS int)); rest := (rest >> 7) & 144115188075855871; END LOOP;"
+    " RETURN packed || set_byte('\\x00', 0, CAST(rest AS int)); END $$;"
+    "CREATE FUNCTION flow_packed(value bytea) RETURNS bytea LANGUAGE sql IMMUTABLE AS $$ SELECT flow_varint(octet_length(value)) || value $$;"
+    "INSERT INTO flow_journal SELECT tenant, run_id, seq, ended_us, CAST('\\x01' AS bytea) || flow_varint(request) || flow_varint(fiber) || flow_varint(span) || flow_varint(parent_span) || flow_varint(entry)"
+    " || flow_varint(effect) || flow_varint(target) || flow_varint(agent) || flow_varint(((ended_us - started_us) << 1) # ((ended_us - started_us) >> 63)) || flow_packed(convert_to(name, 'UTF8'))"
+    " || flow_packed(convert_to(args_json, 'UTF8')) || flow_packed(payload) || flow_packed(convert_to(detail_json, 'UTF8')) FROM flow_journal_wide;"
+    "DROP TABLE flow_journal_wide; DROP FUNCTION flow_packed(bytea); DROP FUNCTION flow_varint(bigint);"
+    "DROP INDEX flow_runs_running; DROP INDEX flow_runs_unended; DROP INDEX flow_runs_correlation;"
+    "CREATE INDEX flow_runs_unended ON flow_runs (status, created_us) WHERE status < 3;"
+    "CREATE INDEX flow_runs_correlation ON flow_runs (tenant, correlation, created_us) WHERE correlation <> run_id;"
+    "ALTER TABLE flow_snapshots DROP CONSTRAINT flow_snapshots_tenant_run_id_fkey; ALTER TABLE flow_timers DROP CONSTRAINT flow_timers_tenant_run_id_fkey;"
+    "ALTER TABLE flow_waits DROP CONSTRAINT flow_waits_tenant_run_id_fkey;"
+    /* How often runs were taken from a worker of that name: what it has written down about its own runs holds while this does not move (pg_group.c). */
+    "CREATE TABLE flow_workers (worker " T " PRIMARY KEY, taken BIGINT NOT NULL);"
+    "CREATE FUNCTION flow_note_taken() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN INSERT INTO flow_workers AS w VALUES (old.worker, 1) ON CONFLICT (worker) DO UPDATE SET taken = w.taken + 1;"
+    " RETURN NULL; END $$;"
+    "CREATE TRIGGER flow_taken AFTER UPDATE OF epoch ON flow_runs FOR EACH ROW WHEN (old.status = 1 AND old.epoch <> new.epoch) EXECUTE FUNCTION flow_note_taken();"
+    /* A step that is nothing but journal rows, as one statement that is its own transaction. Each statement in here sees what was committed when it began,
+       so the count is read behind the lock. */
+    "CREATE FUNCTION flow_append(worker_name text, known bigint, tenants text[], run_ids text[], seqs bigint[], ends bigint[], bodies bytea[]) RETURNS void LANGUAGE plpgsql AS $$ BEGIN"
+    " IF pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || worker_name, 0)) IS NULL THEN RETURN; END IF;"     /* it never is; as a condition it is no query of its own */
+    " INSERT INTO flow_journal SELECT * FROM unnest(tenants, run_ids, seqs, ends, bodies) WHERE (SELECT w.taken FROM flow_workers w WHERE w.worker = worker_name) IS NOT DISTINCT FROM known;"
+    " IF NOT FOUND THEN RAISE EXCEPTION 'runs were taken from this worker' USING ERRCODE = 'division_by_zero'; END IF; END $$;"
+    LET_PLANNER_KNOW
+    "INSERT INTO flow_journal SELECT 'planner statistics', 'r' || n / 10, n, n, '' FROM generate_series(1, 2000) AS n WHERE NOT EXISTS (SELECT 1 FROM flow_journal);"
+    "ANALYZE flow_journal; DELETE FROM flow_journal WHERE tenant = 'planner statistics';",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -1,6 +1,8 @@
 /* redis_runs.c - the operations of a batch in the words of redis_runs.lua. */
 #include "interpreter/store/redis_runs.h"
 
+#include "interpreter/store/journal_row.h"
+
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
@@ -94,17 +96,11 @@ static Err append_journal(const Put *put, const StoreOp *op, Error *error)
     Err err = op->encode ? op->encode(put->batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
     if (err)
         return err;
-    if (row.args_json.len > JOURNAL_ARGS_MAX || row.detail_json.len > JOURNAL_ARGS_MAX)
-        return err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
-    const uint64_t numbers[] = { row.seq, row.request, row.fiber, row.span, row.parent_span, row.entry, row.effect, row.target, row.agent };
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        buf_put_varint(&bytes, numbers[i]);
-    buf_put_zigzag(&bytes, row.started_us);
+    if ((err = journal_row_check(&row, error)))
+        return err;
+    buf_put_varint(&bytes, row.seq);
     buf_put_zigzag(&bytes, row.ended_us);
-    buf_put_bytes(&bytes, row.name);
-    buf_put_bytes(&bytes, row.args_json);
-    buf_put_bytes(&bytes, row.payload);
-    buf_put_bytes(&bytes, row.detail_json);
+    journal_row_put(&row, &bytes);
     redis_put_word(put->words, STR("append_journal"));
     put_number(put, (int64_t)row.seq);
     redis_put_word(put->words, arena_str(put->batch->arena, buf_str(&bytes)));
@@ -300,21 +296,8 @@ static Err take_journal(StoreBatch *batch, StoreSlot *slot, const redisReply *ro
         Reader r = reader_of(arena_str(batch->arena, text_of(rows->element[i])));
         JournalRow *row = &out[i];
         row->seq = read_varint(&r);
-        row->request = read_varint(&r);
-        row->fiber = (uint32_t)read_varint(&r);
-        row->span = (uint32_t)read_varint(&r);
-        row->parent_span = (uint32_t)read_varint(&r);
-        row->entry = (uint8_t)read_varint(&r);
-        row->effect = (uint8_t)read_varint(&r);
-        row->target = (uint16_t)read_varint(&r);
-        row->agent = (uint16_t)read_varint(&r);
-        row->started_us = read_zigzag(&r);
         row->ended_us = read_zigzag(&r);
-        row->name = read_bytes(&r, SIZE_MAX);
-        row->args_json = read_bytes(&r, JOURNAL_ARGS_MAX);
-        row->payload = read_bytes(&r, SIZE_MAX);
-        row->detail_json = read_bytes(&r, JOURNAL_ARGS_MAX);
-        if (r.failed || reader_left(&r))
+        if (r.failed || journal_row_read(read_raw(&r, reader_left(&r)), row, NULL))
             return corrupt(error);
     }
     slot->rows = out;

@@ -1,4 +1,5 @@
 /* sql_ops.c - the operations of a batch as statements on the engine's own tables (flow_*); runs and claims are in sql_runs.c, events in sql_events.c. */
+#include "interpreter/store/journal_row.h"
 #include "interpreter/store/sql_gc.h"
 
 typedef Err (*Apply)(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
@@ -86,26 +87,21 @@ static Err get_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 
 /* ---- journal -------------------------------------------------------------------------------------------- */
 
-#define JOURNAL_COLUMNS "seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, ended_us"
-
 static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     JournalRow row = *(const JournalRow *)op->row;
-    const JournalRow *r = &row;
     Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
+    if (!err)
+        err = journal_row_check(&row, error);
     if (err)
         return err;
-    const Cell args[] = {
-        cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_u64(r->request), cell_int(r->fiber), cell_int(r->span),
-        cell_int(r->parent_span), cell_int(r->entry), cell_int(r->effect), cell_int(r->target), cell_int(r->agent), cell_text(r->name),
-        cell_text(r->args_json), cell_blob(r->payload), cell_text(r->detail_json), cell_int(r->started_us), cell_int(r->ended_us),
-    };
-    if (r->args_json.len > JOURNAL_ARGS_MAX || r->detail_json.len > JOURNAL_ARGS_MAX)
-        return err_set(error, ERR_LIMIT, "cannot journal more than %d bytes of arguments or detail (JOURNAL_ARGS_MAX)", JOURNAL_ARGS_MAX);
-    err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, " JOURNAL_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
-                      args, batch->arena, NULL, error);
+    Buf body = { 0 };
+    journal_row_put(&row, &body);
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(row.seq), cell_int(row.ended_us), cell_blob(buf_str(&body)) };
+    err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) VALUES (?1, ?2, ?3, ?4, ?5)", args, batch->arena, NULL, error);
+    buf_free(&body);
     if (err == ERR_CONFLICT)
-        return err_set(error, err, "journal row %llu of run `%.*s` exists already", (unsigned long long)r->seq, STR_ARG(batch->run_id));
+        return err_set(error, err, "journal row %llu of run `%.*s` exists already", (unsigned long long)row.seq, STR_ARG(batch->run_id));
     return err;
 }
 
@@ -113,17 +109,15 @@ static Err get_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_u64(op->number), cell_int(sql_limit_of(op)) };
-    Err err = SQL_RUN(db, "SELECT " JOURNAL_COLUMNS " FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4", args, batch->arena, &rows, error);
+    Err err = SQL_RUN(db, "SELECT seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4", args, batch->arena, &rows, error);
     if (err)
         return err;
     JournalRow *out = ARENA_ARRAY(batch->arena, JournalRow, rows.set.rows);
     for (uint32_t i = 0; i < rows.set.rows; i++) {
         const Cell *c = &rows.set.cells[i * rows.set.columns];
-        out[i] = (JournalRow){
-            .seq = (uint64_t)c[0].i, .request = (uint64_t)c[1].i, .fiber = (uint32_t)c[2].i, .span = (uint32_t)c[3].i, .parent_span = (uint32_t)c[4].i,
-            .entry = (uint8_t)c[5].i, .effect = (uint8_t)c[6].i, .target = (uint16_t)c[7].i, .agent = (uint16_t)c[8].i, .name = c[9].text,
-            .args_json = c[10].text, .payload = c[11].text, .detail_json = c[12].text, .started_us = c[13].i, .ended_us = c[14].i,
-        };
+        out[i] = (JournalRow){ .seq = (uint64_t)c[0].i, .ended_us = c[1].i };
+        if ((err = journal_row_read(c[2].text, &out[i], error)))
+            return err;
     }
     StoreSlot *slot = store_slot(batch, op);
     slot->rows = out;

@@ -140,7 +140,7 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     if (!f->any_tenant)
         buf_put_text(&sql, " AND tenant = ?1");
     if (f->correlation.len)
-        buf_put_text(&sql, " AND correlation = ?2");
+        buf_put_text(&sql, " AND ((correlation = ?2 AND correlation <> run_id) OR (run_id = ?2 AND correlation = ?2))");          /* most runs are their own root, and in no index for that */
     if (f->func_name.len)
         buf_put_text(&sql, " AND func_name = ?3");
     if (f->status >= 0)
@@ -197,9 +197,8 @@ static Err fork_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     if ((err = insert_run(db, batch, &run, false, error)))
         return err;
     const Cell copy[] = { upto[0], upto[1], upto[2], cell_text(op->text) };
-    return SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, ended_us) "
-                       "SELECT tenant, ?4, seq, request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json, started_us, "
-                       "ended_us FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq <= ?3", copy, batch->arena, NULL, error);
+    return SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT tenant, ?4, seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq <= ?3",
+                   copy, batch->arena, NULL, error);
 }
 
 Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)

@@ -11,6 +11,7 @@
 
 #include "base/decimal.h"
 #include "interpreter/store/file_watch.h"
+#include "interpreter/store/journal_row.h"
 #include "interpreter/store/text_case.h"
 
 #include <errno.h>
@@ -112,6 +113,12 @@ static const char *const MIGRATIONS[] = {
     "INSERT INTO flow_waits_keyed SELECT tenant, event, '', run_id, request FROM flow_waits;"
     "DROP TABLE flow_waits; ALTER TABLE flow_waits_keyed RENAME TO flow_waits;"
     "CREATE INDEX flow_waits_run ON flow_waits (tenant, run_id, request);",
+    /* 9: a narrow journal (journal_row.h) */
+    "ALTER TABLE flow_journal RENAME TO flow_journal_wide;"
+    "CREATE TABLE flow_journal (tenant TEXT NOT NULL, run_id TEXT NOT NULL, seq INTEGER NOT NULL, ended_us INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (tenant, run_id, seq)) WITHOUT ROWID;"
+    "INSERT INTO flow_journal SELECT tenant, run_id, seq, ended_us, flow_journal_body(request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json,"
+    " started_us, ended_us) FROM flow_journal_wide;"
+    "DROP TABLE flow_journal_wide;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
@@ -316,6 +323,27 @@ static void change_case(sqlite3_context *context, sqlite3_value **argv, void (*c
 static void f_lower(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, text_lower); }
 static void f_upper(sqlite3_context *context, int argc, sqlite3_value **argv) { change_case(context, argv, text_upper); }
 
+static Str value_blob(sqlite3_value *value)
+{
+    const char *bytes = sqlite3_value_blob(value);
+    return (Str){ bytes ? bytes : "", (size_t)sqlite3_value_bytes(value) };
+}
+
+/* A row of the journal as it was before migration 9. */
+static void f_journal_body(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+    uint64_t n[8];
+    Buf out = { 0 };
+    for (int i = 0; i < 8; i++)
+        n[i] = (uint64_t)sqlite3_value_int64(argv[i]);
+    const JournalRow row = { .request = n[0], .fiber = (uint32_t)n[1], .span = (uint32_t)n[2], .parent_span = (uint32_t)n[3], .entry = (uint8_t)n[4], .effect = (uint8_t)n[5], .target = (uint16_t)n[6],
+                             .agent = (uint16_t)n[7], .name = value_text(argv[8]), .args_json = value_text(argv[9]), .payload = value_blob(argv[10]), .detail_json = value_text(argv[11]),
+                             .started_us = sqlite3_value_int64(argv[12]), .ended_us = sqlite3_value_int64(argv[13]) };
+    journal_row_put(&row, &out);
+    sqlite3_result_blob(context, out.ptr, (int)out.len, SQLITE_TRANSIENT);
+    buf_free(&out);
+}
+
 static int add_functions(sqlite3 *handle)
 {
     static const struct { const char *name; int argc; void (*call)(sqlite3_context *, int, sqlite3_value **); void (*step)(sqlite3_context *, int, sqlite3_value **); void (*final)(sqlite3_context *); } FUNCTIONS[] = {
@@ -324,6 +352,7 @@ static int add_functions(sqlite3 *handle)
         { "flow_int_add", 2, f_int_add, NULL, NULL }, { "flow_int_sub", 2, f_int_sub, NULL, NULL }, { "flow_int_mul", 2, f_int_mul, NULL, NULL },
         { "flow_date_shift", 2, f_date_shift, NULL, NULL }, { "flow_starts", 2, f_starts, NULL, NULL }, { "flow_ends", 2, f_ends, NULL, NULL },
         { "flow_lower", 1, f_lower, NULL, NULL }, { "flow_upper", 1, f_upper, NULL, NULL },
+        { "flow_journal_body", 14, f_journal_body, NULL, NULL },
     };
     int rc = sqlite3_create_collation(handle, "decimal", SQLITE_UTF8, NULL, order_decimals);
     for (size_t i = 0; i < sizeof FUNCTIONS / sizeof *FUNCTIONS && rc == SQLITE_OK; i++)

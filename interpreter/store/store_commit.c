@@ -160,7 +160,7 @@ static Err commit_at_once(Seat *seat, bool *final, Error *error)
     }
     *final = false;
     if (!err)
-        err = ops->begin(seat->conn, true, error);
+        err = ops->begin_at_once ? ops->begin_at_once(seat->conn, error) : ops->begin(seat->conn, true, error);
     if (err)
         return err;
     err = ops->apply_group ? ops->apply_group(seat->conn, batches, (uint32_t)seat->count, &changed, error) : ERR_UNSUPPORTED;

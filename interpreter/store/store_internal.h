@@ -88,6 +88,7 @@ typedef struct StoreOps {
     Err  (*drop)(const char *place, Error *error);                                         /* store_drop */
     /* The rest is optional. A whole group at once, when nothing is likely to fail: all or nothing, inside the open transaction, errors without their exact words;
        what fails is rolled back and done again batch by batch. `apply_group` may refuse with ERR_UNSUPPORTED before it did anything. */
+    Err  (*begin_at_once)(void *conn, Error *error);                                       /* NULL: begin. A transaction for apply_group and apply_ahead only */
     Err  (*apply_group)(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);
     /* The same, for any batch, in order: statements whose answers nobody looks at are sent ahead. */
     Err  (*apply_ahead)(void *conn, StoreBatch *batch, Error *error);

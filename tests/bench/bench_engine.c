@@ -162,7 +162,7 @@ static void bench_steps(Image *image)
     }
     printf("bare_commits_per_s %.0f\nsteps_per_s %.0f\n", bare, steps);
     int64_t rows = sql_int("steps", "SELECT count(*) FROM flow_journal"), pages = sql_int("steps", "SELECT sum(pgsize) FROM dbstat WHERE name LIKE 'flow_journal%' OR name LIKE 'sqlite_autoindex_flow_journal%'");
-    int64_t content = sql_int("steps", "SELECT sum(length(name) + length(args_json) + length(payload) + length(detail_json)) FROM flow_journal");
+    int64_t content = sql_int("steps", "SELECT sum(length(body)) FROM flow_journal");
     if (rows > 0) printf("journal_content_bytes_per_step %.0f\n", (double)content / (double)rows);
     if (rows > 0 && pages > 0) printf("journal_disk_bytes_per_step %.0f\n", (double)pages / (double)rows);
     store_remove("steps");

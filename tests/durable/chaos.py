@@ -9,6 +9,7 @@ At the end every acknowledged run has ended with the result that an undisturbed 
 handled once by each listener, every saga was undone to its first step, one run at a time was in each lane, and `flowd fsck` finds nothing.
 The seed makes the load and the schedule; what meets what is up to the machine, so a seed that fails may have to be run again.
 """
+import collections
 import json
 import os
 import random
@@ -21,7 +22,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from outside import Outside
-from services import PostgresStore, Services, SqliteStore
+from services import PostgresStore, Services, SqliteStore, journal
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 FLOWD, FLOWC = os.path.join(BUILD, "flowd"), os.path.join(BUILD, "flowc")
@@ -263,7 +264,8 @@ def check(world, load):
         looked += 1
         if results.get(("spawn", op)) != [json.dumps(op + " started")]:
             problems.append("%s: %s" % (op, results.get(("spawn", op))))
-    twice = store.query("SELECT run_id, request, COUNT(*) FROM flow_journal WHERE entry IN (1, 2) AND request > 0 GROUP BY tenant, run_id, request HAVING COUNT(*) > 1")
+    answers = collections.Counter((tenant, run, row["request"]) for tenant, run, _, row in journal(store) if row["entry"] in (1, 2) and row["request"] > 0)
+    twice = [key for key, times in answers.items() if times > 1]
     if twice:
         problems.append("answered twice in the journal: %s" % twice[:3])
     return problems, looked

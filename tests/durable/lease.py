@@ -12,6 +12,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from chaos import Load, World, until
+from services import journal
 
 LEASE = "1s"
 
@@ -26,6 +27,10 @@ def result_of(world, flow, op):
         if json.loads(given)["op"] == op:
             return text if status == "3" else None
     return None
+
+
+def steps(world, condition="1 = 1"):
+    return sorted((seq, row["entry"], row["request"]) for _, _, seq, row in journal(world.store, condition))
 
 
 def check(name, found, wanted, problems):
@@ -44,7 +49,7 @@ def scenario(world):
     until("the second worker has ended the run", lambda: result_of(world, "chain", "frozen"))
     epoch = world.store.query("SELECT epoch FROM flow_runs WHERE func_name = 'chain'")
     check("taken over once", epoch, [("2",)], problems)
-    before = world.store.query("SELECT seq, entry, request FROM flow_journal ORDER BY seq")
+    before = steps(world)
     released.set()                                                 # the answer waits in the stopped worker's socket
     world.workers[0].send_signal(signal.SIGCONT)
     world.workers[1].send_signal(signal.SIGTERM)                   # from here on only the late one is there
@@ -56,7 +61,7 @@ def scenario(world):
     check("result", result_of(world, "chain", "frozen"), json.dumps(Load.expected("frozen", "chain")), problems)
     check("the other result", result_of(world, "chain", "later"), json.dumps(Load.expected("later", "chain")), problems)
     check("how often each step was called", [world.outside.times[("/act", "frozen", step)] for step in range(4)], [1, 2, 1, 1], problems)
-    after = world.store.query("SELECT seq, entry, request FROM flow_journal WHERE run_id IN (SELECT run_id FROM flow_runs WHERE input_json LIKE '%frozen%') ORDER BY seq")
+    after = steps(world, "run_id IN (SELECT run_id FROM flow_runs WHERE input_json LIKE '%frozen%')")
     check("the journal after the late worker woke", after, before, problems)
     table = [t for t in world.store.tables() if t.endswith("_marks")][0]
     marks = sorted(row["c_step"] for row in world.store.rows(table) if row["c_op"] == "frozen")

@@ -10,6 +10,41 @@ import tempfile
 SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "services.sh")
 
 
+def journal_row(hex_body):
+    """A row of the journal as interpreter/store/journal_row.c writes it."""
+    data, at = bytes.fromhex(hex_body), 1
+    assert data[0] == 1, data
+
+    def varint():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def text():
+        nonlocal at
+        size = varint()
+        at += size
+        return data[at - size:at]
+
+    row = {name: varint() for name in ("request", "fiber", "span", "parent_span", "entry", "effect", "target", "agent", "took")}
+    row.update({name: text() for name in ("name", "args_json", "payload", "detail_json")})
+    assert at == len(data)
+    return row
+
+
+def journal(store, condition="1 = 1"):
+    """The rows of all runs, or of some, by the time of their end: (tenant, run, seq, fields)."""
+    body = "encode(body, 'hex')" if isinstance(store, PostgresStore) else "hex(body)"
+    return [(tenant, run, int(seq), journal_row(text)) for tenant, run, seq, text in
+            store.query("SELECT tenant, run_id, seq, %s FROM flow_journal WHERE %s ORDER BY ended_us, seq" % (body, condition))]
+
+
 class Services:
     """A PostgreSQL and a Redis of this test alone, with every promise about durability switched on."""
 

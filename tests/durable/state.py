@@ -13,7 +13,7 @@ import time
 import traceback
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from services import PostgresStore, Services, SqliteStore
+from services import PostgresStore, Services, SqliteStore, journal
 
 BUILD = os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else "build")
 FLOWS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "flows")
@@ -193,8 +193,8 @@ def writers_of_different_fields_lose_nothing(world):
 
 def sources(world):
     """Where the cached reads of all runs so far found their results."""
-    rows = world.store.query("SELECT detail_json FROM flow_journal WHERE detail_json LIKE '{\"cache\":%' ORDER BY started_us, seq")
-    return [json.loads(text)["cache"] for text, in rows]
+    details = [row["detail_json"] for _, _, _, row in journal(world.store)]
+    return [json.loads(text)["cache"] for text in details if text.startswith(b'{"cache":')]
 
 
 def find_budget(world, want=COMPLETED, **options):

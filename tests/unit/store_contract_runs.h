@@ -517,10 +517,11 @@ static void a_wait_with_a_key_brings_what_has_it(void **state)
 
 static void what_belongs_to_a_run_needs_the_run(void **state)
 {
-    StoreBatch *batch = batch_of("gone", 0);
-    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 }), fails_with(batch, ERR_NOT_FOUND, "run");
-    batch = batch_of("gone", 0), store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = 1 }), fails_with(batch, ERR_NOT_FOUND, "run");
-    batch = batch_of("gone", 0), store_put_snapshot(batch, 1, STR("s")), fails_with(batch, ERR_NOT_FOUND, "run");
+    StoreBatch *batch = batch_of("gone", 1);
+    store_set_timer(batch, &(TimerRow){ .request = 1, .due_us = 1 }), fails_with(batch, ERR_FENCED, "gone");
+    batch = batch_of("gone", 1), store_put_wait(batch, &(WaitRow){ .event = STR("Booked"), .request = 1 }), fails_with(batch, ERR_FENCED, "gone");
+    batch = batch_of("gone", 1), store_put_snapshot(batch, 1, STR("s")), fails_with(batch, ERR_FENCED, "gone");
+    batch = batch_of("gone", 0), store_put_mail(batch, &(MailRow){ .tenant = STR("acme"), .run_id = STR("gone"), .mail_id = STR("m"), .name = STR("go") }), fails_with(batch, ERR_NOT_FOUND, "run");
 }
 
 /* ---- journal, snapshots, modules, blobs, events ---- */

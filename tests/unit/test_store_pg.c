@@ -182,6 +182,8 @@ static void an_old_schema_is_brought_up_and_keeps_its_rows(void **state)
     buf_free(&sql);
     raw_do("INSERT INTO flow_meta VALUES ('snapshot_key', decode(repeat('ab', 32), 'hex'))");
     raw_do("INSERT INTO flow_modules VALUES ('00', 'x')");
+    raw_do("INSERT INTO flow_journal VALUES ('acme', 'old', 1, 300, 1, 2, 3, 4, 5, 65535, 7, 'n\u00e4me', '[1]', '\\x0001ff', '{\"long\": \"' || repeat('y', 200) || '\"}', 1000, 990),"
+           " ('acme', 'old', 2, 9223372036854775807, 0, 0, 0, 0, 0, 0, 0, '', '', '', '', -5, 5)");
     Store *store = NULL;
     Error error;
     assert_int_equal(store_open(contract_url, &(StoreOptions){ .read_only = true }, &store, &error), ERR_UNSUPPORTED);       /* not by who only reads */
@@ -194,6 +196,16 @@ static void an_old_schema_is_brought_up_and_keeps_its_rows(void **state)
     assert_true(raw_int("SELECT version FROM flow_schema") > 1);
     assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_modules"), 1);
     assert_int_equal(raw_int("SELECT COUNT(*) FROM flow_hot"), 0);
+    StoreBatch *batch = batch_of("old", 0);
+    int index = store_get_journal(batch, STR("old"), 0, 10);
+    uint32_t count;
+    must(batch);
+    const JournalRow *rows = store_journal(batch, index, &count);
+    assert_int_equal(count, 2);
+    assert_true(rows[0].request == 300 && rows[0].fiber == 1 && rows[0].entry == 4 && rows[0].target == 65535 && rows[0].agent == 7 && rows[0].started_us == 1000 && rows[0].ended_us == 990);
+    assert_true(str_is(rows[0].name, "n\u00e4me") && str_eq(rows[0].payload, (Str){ "\0\1\377", 3 }) && rows[0].detail_json.len == 212);
+    assert_true(rows[1].request == INT64_MAX && rows[1].started_us == -5 && rows[1].ended_us == 5);
+    store_batch_free(batch);
     uint32_t id;
     uint8_t key[32];
     store_snapshot_key(contract_store, &id, key);
@@ -234,10 +246,10 @@ static void text_with_a_nul_byte_is_refused(void **state)
 {
     new_run("r1");
     StoreBatch *batch = batch_of("r1", 0);
-    store_append_journal(batch, &(JournalRow){ .seq = 1, .name = { "a\0b", 3 } });
+    store_put_mail(batch, &(MailRow){ .tenant = STR("acme"), .run_id = STR("r1"), .mail_id = STR("m"), .name = { "a\0b", 3 } });
     fails_with(batch, ERR_INVALID, "NUL byte");
     batch = batch_of("r1", 0);
-    store_append_journal(batch, &(JournalRow){ .seq = 1, .name = { "\xff\xfe", 2 } });
+    store_put_mail(batch, &(MailRow){ .tenant = STR("acme"), .run_id = STR("r1"), .mail_id = STR("m"), .name = { "\xff\xfe", 2 } });
     fails_with(batch, ERR_INVALID, "encoding");
     must_go(journal_batch("r1", 0, 1));
 }
