@@ -401,9 +401,9 @@ static Type *llm_plan(Checker *c, Ast *node, CallInfo *info)
 
 static Type *call_llm(Checker *c, Ast *node)
 {
-    enum { CLASSIFY, EXTRACT, COMPLETE, PLAN, VERBS };
-    static const char *const verbs[VERBS] = { "classify", "extract", "complete", "plan" };
-    static const EffectKind kinds[VERBS] = { EFFECT_LLM_CLASSIFY, EFFECT_LLM_EXTRACT, EFFECT_LLM_COMPLETE, EFFECT_LLM_PLAN };
+    enum { CLASSIFY, EXTRACT, COMPLETE, STREAM, PLAN, VERBS };
+    static const char *const verbs[VERBS] = { "classify", "extract", "complete", "stream", "plan" };
+    static const EffectKind kinds[VERBS] = { EFFECT_LLM_CLASSIFY, EFFECT_LLM_EXTRACT, EFFECT_LLM_COMPLETE, EFFECT_LLM_STREAM, EFFECT_LLM_PLAN };
     Ident name = as_field_expr(as_call_expr(node)->callee)->name;
     Str near[VERBS];
     for (int i = 0; i < VERBS; i++) {

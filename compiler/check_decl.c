@@ -100,16 +100,6 @@ static void check_table(Checker *c, Symbol *table)
 
 /* ---- clauses of flows ----------------------------------------------------------------------------------------- */
 
-static void check_scopes(Checker *c, AstList scopes)
-{
-    for (uint32_t i = 0; i < scopes.count; i++) {
-        Ast *scope = scopes.items[i];
-        scope->type = c->basic[TYPE_STRING];
-        if (!is_literal(scope) || scope->kind != AST_STRING_EXPR)
-            diag_constant_expected(c->diags, scope->span, "found a computed value", "a scope such as \"travel:write\"");
-    }
-}
-
 /* `user`, `tenant`, or a string made of the parameters. */
 static void check_key(Checker *c, Ast *key)
 {
@@ -149,9 +139,11 @@ static void check_rate(Checker *c, Ast_rate_clause *rate)
         check_key(c, rate->key);
 }
 
-static void check_flow_clause(Checker *c, Ast *clause)
+static void check_flow_clause(Checker *c, Symbol *flow, Ast *clause)
 {
     switch (clause->kind) {
+    case AST_ROUTE_CLAUSE: check_route(c, flow, clause); break;
+    case AST_WEBHOOK_CLAUSE: case AST_VERIFY_CLAUSE: case AST_TOLERANCE_CLAUSE: case AST_DEDUPE_CLAUSE: case AST_TENANT_CLAUSE: check_webhook_clause(c, clause); break;
     case AST_REQUIRES_CLAUSE: check_scopes(c, as_requires_clause(clause)->scopes); break;
     case AST_WITHIN_CLAUSE: check_duration(c, as_within_clause(clause)->duration); break;
     case AST_ONE_PER_CLAUSE: check_key(c, as_one_per_clause(clause)->key); break;
@@ -208,8 +200,10 @@ static void check_flow(Checker *c, Symbol *symbol)
     check_trigger(c, symbol);
     c->pure_where = "a clause of a flow";
     for (uint32_t i = 0; i < decl->clauses.count; i++)
-        check_flow_clause(c, decl->clauses.items[i]);
+        check_flow_clause(c, symbol, decl->clauses.items[i]);
     c->pure_where = NULL;
+    if (decl->clauses.count && decl->clauses.items[0]->kind == AST_WEBHOOK_CLAUSE)
+        check_webhook(c, symbol);
     check_body(c, symbol->info, decl->body);
     leave_declaration(c);
 }
@@ -361,6 +355,7 @@ void check_declaration(Checker *c, Ast *decl)
     case AST_SESSION_DECL: check_field_defaults(c, as_session_decl(decl)->fields); break;
     case AST_EVENT_DECL: check_field_defaults(c, as_event_decl(decl)->fields); break;
     case AST_SIGNAL_DECL: check_field_defaults(c, as_signal_decl(decl)->fields); break;
+    case AST_ROLE_DECL: check_role(c, decl); break;
     case AST_TEST_DECL: check_test(c, decl->symbol); break;
     case AST_FIXTURE_DECL: check_fixture(c, decl->symbol); break;
     case AST_TOOL_DECL: case AST_RESOURCE_DECL:

@@ -196,4 +196,13 @@ void  check_duration(Checker *c, Ast *node);
 
 /* ---- declarations: check_decl.c ------------------------------------------------------------------------------- */
 void  check_declaration(Checker *c, Ast *decl);
+
+/* ---- routes, webhooks, scopes, roles: check_route.c ---------------------------------------------------------------- */
+void  resolve_scope(Checker *c, Ast *node);
+void  resolve_role(Checker *c, Ast *node);
+void  check_role(Checker *c, Ast *node);
+void  check_scopes(Checker *c, AstList scopes);                             /* of `requires`, `grants`: literals, declared when any is */
+void  check_route(Checker *c, Symbol *flow, Ast *node);
+void  check_webhook_clause(Checker *c, Ast *node);
+void  check_webhook(Checker *c, Symbol *flow);
 #endif

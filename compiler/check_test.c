@@ -81,19 +81,25 @@ static void check_given_fixture(Checker *c, Ast *node)
         suggest_globals(c, diag_unknown_fixture(c->diags, name.span, name.text), name.text, SYMBOL_FIXTURE);
 }
 
-/* `result` is that of the last run above. */
-static void bind_result(Checker *c, Ast *node, Type *type)
+/* A name that a statement gives to the lines below: `result` is that of the last run above, `body` and `headers` those of the last request. */
+static Symbol *bind_made(Checker *c, Ast *node, Str text, Type *type)
 {
-    Ident name = { STR("result"), node->span };
+    Ident name = { text, node->span };
     Binding *binding = map_find(&c->locals, name.text);
     Symbol *symbol = symbol_new(c, SYMBOL_LOCAL, name, node);
     symbol->type = type;
     symbol->func_id = c->body->id;
     symbol->is_used = true;
-    if (binding && binding->depth == c->scope_depth && binding->symbol->decl->kind == AST_RUN_STMT)
+    if (binding && binding->depth == c->scope_depth && binding->symbol->decl->kind == node->kind)
         binding->symbol = symbol;
     else
         scope_bind(c, symbol, node->span);
+    return symbol;
+}
+
+static void bind_result(Checker *c, Ast *node, Type *type)
+{
+    Symbol *symbol = bind_made(c, node, STR("result"), type);
     node->symbol = type->tag == TYPE_VOID ? NULL : symbol;
 }
 
@@ -114,6 +120,46 @@ static void check_run(Checker *c, Ast *node)
         return;
     Str name = info && info->target ? info->target->name : span_text(c->program->sources, call->span);
     diag_wrong_kind(c->diags, call->span, name, info && info->target ? symbol_kind_text(info->target->kind) : "no flow", "a call of a flow");
+}
+
+static void check_request(Checker *c, Ast *node)
+{
+    Ast_request_stmt *request = as_request_stmt(node);
+    Type *texts = type_list(c->program, c->basic[TYPE_STRING]), *pairs = type_map(c->program, c->basic[TYPE_STRING]);
+    check_value(c, request->target, c->basic[TYPE_STRING]);
+    if (request->scopes)
+        check_value(c, request->scopes, texts);
+    if (request->roles)
+        check_value(c, request->roles, texts);
+    if (!request->has_user && (request->scopes || request->roles))
+        diag_misplaced(c->diags, (request->scopes ? request->scopes : request->roles)->span, "what a token grants", "a request `as user`");
+    if (request->headers)
+        check_value(c, request->headers, pairs);
+    if (request->body)
+        check_value(c, request->body, c->basic[TYPE_JSON]);
+    bind_made(c, node, STR("body"), c->basic[TYPE_JSON]);
+    bind_made(c, node, STR("headers"), pairs);
+}
+
+static void check_stream_events(Checker *c, AstList events)
+{
+    static const char *const words[] = { "progress", "text", "question", "complete", "failed" };
+    for (uint32_t i = 0; i < events.count; i++) {
+        if (events.items[i]->kind != AST_STREAM_EVENT)
+            continue;
+        Ast_stream_event *event = as_stream_event(events.items[i]);
+        bool known = false;
+        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
+            known |= str_is(event->type.text, words[k]);
+        if (!known)
+            diag_unknown_word(c->diags, event->type.span, "event", event->type.text, "`progress`, `text`, `question`, `complete` or `failed`");
+        else if (event->percent && !str_is(event->type.text, "progress"))
+            diag_misplaced(c->diags, event->percent->span, "a percentage", "a `progress`");
+        if (event->percent)
+            check_value(c, event->percent, c->basic[TYPE_INT]);
+        if (event->text)
+            check_value(c, event->text, c->basic[TYPE_STRING]);
+    }
 }
 
 static void check_outcome(Checker *c, Ast *node)
@@ -179,6 +225,9 @@ bool check_test_statement(Checker *c, Ast *node)
             tool_path(c, as_expect_calls(node)->tools.items[i]);
         break;
     case AST_EXPECT_ASKED: check_value(c, as_expect_asked(node)->text, c->basic[TYPE_STRING]); break;
+    case AST_REQUEST_STMT: check_request(c, node); break;
+    case AST_EXPECT_STATUS: check_value(c, as_expect_status(node)->status, c->basic[TYPE_INT]); break;
+    case AST_EXPECT_STREAM: check_stream_events(c, as_expect_stream(node)->events); break;
     case AST_EXPECT_EMITTED: check_emitted(c, as_expect_emitted(node)->events); break;
     default: return false;
     }

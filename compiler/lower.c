@@ -153,7 +153,10 @@ static void lower_symbol(Lower *lw, Symbol *symbol)
     case SYMBOL_AGENT: lower_resources(lw, symbol); break;
     case SYMBOL_FN: lower_fn(lw, symbol); break;
     case SYMBOL_TOOL: lower_tool_body(lw, symbol); break;
-    case SYMBOL_FLOW: lower_flow_bodies(lw, symbol); break;
+    case SYMBOL_FLOW:
+        lower_flow_bodies(lw, symbol);
+        lower_routes(lw, symbol);
+        break;
     case SYMBOL_HANDLER: lower_handler(lw, symbol); break;
     case SYMBOL_FIXTURE: lower_fixture(lw, symbol); break;
     case SYMBOL_TEST:
@@ -182,6 +185,7 @@ Image *lower_program(Program *program, bool with_tests)
     lower_files(&lw);
     lower_participants(&lw);
     lower_tables(&lw);
+    lower_access(&lw);
     for (uint32_t i = 0; i < program->symbol_count && !lw.failed; i++) lower_symbol(&lw, program->symbols[i]);
     lower_types_deinit(&lw);
     pool_free(&lw);

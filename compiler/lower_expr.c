@@ -172,6 +172,7 @@ static Val lower_name(Func *f, Ast_name_expr *node, Want want)
     switch (symbol->kind) {
     case SYMBOL_LOCAL: case SYMBOL_PARAM:
         if (symbol->decl && symbol->decl->kind == AST_RUN_STMT) return lower_test_result(f, &node->head, want);
+        if (symbol->decl && symbol->decl->kind == AST_REQUEST_STMT) return lower_test_answer(f, &node->head, want);
         return val_reg(f, symbol->image_index);
     case SYMBOL_CONTEXT: return lower_context_read(f, &node->head, want);
     case SYMBOL_MEMBER: return scalar_into(f, row_of(f->lw, node->head.type), symbol->ordinal, want);

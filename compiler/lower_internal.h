@@ -90,6 +90,7 @@ void     lower_types_deinit(Lower *lw);
 uint16_t row_of(Lower *lw, Type *type);                 /* NULL: void */
 uint16_t row_opt(Lower *lw, uint16_t element);             /* of an optional: itself */
 uint16_t row_list(Lower *lw, uint16_t element);
+uint16_t row_map(Lower *lw, uint16_t element);
 uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count);
 TypeKind lower_kind(const Lower *lw, uint16_t type);
 uint16_t row_element(const Lower *lw, uint16_t type);
@@ -286,6 +287,9 @@ Val  sort_by(Func *f, Val rows, uint16_t row_reg, Ast *key, bool descending);   
 /* ---- lower_test.c, lower_flow.c, lower_decl.c -------------------------------------------------------------- */
 bool lower_test_stmt(Func *f, Ast *node);                   /* false: not a statement of tests */
 Val  lower_test_result(Func *f, Ast *node, Want want);
+Val  lower_test_answer(Func *f, Ast *node, Want want);
+void lower_access(Lower *lw);                               /* scopes and roles */
+void lower_routes(Lower *lw, Symbol *flow);                 /* routes and webhook of a flow, with the functions of its clauses */
 void lower_flow_rows(Lower *lw);
 void lower_flow_bodies(Lower *lw, Symbol *flow);
 ImageField *params_rows(Lower *lw, FuncInfo *info);

@@ -141,6 +141,82 @@ static void one_arg(Func *f, EffectKind kind, Ast *value, uint16_t type)
     note(f, kind, NO_INDEX, effect_word(kind), &arg, 1);
 }
 
+/* ---- requests ---- */
+
+static Arg texts_arg(Func *f, Ast *list)
+{
+    if (list) return arg_node(list, TYPE_INDEX_LIST_STRING);
+    Val none = val_temp(f, TYPE_INDEX_LIST_STRING);
+    emit(f, OP_NEW_LIST, none.reg, 0, 0);
+    return arg_val(none);
+}
+
+static Val who_asks(Func *f, const Ast_request_stmt *node)
+{
+    Val who = val_temp(f, TYPE_INDEX_LIST_STRING);
+    emit(f, OP_NEW_LIST, who.reg, 0, 0);
+    for (int i = 0; i < 2 && node->has_user; i++) {
+        Val text = val_text(f, i ? node->tenant : node->user);
+        emit(f, OP_LIST_PUSH, who.reg, text.reg, 0);
+        val_free(f, text);
+    }
+    return who;
+}
+
+static void request(Func *f, Ast_request_stmt *node)
+{
+    uint16_t headers = row_map(f->lw, TYPE_INDEX_STRING);
+    Arg args[8] = { arg_text(node->method.text), arg_node(node->target, TYPE_INDEX_STRING), arg_val(who_asks(f, node)), texts_arg(f, node->scopes), texts_arg(f, node->roles) };
+    if (node->headers) args[5] = arg_node(node->headers, headers);
+    else {
+        Val none = val_temp(f, headers);
+        emit(f, OP_NEW_MAP, none.reg, 0, 0);
+        args[5] = arg_val(none);
+    }
+    args[6] = node->body ? arg_node(node->body, TYPE_INDEX_JSON) : arg_null(TYPE_INDEX_JSON);
+    args[7] = arg_int(TYPE_INDEX_BOOL, node->is_signed);
+    note(f, EFFECT_TEST_REQUEST, NO_INDEX, STR("request"), args, 8);
+}
+
+/* `body`, `headers`: of the newest answer. */
+Val lower_test_answer(Func *f, Ast *node, Want want)
+{
+    bool body = str_is(node->symbol->name, "body");
+    uint16_t type = body ? TYPE_INDEX_JSON : row_map(f->lw, TYPE_INDEX_STRING);
+    return emit_effect(f, body ? EFFECT_TEST_RESPONSE_BODY : EFFECT_TEST_RESPONSE_HEADERS, NO_INDEX, node->symbol->name, type, NULL, 0, want);
+}
+
+/* { type, percent?, text? } as json. */
+static Val stream_event(Func *f, Ast_stream_event *event)
+{
+    ImageField fields[3] = { { .name = STR("type"), .type = TYPE_INDEX_STRING } };
+    Arg args[3] = { arg_text(event->type.text) };
+    uint16_t count = 1;
+    if (event->percent) {
+        fields[count] = (ImageField){ .name = STR("percent"), .type = TYPE_INDEX_INT };
+        args[count++] = arg_node(event->percent, TYPE_INDEX_INT);
+    }
+    if (event->text) {
+        fields[count] = (ImageField){ .name = STR("text"), .type = TYPE_INDEX_STRING };
+        args[count++] = arg_node(event->text, TYPE_INDEX_STRING);
+    }
+    Val record = emit_record(f, row_record(f->lw, fields, count), args, count, (Want){ NO_INDEX, NO_REG });
+    return convert_to(f, record, TYPE_INDEX_JSON, NO_REG);
+}
+
+static void expect_stream(Func *f, AstList events)
+{
+    Val list = val_temp(f, row_list(f->lw, TYPE_INDEX_JSON));
+    emit(f, OP_NEW_LIST, list.reg, 0, 0);
+    for (uint32_t i = 0; i < events.count; i++) {
+        Val item = stream_event(f, as_stream_event(events.items[i]));
+        emit(f, OP_LIST_PUSH, list.reg, item.reg, 0);
+        val_free(f, item);
+    }
+    Arg arg = arg_val(list);
+    note(f, EFFECT_TEST_EXPECT_STREAM, NO_INDEX, STR("expect stream"), &arg, 1);
+}
+
 /* ---- expect ---- */
 
 static bool is_comparison(const Ast *node)
@@ -240,6 +316,9 @@ bool lower_test_stmt(Func *f, Ast *node)
     case AST_EXPECT_OUTCOME: expect_outcome(f, as_expect_outcome(node)); return true;
     case AST_EXPECT_CALLS: expect_calls(f, as_expect_calls(node)); return true;
     case AST_EXPECT_ASKED: one_arg(f, EFFECT_TEST_EXPECT_ASKED, as_expect_asked(node)->text, TYPE_INDEX_STRING); return true;
+    case AST_REQUEST_STMT: request(f, as_request_stmt(node)); return true;
+    case AST_EXPECT_STATUS: one_arg(f, EFFECT_TEST_EXPECT_STATUS, as_expect_status(node)->status, TYPE_INDEX_INT); return true;
+    case AST_EXPECT_STREAM: expect_stream(f, as_expect_stream(node)->events); return true;
     case AST_EXPECT_EMITTED: {
         Arg arg = arg_val(texts(f, as_expect_emitted(node)->events));
         note(f, EFFECT_TEST_EXPECT_EMITTED, NO_INDEX, STR("expect emitted"), &arg, 1);

@@ -123,6 +123,7 @@ uint16_t row_opt(Lower *lw, uint16_t element)
 }
 
 uint16_t row_list(Lower *lw, uint16_t element) { return type_of_element(lw, KIND_LIST, element); }
+uint16_t row_map(Lower *lw, uint16_t element) { return type_of_element(lw, KIND_MAP, element); }
 
 uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
 {
@@ -232,7 +233,7 @@ static uint16_t type_place(Lower *lw, Type *type)
     case TYPE_ERROR: return TYPE_INDEX_ERROR;
     case TYPE_OPT: return row_opt(lw, row_of(lw, type->element));
     case TYPE_LIST: return row_list(lw, row_of(lw, type->element));
-    case TYPE_MAP: return type_of_element(lw, KIND_MAP, row_of(lw, type->element));
+    case TYPE_MAP: return row_map(lw, row_of(lw, type->element));
     case TYPE_RECORD: return type_record(lw, type);
     case TYPE_ENUM: return type_enum(lw, type);
     default: return TYPE_INDEX_JSON;     /* null without a type around it */

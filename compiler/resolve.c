@@ -370,6 +370,8 @@ static void resolve_declaration(Checker *c, Ast *decl)
     case AST_CONTEXT_DECL: resolve_context(c, symbol); break;
     case AST_MACHINE_DECL: resolve_machine(c, symbol); break;
     case AST_POLICY_DECL: resolve_policy(c, symbol); break;
+    case AST_SCOPE_DECL: resolve_scope(c, decl); break;
+    case AST_ROLE_DECL: resolve_role(c, decl); break;
     default: break;
     }
 }

@@ -497,30 +497,37 @@ void resolve_tool_clauses(Checker *c, Symbol *tool)
         info->effects |= FUNC_EFFECT_OUTSIDE;
 }
 
+/* Which clauses a flow and a webhook have, and which only once. */
+static const struct ClauseRule { AstKind kind; const char *word; bool of_flow, of_webhook, repeats; } clause_rules[] = {
+    { AST_REQUIRES_CLAUSE, "requires", true, false, false }, { AST_WITHIN_CLAUSE, "within", true, true, false }, { AST_DURABILITY_CLAUSE, "durability", true, true, false },
+    { AST_ONE_PER_CLAUSE, "one per", true, true, false }, { AST_LIMIT_CLAUSE, "limit", true, true, false }, { AST_RATE_CLAUSE, "rate", true, true, false },
+    { AST_PRIORITY_CLAUSE, "priority", true, true, false }, { AST_TRIGGER_CLAUSE, "on", true, false, false }, { AST_ROUTE_CLAUSE, "on", true, false, true },
+    { AST_WEBHOOK_CLAUSE, "webhook", false, true, false }, { AST_VERIFY_CLAUSE, "verify", false, true, false }, { AST_TOLERANCE_CLAUSE, "tolerance", false, true, false },
+    { AST_DEDUPE_CLAUSE, "dedupe", false, true, false }, { AST_TENANT_CLAUSE, "tenant", false, true, false }, { AST_EFFECT_CLAUSE, "reads", false, false, false },
+    { AST_COMPENSATED_CLAUSE, "compensated by", false, false, false }, { AST_KEY_CLAUSE, "key", false, false, false }, { AST_VIA_CLAUSE, "via", false, false, false },
+};
+
+static const struct ClauseRule *clause_rule(AstKind kind)
+{
+    for (size_t i = 0; i < sizeof clause_rules / sizeof clause_rules[0]; i++)
+        if (clause_rules[i].kind == kind)
+            return &clause_rules[i];
+    return NULL;
+}
+
 void resolve_flow_clauses(Checker *c, Symbol *flow)
 {
-    static const struct { AstKind kind; const char *word; } words[] = {
-        { AST_REQUIRES_CLAUSE, "requires" }, { AST_WITHIN_CLAUSE, "within" }, { AST_DURABILITY_CLAUSE, "durability" }, { AST_ONE_PER_CLAUSE, "one per" },
-        { AST_LIMIT_CLAUSE, "limit" }, { AST_RATE_CLAUSE, "rate" }, { AST_PRIORITY_CLAUSE, "priority" }, { AST_TRIGGER_CLAUSE, "on" },
-    };
     AstList clauses = as_flow_decl(flow->decl)->clauses;
-    bool seen[AST_KIND_COUNT] = { false };
+    bool seen[AST_KIND_COUNT] = { false }, webhook = clauses.count && clauses.items[0]->kind == AST_WEBHOOK_CLAUSE;
     for (uint32_t i = 0; i < clauses.count; i++) {
         Ast *clause = clauses.items[i];
-        const char *word = NULL;
-        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++)
-            if (words[k].kind == clause->kind)
-                word = words[k].word;
-        if (!word) {
-            static const struct { AstKind kind; const char *word; } foreign[] = {
-                { AST_EFFECT_CLAUSE, "reads" }, { AST_COMPENSATED_CLAUSE, "compensated by" }, { AST_KEY_CLAUSE, "key" }, { AST_VIA_CLAUSE, "via" },
-            };
-            for (size_t k = 0; k < 4; k++)
-                if (foreign[k].kind == clause->kind)
-                    diag_clause_misplaced(c->diags, clause->span, foreign[k].word, "a flow");
-        } else if (seen[clause->kind]) {
-            diag_clause_twice(c->diags, clause->span, word);
-        }
+        const struct ClauseRule *rule = clause_rule(clause->kind);
+        if (!rule)
+            continue;                                       /* what the parser gave up on */
+        if (!(webhook ? rule->of_webhook : rule->of_flow))
+            diag_clause_misplaced(c->diags, clause->span, rule->word, webhook ? "a webhook" : "a flow");
+        else if (seen[clause->kind] && !rule->repeats)
+            diag_clause_twice(c->diags, clause->span, rule->word);
         seen[clause->kind] = true;
         if (clause->kind == AST_DURABILITY_CLAUSE) {
             Ident level = as_durability_clause(clause)->level;

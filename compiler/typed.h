@@ -155,6 +155,8 @@ typedef struct Program {
     Diags *diags;
     Module **modules; uint32_t module_count;                   /* in order of use: a module after those it uses; modules[main_module] was named by the author */
     uint32_t main_module;
+    Ast_scope_decl **scopes; uint32_t scope_count;             /* in the order of the modules; made by resolve_program() */
+    Ast_role_decl **roles; uint32_t role_count;
     struct Aggregate *aggregates;                              /* expand.h: a chain */
     Map enum_members;                                          /* member name -> Symbol; those of one name are chained by info */
     Map globals;                                               /* every top-level name -> Symbol; agents' tools are in members */

@@ -14,6 +14,7 @@ void lint_events(Program *program);
 void lint_tables(Program *program);      /* privacy clauses, indexes, queries in loops */
 void lint_machines(Program *program);
 void lint_state(Program *program);       /* cached for too long, fields of contexts written by two branches */
+void lint_routes(Program *program);      /* routes without scopes, scopes that nobody grants or names */
 void lint_text(Program *program);        /* regular expressions */
 
 /* Shared by the passes: visits every node of every module, parents first; false from the visitor skips the children. */

@@ -58,6 +58,8 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_INSERT T_UPDATE T_SET T_DELETE T_GIVEN T_FAILS T_RETURNS T_AFTER T_USER T_ANSWERS T_NOTHING T_NOW T_IDS T_RUN T_ADVANCE T_ANSWER
 %token T_AGGREGATE T_SOURCED T_ROOT T_CHILDREN T_STATE T_WHEN T_INVARIANT T_COMMAND T_CREATE T_PROJECTION T_APPEND T_VISIBLE T_ONLY T_AUDIT T_REBUILD T_REPLAY
 %token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_SESSION T_CONTEXT T_TTL
+%token T_WEBHOOK T_VERIFY T_TOLERANCE T_DEDUPE T_TENANT T_STREAM T_DISCONNECT T_PUBLIC T_SCOPE T_ROLE T_DEFAULT T_GRANTS
+%token T_REQUEST T_SCOPES T_ROLES T_HEADERS T_SIGNED T_STATUS
 %token T_SAVE T_COORDINATE T_CACHED T_CACHE T_ELIF T_WILDCARD T_WORD_LAST
 /* Literals. */
 %token T_INT T_DECIMAL T_DURATION T_DATE T_TIMESTAMP T_REGEX T_STRING T_QUOTE_OPEN T_QUOTE_CLOSE T_TEXT T_INTERPOLATION_OPEN T_INTERPOLATION_CLOSE
@@ -86,6 +88,10 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %type <list> context_fields items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
 %type <list> catches args record_fields stmts fixture_entries joins order_opt sets patterns tool_paths strings policy_values
 %type <start> context_field_list decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
+%type <node> webhook scope role request stream_event
+%type <list> stream_events
+%type <start> stream_event_list
+%type <flag> route_flags route_flag default_word
 %type <node> aggregate aggregate_member command projection projection_entry
 %type <list> sources_opt aggregate_members projection_entries
 %type <start> aggregate_list projection_list
@@ -109,7 +115,7 @@ nl_opt: %empty | nl
 sep_opt: %empty | sep
     ;
 decl: use | agent | tool | resource | handler | event | signal | record | enum | machine | table | aggregate | projection | policy | fn | flow | participants | fixture | test
-    | session | context
+    | session | context | webhook | scope | role
     | error                         { $$ = SKIPPED(@$); }
     ;
 
@@ -341,6 +347,17 @@ fn: T_FN T_NAME params T_ARROW type block      { $$ = ast_fn_decl(P, @$, ident(P
     ;
 flow: T_FLOW T_NAME params result_opt clauses block   { $$ = ast_flow_decl(P, @$, ident(P, @2), $3, $4, $5, $6); }
     ;
+/* A flow that takes what the request brings. */
+webhook: T_WEBHOOK T_NAME T_NAME T_STRING clauses block
+        { $$ = webhook_flow(P, @$, ident(P, @2), ast_webhook_clause(P, ((Place){ @3.first, @4.last }), ident(P, @3), ident_quoted(P, @4)), $5, $6); }
+    ;
+scope: T_SCOPE T_STRING T_ON T_NAME T_NAME T_STRING      { $$ = ast_scope_decl(P, @$, ident_quoted(P, @2), ident(P, @4), ident(P, @5), plain_text(P, @6)); }
+    ;
+role: T_ROLE T_NAME default_word T_GRANTS strings        { $$ = ast_role_decl(P, @$, ident(P, @2), $3, $5); }
+    ;
+default_word: %empty                { $$ = 0; }
+    | T_DEFAULT                     { $$ = 1; }
+    ;
 clauses: %empty                     { $$ = list_none(); }
     | clause_list                   { $$ = list_take(P, $1); }
     ;
@@ -360,6 +377,18 @@ clause: T_REQUIRES strings          { $$ = ast_requires_clause(P, @$, $2); }
     | T_KEY expr                    { $$ = ast_key_clause(P, @$, $2); }
     | T_VIA T_NAME T_STRING         { $$ = ast_via_clause(P, @$, ident(P, @2), plain_text(P, @3)); }
     | T_ON T_NAME T_AS T_NAME       { $$ = ast_trigger_clause(P, @$, ident(P, @2), ident(P, @4)); }
+    | T_ON T_NAME T_STRING route_flags         { $$ = ast_route_clause(P, @$, ident(P, @2), ident_quoted(P, @3), $4); }
+    | T_VERIFY postfix              { $$ = ast_verify_clause(P, @$, $2); }
+    | T_TOLERANCE T_DURATION        { $$ = ast_tolerance_clause(P, @$, leaf_duration(P, @2)); }
+    | T_DEDUPE expr T_TTL T_DURATION           { $$ = ast_dedupe_clause(P, @$, $2, leaf_duration(P, @4)); }
+    | T_TENANT expr                 { $$ = ast_tenant_clause(P, @$, $2); }
+    ;
+route_flags: %empty                 { $$ = 0; }
+    | route_flags route_flag        { $$ = flag_once(P, @2, $1, $2); }
+    ;
+route_flag: T_STREAM                { $$ = ROUTE_CLAUSE_STREAM; }
+    | T_CANCEL T_ON T_DISCONNECT    { $$ = ROUTE_CLAUSE_CANCEL; }
+    | T_PUBLIC                      { $$ = ROUTE_CLAUSE_PUBLIC; }
     ;
 strings: string_list                { $$ = list_take(P, $1); }
     ;
@@ -427,7 +456,7 @@ stmts: %empty                       { $$ = list_none(); }
 stmt_list: stmt                     { $$ = list_start(P, $1); }
     | stmt_list nl stmt             { $$ = list_add(P, $1, $3); }
     ;
-stmt: let | assign | if | match | for | while | try | step | parallel_block | given | run | expect
+stmt: let | assign | if | match | for | while | try | step | parallel_block | given | run | request | expect
     | value                         { $$ = ast_expr_stmt(P, @$, $1); }
     | T_RETURN                      { $$ = ast_return_stmt(P, @$, NULL); }
     | T_RETURN value                { $$ = ast_return_stmt(P, @$, $2); }
@@ -591,11 +620,32 @@ run: T_RUN postfix                  { $$ = ast_run_stmt(P, @$, $2, STR(""), STR(
     | T_RUN postfix T_AS T_STRING   { $$ = ast_run_stmt(P, @$, $2, plain_text(P, @4), STR("")); }
     | T_RUN postfix T_AS T_STRING T_OF T_STRING        { $$ = ast_run_stmt(P, @$, $2, plain_text(P, @4), plain_text(P, @6)); }
     ;
+request: T_REQUEST T_NAME string    { $$ = ast_request_stmt(P, @$, ident(P, @2), $3, 0, STR(""), STR(""), NULL, NULL, NULL, 0, NULL); }
+    | request T_AS T_USER T_STRING T_OF T_STRING         { $$ = request_user(P, $1, @$, @2, plain_text(P, @4), plain_text(P, @6)); }
+    | request T_SCOPES postfix      { $$ = request_part(P, $1, @$, @2, "scopes", &as_request_stmt($1)->scopes, $3); }
+    | request T_ROLES postfix       { $$ = request_part(P, $1, @$, @2, "roles", &as_request_stmt($1)->roles, $3); }
+    | request T_HEADERS record_literal         { $$ = request_part(P, $1, @$, @2, "headers", &as_request_stmt($1)->headers, $3); }
+    | request T_SIGNED              { $$ = $1; ast_widen(P, $$, @$); as_request_stmt($1)->is_signed = 1; }
+    | request record_literal        { $$ = request_part(P, $1, @$, @2, "the body", &as_request_stmt($1)->body, $2); }
+    ;
+stream_events: '[' ']'              { $$ = list_none(); }
+    | '[' stream_event_list comma_opt ']'      { $$ = list_take(P, $2); }
+    ;
+stream_event_list: stream_event     { $$ = list_start(P, $1); }
+    | stream_event_list ',' stream_event       { $$ = list_add(P, $1, $3); }
+    ;
+stream_event: T_NAME                { $$ = ast_stream_event(P, @$, ident(P, @1), NULL, NULL); }
+    | T_NAME string                 { $$ = ast_stream_event(P, @$, ident(P, @1), NULL, $2); }
+    | T_NAME T_INT                  { $$ = ast_stream_event(P, @$, ident(P, @1), leaf_int(P, @2), NULL); }
+    | T_NAME T_INT string           { $$ = ast_stream_event(P, @$, ident(P, @1), leaf_int(P, @2), $3); }
+    ;
 expect: T_EXPECT value              { $$ = ast_expect_stmt(P, @$, $2); }
     | T_EXPECT T_OUTCOME            { $$ = ast_expect_outcome(P, @$, ident(P, @2), ident_none(), NULL); }
     | T_EXPECT T_FAILED             { $$ = ast_expect_outcome(P, @$, ident(P, @2), ident_none(), NULL); }
     | T_EXPECT T_FAILED T_NAME string_opt      { $$ = ast_expect_outcome(P, @$, ident(P, @2), ident(P, @3), $4); }
     | T_EXPECT T_CALLS tool_paths any_order_opt        { $$ = ast_expect_calls(P, @$, $4, $3); }
+    | T_EXPECT T_STATUS T_INT       { $$ = ast_expect_status(P, @$, leaf_int(P, @3)); }
+    | T_EXPECT T_STREAM stream_events          { $$ = ast_expect_stream(P, @$, $3); }
     | T_EXPECT T_ASKED string       { $$ = ast_expect_asked(P, @$, $3); }
     | T_EXPECT T_EMITTED '[' ']'    { $$ = ast_expect_emitted(P, @$, list_none()); }
     | T_EXPECT T_EMITTED '[' name_list comma_opt ']'   { $$ = ast_expect_emitted(P, @$, list_take(P, $4)); }

@@ -23,6 +23,7 @@ typedef enum {
 typedef enum { BINARY_NONE, BINARY_OR, BINARY_AND, BINARY_EQ, BINARY_NE, BINARY_LT, BINARY_LE, BINARY_GT, BINARY_GE, BINARY_IN, BINARY_MATCH,
                BINARY_NOT_MATCH, BINARY_COALESCE, BINARY_ADD, BINARY_SUB, BINARY_MUL, BINARY_DIV, BINARY_MOD } BinaryOp;
 typedef enum { UNARY_NOT, UNARY_NEG } UnaryOp;
+enum { ROUTE_CLAUSE_STREAM = 1, ROUTE_CLAUSE_CANCEL = 2, ROUTE_CLAUSE_PUBLIC = 4 };      /* route_clause.flags */
 
 typedef struct Ast {
     AstKind kind;

@@ -27,7 +27,7 @@ static bool documented(AstKind kind)
     case AST_RECORD_DECL: case AST_FIELD: case AST_ENUM_DECL: case AST_ENUM_MEMBER: case AST_MACHINE_DECL: case AST_TABLE_DECL: case AST_COLUMN:
     case AST_POLICY_DECL: case AST_FN_DECL: case AST_FLOW_DECL: case AST_PARTICIPANTS_DECL: case AST_FIXTURE_DECL: case AST_TEST_DECL: case AST_SESSION_DECL:
     case AST_CONTEXT_DECL: case AST_CONTEXT_FIELD:
-    case AST_AGGREGATE_DECL: case AST_COMMAND_DECL: case AST_PROJECTION_DECL:
+    case AST_AGGREGATE_DECL: case AST_COMMAND_DECL: case AST_PROJECTION_DECL: case AST_SCOPE_DECL: case AST_ROLE_DECL:
         return true;
     default:
         return false;
@@ -297,4 +297,46 @@ void policy_list(Parser *parser, Place place, const char *entry, AstList *slot, 
     if (slot->count)
         diag_entry_twice(parser->diags, place_span(parser, place), entry);
     *slot = value;
+}
+
+/* ---- webhooks, routes, requests --------------------------------------------------------------------------------- */
+
+Ast *webhook_flow(Parser *parser, Place place, Ident name, Ast *webhook, AstList clauses, Ast *body)
+{
+    Place behind = { place.first, place.first };
+    Ident json = { STR("json"), name.span }, given = { STR("body"), name.span };
+    Ast *param = ast_param(parser, behind, given, ast_name_type(parser, behind, json), NULL);
+    ast_make_at(param, name.span);
+    uint32_t params = list_start(parser, param);
+    AstList taken = list_take(parser, params);
+    uint32_t all = ast_list_append(parser, list_start(parser, webhook), clauses);
+    return ast_flow_decl(parser, place, name, taken, NULL, list_take(parser, all), body);
+}
+
+int flag_once(Parser *parser, Place place, int flags, int flag)
+{
+    if (flags & flag)
+        diag_entry_twice(parser->diags, place_span(parser, place), flag == ROUTE_CLAUSE_STREAM ? "stream" : flag == ROUTE_CLAUSE_PUBLIC ? "public" : "cancel on disconnect");
+    return flags | flag;
+}
+
+Ast *request_part(Parser *parser, Ast *request, Place place, Place at, const char *part, Ast **slot, Ast *value)
+{
+    if (*slot)
+        diag_entry_twice(parser->diags, place_span(parser, at), part);
+    *slot = value;
+    ast_widen(parser, request, place);
+    return request;
+}
+
+Ast *request_user(Parser *parser, Ast *request, Place place, Place at, Str user, Str tenant)
+{
+    Ast_request_stmt *stmt = as_request_stmt(request);
+    if (stmt->has_user)
+        diag_entry_twice(parser->diags, place_span(parser, at), "as user");
+    stmt->has_user = 1;
+    stmt->user = user;
+    stmt->tenant = tenant;
+    ast_widen(parser, request, place);
+    return request;
 }

@@ -255,6 +255,8 @@ static int family(const Ast *node)
     case AST_RECORD_DECL: return 4;
     case AST_FN_DECL: return 5;
     case AST_TOOL_DECL: return 6;
+    case AST_SCOPE_DECL: return 7;
+    case AST_ROLE_DECL: return 8;
     default: return 0;
     }
 }

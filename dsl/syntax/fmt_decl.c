@@ -58,9 +58,28 @@ Doc *node_tool_decl(Printer *p, const Ast *node)
     return callable(p, node, "tool ", n->name, n->params, n->result, n->clauses, n->body);
 }
 
+/* webhook name POST "/path" and, as with a flow, the clauses: each on a line of its own when there are several. */
+static Doc *webhook_doc(Printer *p, const Ast *node)
+{
+    NODE(flow_decl);
+    const Ast *where = n->clauses.items[0];
+    Doc *head = CAT(p, doc_text(p, "webhook "), fmt_ident(p, n->name), doc_text(p, " "), fmt_node(p, where));
+    AstList clauses = { n->clauses.items + 1, n->clauses.count - 1 };
+    if (!clauses.count) return CAT(p, head, doc_text(p, " "), block_doc(p, n->body));
+    Chain chain = chain_of(p, head, where->span.end, clauses.items[0]->span.start);
+    for (uint32_t i = 0; i < clauses.count; i++)
+        chain_add(p, &chain, clauses.items[i]->span.start, clauses.items[i]->span.end, fmt_node(p, clauses.items[i]));
+    chain.broken = chain.broken || clauses.count > 1;
+    Doc *lines = chain_doc(p, &chain, n->body->span.start);
+    doc_push(p, lines, doc_line(p, " ", false));
+    lines->broken = chain.broken;
+    return CAT(p, lines, block_doc(p, n->body));
+}
+
 Doc *node_flow_decl(Printer *p, const Ast *node)
 {
     NODE(flow_decl);
+    if (n->clauses.count && n->clauses.items[0]->kind == AST_WEBHOOK_CLAUSE) return webhook_doc(p, node);
     return callable(p, node, "flow ", n->name, n->params, n->result, n->clauses, n->body);
 }
 
@@ -377,6 +396,19 @@ Doc *node_policy_decl(Printer *p, const Ast *node)
 
 /* ---- fixtures and tests ---- */
 
+Doc *node_scope_decl(Printer *p, const Ast *node)
+{
+    NODE(scope_decl);
+    return CAT(p, doc_text(p, "scope "), fmt_quoted(p, n->name.text), doc_text(p, " on "), fmt_ident(p, n->resource), doc_text(p, " "), fmt_ident(p, n->action),
+               doc_text(p, " "), fmt_quoted(p, n->description));
+}
+
+Doc *node_role_decl(Printer *p, const Ast *node)
+{
+    NODE(role_decl);
+    return CAT(p, doc_text(p, "role "), fmt_ident(p, n->name), doc_text(p, n->is_default ? " default grants " : " grants "), fmt_comma_list(p, n->scopes));
+}
+
 Doc *node_fixture_decl(Printer *p, const Ast *node)
 {
     NODE(fixture_decl);
@@ -471,6 +503,43 @@ Doc *node_trigger_clause(Printer *p, const Ast *node)
 {
     NODE(trigger_clause);
     return CAT(p, doc_text(p, "on "), fmt_ident(p, n->event), doc_text(p, n->name.text.len ? " as " : ""), fmt_ident(p, n->name));
+}
+
+Doc *node_route_clause(Printer *p, const Ast *node)
+{
+    NODE(route_clause);
+    return CAT(p, doc_text(p, "on "), fmt_ident(p, n->method), doc_text(p, " "), fmt_quoted(p, n->path.text), doc_text(p, n->flags & ROUTE_CLAUSE_STREAM ? " stream" : ""),
+               doc_text(p, n->flags & ROUTE_CLAUSE_CANCEL ? " cancel on disconnect" : ""), doc_text(p, n->flags & ROUTE_CLAUSE_PUBLIC ? " public" : ""));
+}
+
+Doc *node_webhook_clause(Printer *p, const Ast *node)
+{
+    NODE(webhook_clause);
+    return CAT(p, fmt_ident(p, n->method), doc_text(p, " "), fmt_quoted(p, n->path.text));
+}
+
+Doc *node_verify_clause(Printer *p, const Ast *node)
+{
+    NODE(verify_clause);
+    return fmt_expr(p, "verify ", n->scheme, LEVEL_POSTFIX);
+}
+
+Doc *node_tolerance_clause(Printer *p, const Ast *node)
+{
+    NODE(tolerance_clause);
+    return fmt_opt(p, "tolerance ", n->duration);
+}
+
+Doc *node_dedupe_clause(Printer *p, const Ast *node)
+{
+    NODE(dedupe_clause);
+    return CAT(p, fmt_expr(p, "dedupe ", n->key, LEVEL_OR), fmt_opt(p, " ttl ", n->ttl));
+}
+
+Doc *node_tenant_clause(Printer *p, const Ast *node)
+{
+    NODE(tenant_clause);
+    return fmt_expr(p, "tenant ", n->tenant, LEVEL_OR);
 }
 
 /* ---- types ---- */

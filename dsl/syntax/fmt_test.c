@@ -117,6 +117,33 @@ Doc *node_expect_emitted(Printer *p, const Ast *node)
     return CAT(p, doc_text(p, "expect emitted "), bracketed(p, "[", n->events, "]", open, node->span.end));
 }
 
+Doc *node_request_stmt(Printer *p, const Ast *node)
+{
+    NODE(request_stmt);
+    Doc *user = n->has_user ? CAT(p, doc_text(p, " as user "), fmt_quoted(p, n->user), doc_text(p, " of "), fmt_quoted(p, n->tenant)) : NULL;
+    return CAT(p, doc_text(p, "request "), fmt_ident(p, n->method), fmt_opt(p, " ", n->target), user, fmt_expr(p, " scopes ", n->scopes, LEVEL_POSTFIX),
+               fmt_expr(p, " roles ", n->roles, LEVEL_POSTFIX), fmt_opt(p, " headers ", n->headers), doc_text(p, n->is_signed ? " signed" : ""), fmt_opt(p, " ", n->body));
+}
+
+Doc *node_expect_status(Printer *p, const Ast *node)
+{
+    NODE(expect_status);
+    return fmt_opt(p, "expect status ", n->status);
+}
+
+Doc *node_expect_stream(Printer *p, const Ast *node)
+{
+    NODE(expect_stream);
+    uint32_t open = source_find(p, node->span.start, node->span.end, '[');
+    return CAT(p, doc_text(p, "expect stream "), bracketed(p, "[", n->events, "]", open, node->span.end));
+}
+
+Doc *node_stream_event(Printer *p, const Ast *node)
+{
+    NODE(stream_event);
+    return CAT(p, fmt_ident(p, n->type), fmt_opt(p, " ", n->percent), fmt_opt(p, " ", n->text));
+}
+
 /* Where the parser gave up there is nothing but the text. */
 Doc *node_error(Printer *p, const Ast *node)
 {

@@ -75,6 +75,10 @@ Ast *call_or_aggregate(Parser *parser, Place place, Ast *callee, AstList args);
 Ast *aggregate_where(Parser *parser, Place place, Ast *callee, Ast *source, Ast *where, Place at);
 Ident ident_quoted(const Parser *parser, Place place);                           /* of a string as key: its value */
 void ast_widen(Parser *parser, Ast *node, Place place);
+Ast *webhook_flow(Parser *parser, Place place, Ident name, Ast *webhook, AstList clauses, Ast *body);
+int  flag_once(Parser *parser, Place place, int flags, int flag);
+Ast *request_part(Parser *parser, Ast *request, Place place, Place at, const char *part, Ast **slot, Ast *value);
+Ast *request_user(Parser *parser, Ast *request, Place place, Place at, Str user, Str tenant);
 void policy_begin(Parser *parser, Place name);
 Ast *policy_end(Parser *parser, Place place);
 void policy_set(Parser *parser, Place place, const char *entry, Ast **slot, Ast *value);

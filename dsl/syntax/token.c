@@ -98,6 +98,7 @@ static bool ends_operand(int kind)
     case T_NULL: case T_TRUE: case T_FALSE: case T_WILDCARD: case T_PERCENT:
     case ')': case ']': case '}': case '?': case T_RECORD_CLOSE: case T_TYPE_GT: case T_EFFECT: case T_SHARED: case T_VERSION:
     case T_DESC: case T_ASC: case T_TIMES: case T_NOTHING: case T_BREAK: case T_CONTINUE: case T_ONLY:
+    case T_STREAM: case T_DISCONNECT: case T_PUBLIC: case T_SIGNED:
         return true;
     default:
         return false;
@@ -180,6 +181,7 @@ static int word_at_top(int kind)
     switch (kind) {
     case T_USE: case T_AGENT: case T_EVENT: case T_SIGNAL: case T_TYPE: case T_ENUM: case T_MACHINE: case T_TABLE: case T_POLICY: case T_FN: case T_FLOW:
     case T_FIXTURE: case T_TOOL: case T_ON: case T_PARTICIPANTS: case T_TEST: case T_RESOURCE: case T_SESSION: case T_CONTEXT: case T_AGGREGATE: case T_PROJECTION:
+    case T_WEBHOOK: case T_SCOPE: case T_ROLE:
         return kind;
     default:
         return T_NAME;
@@ -220,6 +222,7 @@ static int word_at_start(Layer *layer, int kind)
     case T_SLEEP: case T_PROGRESS: case T_ADVANCE: case T_ANSWER: case T_EXPECT:
         return operand_ahead(layer, 1) ? kind : T_NAME;
     case T_WAIT:   return next == T_UNTIL ? kind : T_NAME;
+    case T_REQUEST: return word_ahead(layer, 1) && is_string(kind_ahead(layer, 2)) ? kind : T_NAME;
     case T_AUDIT:  return word_ahead(layer, 1) && kind_ahead(layer, 2) == T_ON ? kind : T_NAME;
     case T_REBUILD: return word_ahead(layer, 1) && line_ends_ahead(layer, 2) ? kind : T_NAME;
     case T_CANCEL: return line_ends_ahead(layer, 1) ? kind : T_NAME;
@@ -267,7 +270,9 @@ static int word_after_word(Layer *layer, int kind)
     case T_TEST:     return kind == T_DOCUMENTED ? kind : T_NAME;
     case T_WAIT:     return kind == T_UNTIL ? kind : T_NAME;
     case T_CRASH:    return kind == T_EVERYWHERE ? kind : T_NAME;
-    case T_ON:       return kind == T_ERASE && top(layer)->kind == FRAME_TABLE ? kind : T_NAME;
+    case T_CANCEL:   return kind == T_ON ? kind : T_NAME;
+    case T_DEFAULT:  return kind == T_GRANTS ? kind : T_NAME;
+    case T_ON:       return (kind == T_ERASE && top(layer)->kind == FRAME_TABLE) || (kind == T_DISCONNECT && top(layer)->header == T_FLOW && next != T_AS) ? kind : T_NAME;
     case T_EXPORT:   return kind == T_AS ? kind : T_NAME;
     case T_CACHE:    return kind == T_AT ? kind : T_NAME;
     case T_APPEND:   return kind == T_ONLY ? kind : T_NAME;
@@ -283,7 +288,7 @@ static int word_after_word(Layer *layer, int kind)
     case T_ANSWERS:  return kind == T_NOTHING && line_ends_ahead(layer, 1) ? kind : 0;
     case T_CATCH:    return kind == T_AS ? kind : T_NAME;
     case T_ONE:      return kind == T_OF || kind == T_PER ? kind : T_NAME;
-    case T_AS:       return kind == T_ONE && next == T_OF ? kind : 0;
+    case T_AS:       return (kind == T_ONE && next == T_OF) || (kind == T_USER && top(layer)->header == T_REQUEST) ? kind : 0;
     case T_GIVEN:
         if (kind == T_USER)
             return next == T_ANSWERS ? kind : T_NAME;
@@ -295,7 +300,9 @@ static int word_after_word(Layer *layer, int kind)
             return line_ends_ahead(layer, 1) ? kind : 0;
         if (kind == T_FAILED)
             return line_ends_ahead(layer, 1) || (word_ahead(layer, 1) && operand_ahead(layer, 1)) ? kind : T_NAME;
-        if (kind == T_CALLS || kind == T_EMITTED)
+        if (kind == T_STATUS)
+            return next == T_INT ? kind : 0;
+        if (kind == T_CALLS || kind == T_EMITTED || kind == T_STREAM)
             return next == '[' && ahead(layer, 1)->flags & TOKEN_SPACE ? kind : T_NAME;
         return kind == T_ASKED && is_string(next) ? kind : 0;
     case T_FAIL: {                                              /* a kind, unless the word is the error itself: fail e */
@@ -319,6 +326,14 @@ static int word_behind_operand(Layer *layer, int kind)
         return frame->signalling && kind_ahead(layer, 1) == '{' ? T_NAME : kind;
     case T_PRIORITY:
         return kind_ahead(layer, 1) == T_INT ? kind : T_NAME;
+    case T_VERIFY: case T_TOLERANCE: case T_DEDUPE: case T_TENANT:
+        return frame->header == T_WEBHOOK || frame->header == T_FLOW ? kind : T_NAME;
+    case T_STREAM: case T_PUBLIC: case T_CANCEL:
+        return frame->header == T_FLOW ? kind : T_NAME;
+    case T_DEFAULT: case T_GRANTS:
+        return frame->header == T_ROLE ? kind : T_NAME;
+    case T_SCOPES: case T_ROLES: case T_HEADERS: case T_SIGNED:
+        return frame->header == T_REQUEST ? kind : T_NAME;
     case T_BY:
         return frame->kind == FRAME_FIELDS || frame->header == T_PROJECTION ? kind : T_NAME;
     case T_WITH:
@@ -438,7 +453,12 @@ static bool header_continues(const Layer *layer, const Frame *frame, int kind)
     case T_RATE: case T_LIMIT: case T_WITHIN: return operand_ahead(layer, 1);
     case T_COMPENSATED: return next == T_BY;
     case T_EFFECT:      return next != ':';
-    case T_ON:          return frame->header == T_FLOW;
+    case T_ON:          return frame->header == T_FLOW || frame->header == T_SCOPE;
+    case T_STREAM: case T_PUBLIC: case T_CANCEL: return frame->header == T_FLOW;
+    case T_VERIFY: case T_TOLERANCE: case T_DEDUPE: case T_TENANT: return frame->header == T_WEBHOOK;
+    case T_TTL:         return frame->header == T_WEBHOOK;
+    case T_GRANTS:      return frame->header == T_ROLE;
+    case T_SCOPES: case T_ROLES: case T_HEADERS: case T_SIGNED: return frame->header == T_REQUEST;
     case T_OF: case T_SHARED: case T_AT: return true;
     case T_SOURCED:     return next == T_BY;
     case T_WHERE:       return frame->header == T_ON;
@@ -571,7 +591,7 @@ static int brace_open(Layer *layer)
 {
     FrameKind kind = brace_kind(layer);
     Frame *frame = top(layer);
-    if (kind != FRAME_RECORD_TYPE && !(kind == FRAME_RECORD && frame->brace != FRAME_RECORD)) {
+    if (kind != FRAME_RECORD_TYPE && !(kind == FRAME_RECORD && frame->brace != FRAME_RECORD) && layer->previous != T_HEADERS) {
         frame->brace = FRAME_TOP;
         frame->header = 0;
     }
@@ -703,7 +723,8 @@ static void word_note(Layer *layer, int kind)
         frame->header = frame->kind == FRAME_TOP ? T_EVENT : 0;
         frame->signalling = frame->kind != FRAME_TOP;
         break;
-    case T_TOOL: case T_FLOW: case T_FN: case T_RESOURCE: frame->header = (uint16_t)kind; break;
+    case T_TOOL: case T_FLOW: case T_FN: case T_RESOURCE: case T_WEBHOOK: case T_SCOPE: case T_ROLE: frame->header = (uint16_t)kind; break;
+    case T_REQUEST: frame->header = T_REQUEST; frame->brace = FRAME_RECORD; break;
     case T_ON:
         if (!frame->header && (frame->kind == FRAME_TOP || frame->kind == FRAME_AGENT || frame->kind == FRAME_PROJECTION))
             frame->header = T_ON;
@@ -748,6 +769,9 @@ static bool declaration_at_margin(const Layer *layer)
     case T_PROJECTION: return is_word(next) && second == T_BY;
     case T_FN: case T_FLOW: return is_word(next) && second == '(';
     case T_PARTICIPANTS: return next == '{';
+    case T_WEBHOOK: return is_word(next) && is_word(second);
+    case T_SCOPE:  return is_string(next) && second == T_ON;
+    case T_ROLE:   return is_word(next) && (second == T_GRANTS || second == T_DEFAULT);
     case T_TEST:   return is_string(next) || (next == T_DOCUMENTED && is_string(second));
     default:       return false;
     }

@@ -63,6 +63,7 @@ static TestRequest request_of(TestRun *t, const VmRequest *q) {
         request.tenant = who[1];
         add_granted(t, &request);
     }
+    request.is_signed = q->args[7].i != 0;
     const JsonObj *body = (const JsonObj *)q->args[6].o;
     request.has_body = body && body->kind != JSON_NULL;
     if (request.has_body) {

@@ -24,6 +24,7 @@ typedef struct TestRequest {
     const Str *roles; uint32_t role_count;
     const TestHeader *headers; uint32_t header_count;
     Str body_json; bool has_body;
+    bool is_signed;                      /* with the secret, the time and the scheme of the webhook that the path names */
 } TestRequest;
 typedef struct TestResponse {
     int status;
