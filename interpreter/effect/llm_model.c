@@ -9,6 +9,7 @@ struct LlmWork {
     LlmCall *call;
     LlmQuestion question;
     LlmListener listener;
+    Str by_rules;                                        /* of a stream, once the model's call is over */
     bool read, ok; Value value;                          /* what the answer that was accepted means */
 };
 
@@ -34,7 +35,9 @@ static Value nobody_answers(const LlmWork *work, const LlmAnswer *answer) {
 
 static void ask_rules(LlmWork *work, bool *ok, Value *value) {
     *ok = llm_rules_answer(&work->question, value);
-    if (*ok && work->question.kind == EFFECT_LLM_STREAM) on_text(0, value_str(*value), work);
+    if (!*ok || work->question.kind != EFFECT_LLM_STREAM) return;
+    work->by_rules = value_str(*value);
+    on_text(0, work->by_rules, work);
 }
 
 static void free_work(LlmWork *work) {
@@ -47,6 +50,7 @@ static void done(const LlmAnswer *answer, void *arg) {
     LlmWork *work = arg;
     bool ok = answer->ok;
     Value value = { 0 };
+    work->call = NULL;                                   /* it ends with this */
     if (!answer->ok && llm_client_has_rules(work->client)) ask_rules(work, &ok, &value);
     else if (!answer->ok) value = nobody_answers(work, answer);
     else if (work->read) ok = work->ok, value = work->value, work->read = false;
@@ -77,4 +81,4 @@ void llm_model_cancel(LlmWork *work) {
     free_work(work);
 }
 
-Str llm_model_text(const LlmWork *work) { return llm_text_so_far(work->call); }
+Str llm_model_text(const LlmWork *work) { return work->call ? llm_text_so_far(work->call) : work->by_rules; }

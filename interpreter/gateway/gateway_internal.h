@@ -68,6 +68,8 @@ bool once_counts(const Plan *plan, const RunRow *found, int64_t now_us);        
 
 /* ---- one request: call.c ------------------------------------------------------------------------------------------- */
 
+enum { STREAM_TEXTS_MAX = 8 };                           /* answers at once of which pieces are followed; of more, the oldest begins again */
+
 struct Call {
     Gateway *gateway;
     Call *next, **link;
@@ -100,6 +102,7 @@ struct Call {
     uint64_t sent_seq, asked_seq;        /* newest row that was sent; the state whose questions were sent */
     uint32_t events;
     int64_t beat_us;
+    struct { uint64_t request, end; } texts[STREAM_TEXTS_MAX]; uint32_t text_count;        /* stream_text.c: how much of which answer it has */
 };
 
 void  gateway_hold(Gateway *gateway);                    /* gateway.c: something will call back; every call is one, too */
@@ -145,10 +148,19 @@ void  outcome_put_run(Engine *engine, const RunRow *run, bool own, Buf *out);
 typedef struct StreamEvent { Str name, data; char id[48]; } StreamEvent;
 bool  stream_event_of(const JournalRow *row, Arena *arena, StreamEvent *out);
 bool  stream_end_of(const RunRow *run, Str request_id, Arena *arena, StreamEvent *out);  /* complete, failed, question */
+bool  stream_put(Call *call, const StreamEvent *event);
 void  stream_begin(Call *call, Str tenant, Str run_id);
 bool  stream_has_all(const Call *call, const RunRow *run);               /* its Last-Event-ID is that of the run's end */
 void  stream_close(Call *call);                          /* the end, from this side */
 void  stream_beats(Gateway *gateway);
+
+/* ---- streamed answers of models: stream_text.c ------------------------------------------------------------------------------- */
+
+bool  stream_text_of(const JournalRow *row, Str *text);  /* the whole of one, from its row in the journal; borrowed */
+void  stream_text_event(uint64_t request, Str text, bool replace, uint64_t seq, uint64_t end, Arena *arena, StreamEvent *out);
+bool  stream_text_is_known(Call *call, const JournalRow *row);         /* the client has all of it; it is not looked for any more */
+void  stream_piece(Call *call, const JournalRow *row);   /* a note that is in no journal: EFFECT_NOTE_TEXT */
+void  stream_texts(Call *call);                          /* the client has all rows: now what is under way here */
 
 /* ---- /runs: runs.c ------------------------------------------------------------------------------------------------------------ */
 

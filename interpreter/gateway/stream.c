@@ -24,21 +24,15 @@ static void put_progress(const Json *args, Buf *out) {
     buf_put_char(out, '}');
 }
 
-static void put_piece(const Json *args, Buf *out) {
-    buf_put_text(out, "{\"type\":\"text\",\"text\":");
-    json_put_string(out, args->count > 0 && args->items[0]->kind == JSON_STRING ? args->items[0]->text : (Str){ "", 0 });
-    buf_put_char(out, '}');
-}
-
 bool stream_event_of(const JournalRow *row, Arena *arena, StreamEvent *out) {
     Json *args = NULL;
-    bool progress = row->effect == EFFECT_NOTE_PROGRESS, piece = row->effect == EFFECT_NOTE_TEXT;
-    if (row->entry != JOURNAL_NOTE || (!progress && !piece)) return false;
+    Str text;
+    if (stream_text_of(row, &text)) { stream_text_event(row->request, text, true, row->seq, 0, arena, out); return true; }
+    if (row->entry != JOURNAL_NOTE || row->effect != EFFECT_NOTE_PROGRESS) return false;
     if (json_parse(arena, row->args_json, 16 << 20, &args, NULL) != ERR_OK || args->kind != JSON_ARRAY) return false;
     Buf data = { 0 };
-    if (progress) put_progress(args, &data);
-    else put_piece(args, &data);
-    *out = (StreamEvent){ .name = progress ? STR("progress") : STR("text"), .data = arena_str(arena, buf_str(&data)) };
+    put_progress(args, &data);
+    *out = (StreamEvent){ .name = STR("progress"), .data = arena_str(arena, buf_str(&data)) };
     snprintf(out->id, sizeof out->id, "%" PRIu64, row->seq);
     buf_free(&data);
     return true;
@@ -76,7 +70,7 @@ static void on_gone(HttpExchange *exchange, void *arg) {
     call_finish(call);
 }
 
-static bool put_event(Call *call, const StreamEvent *event) {
+bool stream_put(Call *call, const StreamEvent *event) {
     call->events++;
     call->beat_us = clock_monotonic();
     return http_stream_send(call->http, str_of(event->id), event->name, event->data);
@@ -86,7 +80,7 @@ static void take_row(Call *call, const JournalRow *row) {
     Arena *arena = arena_new();
     StreamEvent event;
     call->sent_seq = row->seq;
-    if (stream_event_of(row, arena, &event)) put_event(call, &event);
+    if (!stream_text_is_known(call, row) && stream_event_of(row, arena, &event)) stream_put(call, &event);
     arena_free(arena);
 }
 
@@ -104,7 +98,7 @@ static bool take_state(Call *call, const RunRow *run) {
     StreamEvent event;
     bool ended = run_status_ended(run->status), asked = call->asked_seq == run->last_seq;
     if (!(asked && !ended) && stream_end_of(run, call_request_id(call), arena, &event)) {
-        put_event(call, &event);
+        stream_put(call, &event);
         if (!ended) call->asked_seq = run->last_seq;
     }
     arena_free(arena);
@@ -132,6 +126,7 @@ static void read_done(const StoreResult *result, void *arg) {
     bool more = count == STREAM_PAGE || call->behind || (found && run->last_seq > call->sent_seq && run_status_ended(run->status));
     if (!more && found && run->last_seq <= call->sent_seq && take_state(call, run)) return;
     if (more) read_on(call);
+    else stream_texts(call);
 }
 
 static void read_on(Call *call) {
@@ -146,7 +141,8 @@ static void read_on(Call *call) {
 }
 
 static void noted(Call *call, const RunRow *run, const JournalRow *row) {
-    if (call->reading) call->behind |= row->seq > call->sent_seq;
+    if (row->effect == EFFECT_NOTE_TEXT) stream_piece(call, row);
+    else if (call->reading) call->behind |= row->seq > call->sent_seq;
     else if (row->seq == call->sent_seq + 1) take_row(call, row);
     else if (row->seq > call->sent_seq) read_on(call);
 }
