@@ -3,14 +3,14 @@
 # reaches on the very same server in the same minutes. Nothing here decides a test; every part checks the results of its runs and the store.
 # BUILD: where the binaries are. BENCH_STORE: folder of the server's data (its disk decides what a commit costs; default a new one under /tmp).
 # BENCH_SECONDS (4): length of each measurement by pgbench. BENCH_RUNS (1): multiplies the number of runs. BENCH_PARKED (100000), BENCH_PAST (10000):
-# parked runs, longest past. BENCH_PARTS: words of steps writes fan park resume events (all).
+# parked runs, longest past. BENCH_PARTS: words of steps writes fan park resume events recovery (all).
 set -eu
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
 bench=$BUILD/tests/bench/bench_durable
 seconds=${BENCH_SECONDS:-4}
 times=${BENCH_RUNS:-1}
-parts=${BENCH_PARTS:-steps writes fan park resume events}
+parts=${BENCH_PARTS:-steps writes fan park resume events recovery}
 work=$(mktemp -d "${BENCH_STORE:-/tmp}/bench-durable.XXXXXX")
 trap 'sh scripts/services.sh stop "$work/services" >/dev/null 2>&1 || :; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -83,4 +83,8 @@ fi
 if wanted events; then
     part events $((5000 * times)) 64
     printf '\nevents, from emit to the end of a handler that writes a row: %s /s\n' "$(value events_per_s)"
+fi
+if wanted recovery; then
+    printf '\na worker is killed with -9, another one begins at once, on a PostgreSQL of its own\n'
+    python3 tests/durable/recovery.py "$BUILD"
 fi

@@ -80,22 +80,33 @@ static bool is_gone(const Engine *engine, Str worker) {
     return pid > 0 && pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+typedef struct TakeOver { Err err; Error error; } TakeOver;
+
+static void lease_ended(const StoreResult *result, void *arg) {
+    TakeOver *all = arg;
+    if (!result->err || result->err == ERR_FENCED || all->err) return;       /* fenced: somebody else took it first */
+    all->err = result->err;
+    all->error = result->error;
+}
+
+/* The leases end in as few commits as the store makes of them: thousands of runs may have been under way. */
 static Err take_over(Engine *engine, Store *store, Error *error) {
     StoreBatch *batch = store_batch(store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
     int index = store_list_runs(batch, &(RunFilter){ .any_tenant = true, .status = RUN_RUNNING });
     Err err = engine_sync(engine, batch, error);
     uint32_t count = 0;
     const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
-    for (uint32_t i = 0; i < count && !err; i++) {
+    TakeOver all = { 0 };
+    for (uint32_t i = 0; i < count; i++) {
         if (!is_gone(engine, rows[i].worker)) continue;
         StoreBatch *release = store_batch(store, rows[i].tenant, rows[i].run_id, rows[i].epoch);
         store_renew(release, 0);                         /* its lease ends now; a claim takes it, and waits for what its worker may have under way still */
-        err = engine_sync(engine, release, error);
-        store_batch_free(release);
-        if (err == ERR_FENCED) err = ERR_OK;             /* somebody else took it first */
+        store_submit(release, lease_ended, &all);
     }
+    while (store_busy(store)) store_wait(store);
+    if (all.err && error) *error = all.error;
     store_batch_free(batch);
-    return err;
+    return err ? err : all.err;
 }
 
 Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
