@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "interpreter/sched/testrun.h"
+#include "interpreter/gateway/gateway.h"
 
 enum { TEST_DEPTH_MAX = 16 };
 
@@ -93,7 +93,7 @@ static bool fuel_of(const char *text, uint64_t *fuel) {
 
 int cmd_test(int argc, char **argv) {
     CmdSearch search = { .list = search.items };
-    TestWalk walk = { .search = &search };
+    TestWalk walk = { .search = &search, .options = { .gateway = &GATEWAY_FOR_TESTS } };
     const char *trace = NULL, *every = NULL, *fuel = NULL;
     const CliOption options[] = { { .name = "--store", .value = &walk.options.store_url }, { .name = "--redis", .value = &walk.options.redis_url }, { .name = "--crash-every", .value = &every }, { .name = "--fuel", .value = &fuel },
                                   { .name = "--only", .value = &walk.options.only }, { .name = "--trace", .value = &trace },

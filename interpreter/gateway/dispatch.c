@@ -1,7 +1,7 @@
 /* dispatch.c - `request` in tests of the language: the same plan as that of a request over HTTP, without a socket.
  *
- * Who asks is what the test says, and nobody checks a token; scopes, inputs, keys and signatures are checked as ever. A webhook's request is signed here with a
- * secret of its own unless the test gives it a signature. The run is the test's to work on; its answer is made when nothing moves any more. */
+ * Who asks is what the test says, and nobody checks a token; scopes, inputs, keys and signatures are checked as ever. A webhook's request that the test calls
+ * `signed` is signed here, with a secret of the tests' own. The run is the test's to work on; its answer is made when nothing moves any more. */
 #include "interpreter/gateway/gateway_internal.h"
 
 #include <inttypes.h>
@@ -91,7 +91,7 @@ static bool refuse(Asked *asked, Arena *arena, Problem problem, Str detail) {
 static bool plan(Engine *engine, const TestRequest *test, Arena *arena, Asked *asked) {
     if (!asked->target) return false;
     if (asked->target->webhook) {
-        sign(engine, asked, arena);
+        if (test->is_signed) sign(engine, asked, arena);
         return plan_webhook(engine, asked->target, &asked->request, str_of(asked->target->webhook->scheme == VERIFY_STRIPE ? stripe_secret : standard_secret), arena, &asked->plan, &asked->reply);
     }
     if (!test->has_user && !(asked->target->route->flags & ROUTE_PUBLIC)) return plan_refuse_sender(AUTH_NONE, &asked->request, arena, &asked->reply), false;
@@ -112,13 +112,20 @@ static bool read_and_plan(Engine *engine, Image *image, const TestRequest *test,
     return refuse(asked, arena, allow.len ? PROBLEM_no_method : PROBLEM_not_found, allow.len ? STR("not with this method") : STR("nothing is served here"));
 }
 
+static Str lower_case(Str name, Arena *arena) {
+    char *out = arena_alloc(arena, name.len + 1);
+    for (size_t i = 0; i < name.len; i++) out[i] = (char)(name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i]);
+    return (Str){ out, name.len };
+}
+
 static void copy_reply(const Reply *reply, Arena *arena, TestResponse *out) {
     TestHeader *headers = ARENA_ARRAY(arena, TestHeader, reply->header_count + 1);
-    for (size_t i = 0; i < reply->header_count; i++) headers[i] = (TestHeader){ reply->headers[i].name, reply->headers[i].value };
+    out->header_count = 0;
+    for (size_t i = 0; i < reply->header_count; i++) headers[out->header_count++] = (TestHeader){ lower_case(reply->headers[i].name, arena), reply->headers[i].value };
+    if (reply->content_type.len) headers[out->header_count++] = (TestHeader){ STR("content-type"), reply->content_type };
     out->status = reply->status;
     out->body = reply->body;
     out->headers = headers;
-    out->header_count = (uint32_t)reply->header_count;
 }
 
 static bool find_young(Engine *engine, const Plan *p, const char *run_id, Arena *arena, RunRow *out) {
