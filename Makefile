@@ -120,6 +120,11 @@ bench-durable:
 	@sh scripts/deps.sh bench
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(BUILD)/tests/bench/bench_durable
 	@BUILD=$(BUILD) sh scripts/bench_durable.sh
+.PHONY: bench-http
+bench-http:
+	@sh scripts/deps.sh bench
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(BUILD)/tests/bench/bench_http
+	@BUILD=$(BUILD) sh scripts/bench_http.sh
 fmt: all
 	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
 bless: all
@@ -132,5 +137,6 @@ help:
 	@echo "make fuzz     each fuzz target for FUZZ_SECONDS (120)"
 	@echo "make bench    measure against lua5.4, luajit and luac5.4 beside it"
 	@echo "make bench-durable  durable steps on a private PostgreSQL beside what pgbench reaches there"
+	@echo "make bench-http  requests, latencies and idle streams of the server, beside libevent's own"
 	@echo "make layers   no include points up"
 	@echo "make bless    rewrite the golden files; review the diff"

@@ -24,7 +24,7 @@ enum {
     HTTP_OVERFLOW_MAX = 64,
     HTTP_SERVER_BODY_MAX = 1 << 20,                      /* 413 */
     HTTP_SERVER_HEADERS_MAX = 16 << 10,                  /* bytes of the whole head; 431 */
-    HTTP_STREAM_BUFFER_MAX = 256 << 10                   /* bytes that wait for one slow client of a stream; it is dropped then */
+    HTTP_STREAM_BUFFER_MAX = 256 << 10                   /* bytes that wait for one slow client of a stream; it is dropped then. One event may be larger. */
 };
 #define HTTP_IDLE_TIME   INT64_C(75000000)               /* between two requests of a connection; then it is closed */
 #define HTTP_HEADER_TIME INT64_C(10000000)               /* from the first byte of a head (or the connection) to its end; 408 */

@@ -296,16 +296,26 @@ void http_stream_begin(HttpExchange *exchange, const HttpHeader *headers, size_t
         evhttp_clear_headers(out);
         add_headers(exchange, STR("text/event-stream"), NULL, 0);
     }
-    add(out, "X-Accel-Buffering", "no");                 /* nginx passes each event on at once */
+    if (!evhttp_find_header(out, "X-Accel-Buffering")) add(out, "X-Accel-Buffering", "no");      /* nginx passes each event on at once */
     if (exchange->request.head) { begin_head_only(exchange); return; }
     bufferevent_set_timeouts(conn->bev, NULL, &stall);   /* a client that takes nothing of what waits for it */
     evhttp_send_reply_start(exchange->req, fine ? 200 : 500, http_reason(fine ? 200 : 500));
 }
 
+/* Many events from one callback are no fault of the client: before it counts as slow, what waits is offered to its socket. */
+static bool has_room(HttpConn *conn, size_t more) {
+    struct evbuffer *out = bufferevent_get_output(conn->bev);
+    if (evbuffer_get_length(out) + more <= HTTP_STREAM_BUFFER_MAX) return true;
+    evbuffer_unfreeze(out, 1);
+    evbuffer_write(out, bufferevent_getfd(conn->bev));   /* an error shows again when the loop writes */
+    evbuffer_freeze(out, 1);
+    return evbuffer_get_length(out) + (evbuffer_get_length(out) ? more : 0) <= HTTP_STREAM_BUFFER_MAX;
+}
+
 static bool send_text(HttpExchange *exchange) {
     HttpServer *server = exchange->server;
     HttpConn *conn = exchange->conn;
-    if (evbuffer_get_length(bufferevent_get_output(conn->bev)) + server->text.len > HTTP_STREAM_BUFFER_MAX) {
+    if (!has_room(conn, server->text.len)) {
         exchange->lost = true;
         conn_queue(conn, TODO_DROP);
         return false;
