@@ -107,6 +107,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     call->late(call);
 }
 
+void call_patience_ends(Call *call) {
+    if (call->timer) event_del(call->timer);
+}
+
 void call_later(Call *call, void (*late)(Call *call), int64_t after_us) {
     if (!call->timer) call->timer = evtimer_new(engine_loop(call->gateway->options.engine), on_timer, call);
     call->late = late;

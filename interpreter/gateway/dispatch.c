@@ -77,7 +77,8 @@ static void read_request(const TestRequest *test, Arena *arena, Asked *asked) {
     read_target(test->target, arena, asked);
     for (uint32_t i = 0; i < test->header_count; i++) add_header(asked, test->headers[i].name, test->headers[i].value);
     if (test->has_body && !http_header(&asked->request, "Content-Type").len) add_header(asked, STR("Content-Type"), STR("application/json"));
-    asked->principal = (Principal){ .tenant = test->tenant, .user = test->user, .session_id = STR("test"), .expires_us = INT64_MAX,
+    if (!test->has_user) asked->principal = (Principal){ .tenant = STR(IDENTITY_PUBLIC_TENANT), .user = STR("visitor"), .expires_us = INT64_MAX };
+    else asked->principal = (Principal){ .tenant = test->tenant, .user = test->user, .session_id = STR("test"), .expires_us = INT64_MAX,
                                     .scopes = (Str *)test->scopes, .scope_count = test->scope_count, .roles = (Str *)test->roles, .role_count = test->role_count };
 }
 
@@ -198,7 +199,12 @@ static Err test_answer(Engine *engine, Image *image, const TestRequest *test, St
     if (planned && asked->plan.webhook) reply_json(&asked->reply, 200, STR("{\"received\":true}"));
     else if (planned && (err = engine_find_run(engine, asked->plan.who.tenant, run_id, arena, &run, error)) == ERR_OK) {
         if (asked->plan.stream) err = read_events(engine, &run, arena, out, error);
-        else if (run_status_ended(run.status)) outcome_ended(&run, str_of(asked->request.request_id), arena, &asked->reply);
+        else if (run_status_ended(run.status)) {
+            Str session;
+            outcome_ended(&run, str_of(asked->request.request_id), arena, &asked->reply);
+            outcome_browser(image, asked->plan.flow, &run, arena, &asked->reply, &session);
+            if (session.len) reply_header(&asked->reply, STR("Set-Cookie"), str_of(arena_printf(arena, "%s=%.*s", IDENTITY_COOKIE, STR_ARG(session))));      /* no token is made here: its session stands for it */
+        }
         else outcome_waits(&run, arena, &asked->reply);
     }
     if (!err && !(planned && asked->plan.stream)) copy_reply(&asked->reply, arena, out);

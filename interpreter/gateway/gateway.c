@@ -244,6 +244,17 @@ static void serve_route(Call *call) {
     start_plan(call);
 }
 
+/* Who has no token is a visitor: a name that his browser keeps, so that a login ends where it began. */
+static void serve_visitor(Call *call) {
+    Principal *visitor = ARENA_NEW(call->arena, Principal);
+    Str cookie = { 0 };
+    *visitor = (Principal){ .tenant = STR(IDENTITY_PUBLIC_TENANT), .user = STR("visitor"), .expires_us = INT64_MAX };
+    if (call->gateway->options.identity) visitor->user = identity_visitor(call->gateway->options.identity, http_header(call->request, "Cookie"), call->arena, &cookie);
+    if (cookie.len) reply_header(&call->reply, STR("Set-Cookie"), cookie);
+    call->principal = visitor;
+    serve_route(call);
+}
+
 static bool serve_built_in(Call *call) {
     const HttpServerRequest *request = call->request;
     const char *other = NULL;
@@ -277,7 +288,7 @@ static void on_request(HttpExchange *exchange, const HttpServerRequest *request,
         problem_reply(PROBLEM_unavailable, call_request_id(call), gateway->draining ? STR("this process ends; ask again") : STR("too many requests at once"), &more, call->arena, &call->reply);
         call_answer(call);
     } else if (call->target && call->target->webhook) webhook_serve(call);
-    else if (call->target && call->target->route->flags & ROUTE_PUBLIC) serve_route(call);
+    else if (call->target && call->target->route->flags & ROUTE_PUBLIC) serve_visitor(call);
     else if (call->target) authenticate(call, serve_route);
     else if (runs_is(request->path)) call->route = STR("/runs"), authenticate(call, runs_serve);
     else if (!serve_built_in(call)) refuse_unknown(call, allow);

@@ -116,6 +116,7 @@ void  call_finish(Call *call);                           /* its exchange has end
 void  call_hold(Call *call);
 bool  call_release(Call *call);                          /* false: it is over, and may be freed by now */
 void  call_later(Call *call, void (*late)(Call *call), int64_t after_us);               /* once; instead of the one before */
+void  call_patience_ends(Call *call);                    /* what call_later asked for does not come */
 Str   call_request_id(const Call *call);
 
 /* ---- who waits for a run: watch.c ------------------------------------------------------------------------------------ */
@@ -137,6 +138,9 @@ void  start_wait(Call *call, Str tenant, Str run_id);    /* answers when the run
 bool  outcome_asks(const RunRow *run);                   /* it waits for somebody's answer */
 void  outcome_ended(const RunRow *run, Str request_id, Arena *arena, Reply *reply);
 void  outcome_waits(const RunRow *run, Arena *arena, Reply *reply);      /* 202 */
+/* What a result says to a browser: `redirect` becomes 303, `set_session` (what open_session of stdlib/agents/identity.flow gave) a cookie, whose making is the
+   caller's; neither is in the body then. Behind outcome_ended. *session: empty when there is none. */
+void  outcome_browser(const Image *image, uint16_t flow, const RunRow *run, Arena *arena, Reply *reply, Str *session);
 void  outcome_put_questions(const RunRow *run, Buf *out);                /* [{text, type, choices?, due?}, …] */
 void  outcome_put_failure(const RunRow *run, Str request_id, Buf *out);  /* the problem, as an object */
 /* `own`: the result in full; else as an operator may see it. */

@@ -90,6 +90,36 @@ void outcome_ended(const RunRow *run, Str request_id, Arena *arena, Reply *reply
     problem_reply(failure.problem, request_id, failure.detail, &failure.more, arena, reply);
 }
 
+/* ---- results that say more than a body --------------------------------------------------------------------------------------- */
+
+static bool has_field(const Image *image, uint16_t type, const char *name) {
+    const ImageType *row = &image->types[type];
+    for (uint16_t i = 0; row->kind == KIND_RECORD && i < row->field_count; i++)
+        if (str_is(row->fields[i].name, name)) return true;
+    return false;
+}
+
+void outcome_browser(const Image *image, uint16_t flow, const RunRow *run, Arena *arena, Reply *reply, Str *session) {
+    uint16_t type = image->flows[flow].result;
+    bool redirects = has_field(image, type, "redirect"), logs_in = has_field(image, type, "set_session");
+    Json *result = NULL;
+    *session = (Str){ "", 0 };
+    if (run->status != RUN_COMPLETED || (!redirects && !logs_in) || json_parse(arena, run->result_json, 16 << 20, &result, NULL) != ERR_OK) return;
+    Str where = redirects ? json_get_text(result, "redirect") : (Str){ "", 0 };
+    if (logs_in) *session = json_get_text(result, "set_session");
+    Json shown = { .kind = JSON_OBJECT, .items = ARENA_ARRAY(arena, Json *, result->count + 1), .keys = ARENA_ARRAY(arena, Str, result->count + 1) };
+    for (size_t i = 0; i < result->count; i++) {
+        if (str_is(result->keys[i], "redirect") || str_is(result->keys[i], "set_session")) continue;
+        shown.keys[shown.count] = result->keys[i];
+        shown.items[shown.count++] = result->items[i];
+    }
+    Buf body = { 0 };
+    json_print(&body, &shown);
+    reply_json(reply, where.len ? 303 : 200, arena_str(arena, buf_str(&body)));
+    buf_free(&body);
+    if (where.len) reply_header(reply, STR("Location"), where);
+}
+
 void outcome_waits(const RunRow *run, Arena *arena, Reply *reply) {
     Buf body = { 0 };
     bool asks = outcome_asks(run);

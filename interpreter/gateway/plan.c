@@ -100,14 +100,14 @@ bool plan_route(const Target *target, const HttpServerRequest *request, const Pr
     *out = (Plan){ .image = target->image, .flow = route->flow };
     if (!open && !scope_allows(principal, route->scopes, route->scope_count, &missing)) return refuse_scope(route, missing, request, arena, reply);
     out->who.cause = str_of(arena_printf(arena, "%.*s %.*s%s", STR_ARG(route->method), STR_ARG(route->path), open ? " (public)" : ""));
-    out->who.tenant = open ? STR("") : principal->tenant;
-    out->who.user = open ? STR("") : principal->user;
-    out->who.user_name = open ? STR("") : principal->email.len ? principal->email : principal->user;
+    out->who.tenant = principal->tenant;
+    out->who.user = principal->user;
+    out->who.user_name = principal->email.len ? principal->email : principal->user;
     out->stream = route->flags & ROUTE_STREAM;
     out->cancel_on_gone = route->flags & ROUTE_CANCEL_ON_DISCONNECT;
     out->wait_us = plan_wait(request, default_wait(&target->image->flows[route->flow]));
     if (!input_read(target, request, arena, &out->input_json, reply)) return false;
-    return open || read_key(target, request, &out->who, arena, out, reply);          /* all who have no token are one: a key would be everybody's */
+    return open || read_key(target, request, &out->who, arena, out, reply);          /* a visitor without a cookie is a new one each time */
 }
 
 /* ---- webhooks ------------------------------------------------------------------------------------------------------------------ */

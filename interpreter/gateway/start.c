@@ -6,14 +6,39 @@
 #include <stdio.h>
 
 #include "base/time.h"
+#include "interpreter/identity/service.h"
 
 static const ImageFlow *flow_of(const Call *call) { return &call->plan.image->flows[call->plan.flow]; }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------ */
 
+static void minted(Err err, const Error *error, Str token, int64_t life_us, void *arg) {
+    Call *call = arg;
+    if (!call_release(call)) return;
+    if (err) { call->reply.header_count = 0; call_error(call, err, error); return; }
+    Buf cookie = { 0 };
+    identity_put_cookie(call->gateway->options.identity, token, life_us, &cookie);
+    reply_header(&call->reply, STR("Set-Cookie"), arena_str(call->arena, buf_str(&cookie)));
+    explicit_bzero(cookie.ptr, cookie.len);
+    buf_free(&cookie);
+    call_answer(call);
+}
+
+static void answer_ended(Call *call, const RunRow *run) {
+    Str session = { "", 0 };
+    outcome_ended(run, call_request_id(call), call->arena, &call->reply);
+    if (call->plan.image) outcome_browser(call->plan.image, call->plan.flow, run, call->arena, &call->reply, &session);
+    if (!session.len || !call->gateway->options.identity) { call_answer(call); return; }
+    watch_end(call);
+    call->moved = NULL;
+    call_patience_ends(call);
+    call_hold(call);
+    service_mint(call->gateway->options.identity, session, str_of(call->run_id), minted, call);
+}
+
 static void wait_moved(Call *call, const RunRow *run) {
     if (!run) call_problem(call, PROBLEM_not_found, "the run is gone");
-    else if (run_status_ended(run->status)) outcome_ended(run, call_request_id(call), call->arena, &call->reply), call_answer(call);
+    else if (run_status_ended(run->status)) answer_ended(call, run);
     else if (outcome_asks(run)) outcome_waits(run, call->arena, &call->reply), call_answer(call);
 }
 
@@ -24,8 +49,8 @@ static void late_read(const StoreResult *result, void *arg) {
     if (!call_release(call)) return;
     RunRow unknown = { .run_id = str_of(call->run_id), .tenant = call->run_tenant, .status = RUN_RUNNING };
     if (count == 0) run = &unknown;
-    if (run_status_ended(run->status)) outcome_ended(run, call_request_id(call), call->arena, &call->reply);
-    else outcome_waits(run, call->arena, &call->reply);
+    if (run_status_ended(run->status)) { answer_ended(call, run); return; }
+    outcome_waits(run, call->arena, &call->reply);
     call_answer(call);
 }
 
