@@ -109,6 +109,7 @@ int cmd_test(int argc, char **argv) {
         fprintf(stderr, "flowc test: %s\n", error.text);
         return EXIT_USAGE;
     }
+    walk.options.gateway = &GATEWAY_FOR_TESTS;
     walk.options.trace = trace != NULL;
     walk.options.trace_format = trace && strcmp(trace, "text") == 0 ? TRACE_TEXT : TRACE_MERMAID;
     walk.options.color = cli_color(stdout);

@@ -135,19 +135,18 @@ static bool refuse_body(const HttpServerRequest *request, Str detail, Arena *are
     return false;
 }
 
-static bool webhook_once(Engine *engine, const Target *target, const HttpServerRequest *request, const Json *body, Arena *arena, Plan *out, Reply *reply) {
+static void webhook_once(Engine *engine, const Target *target, const HttpServerRequest *request, const Json *body, Arena *arena, Plan *out) {
     const ImageWebhook *hook = target->webhook;
     Str key = http_header(request, "webhook-id");
-    if (hook->dedupe_func == NO_INDEX && hook->scheme != VERIFY_STANDARD) return true;
+    if (hook->dedupe_func == NO_INDEX && hook->scheme != VERIFY_STANDARD) return;
     if (hook->dedupe_func != NO_INDEX) key = ask_body(engine, target->image, hook->dedupe_func, body, arena);
-    if (!key.len) return refuse_body(request, STR("the body does not say which event it is"), arena, reply);
+    if (!key.len) return;                                /* null is no key */
     Buf text = { 0 };
     const Str parts[] = { STR("webhook"), hook->name, out->who.tenant, key };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) buf_put_bytes(&text, parts[i]);
     out->once_key = arena_str(arena, buf_str(&text));
     out->once_us = hook->dedupe_ttl_us > 0 ? hook->dedupe_ttl_us : IDEMPOTENCY_TTL;
     buf_free(&text);
-    return true;
 }
 
 bool plan_webhook(Engine *engine, const Target *target, const HttpServerRequest *request, Str secrets, Arena *arena, Plan *out, Reply *reply) {
@@ -161,7 +160,7 @@ bool plan_webhook(Engine *engine, const Target *target, const HttpServerRequest 
     }
     Error error;
     if (json_parse(arena, request->body, HTTP_SERVER_BODY_MAX, &body, &error) != ERR_OK) return refuse_body(request, arena_str(arena, str_of(error.text)), arena, reply);
-    out->who.tenant = hook->tenant_func == NO_INDEX ? STR("") : ask_body(engine, target->image, hook->tenant_func, body, arena);
+    out->who.tenant = hook->tenant_func == NO_INDEX ? STR(IDENTITY_PUBLIC_TENANT) : ask_body(engine, target->image, hook->tenant_func, body, arena);
     if (!out->who.tenant.len) return refuse_body(request, STR("the body does not say whose event it is: no tenant"), arena, reply);
     out->who.user = out->who.user_name = hook->name;
     out->who.cause = str_of(arena_printf(arena, "%.*s %.*s (webhook)", STR_ARG(hook->method), STR_ARG(hook->path)));
@@ -173,7 +172,8 @@ bool plan_webhook(Engine *engine, const Target *target, const HttpServerRequest 
     buf_put_char(&input, '}');
     out->input_json = arena_str(arena, buf_str(&input));
     buf_free(&input);
-    return webhook_once(engine, target, request, body, arena, out, reply);
+    webhook_once(engine, target, request, body, arena, out);
+    return true;
 }
 
 const char *webhook_secrets(const ImageWebhook *webhook) {

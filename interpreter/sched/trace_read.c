@@ -22,6 +22,8 @@ typedef struct RunReader {
     Message *held; uint32_t held_count;  /* what is told when the open transaction is committed */
     bool in_transaction, stored;         /* stored: the event store has the event that is emitted next */
     Str newest_result, newest_maker;     /* of a tool, when its end is the newest row */
+    Str request, client, gateway;        /* "POST /api/v1/chat": it began with this; empty: with no request */
+    bool webhook, open_route, streams;
 } RunReader;
 
 static Message *add(Trace *trace, MessageKind kind, Str from, Str to, Str text) {
@@ -459,6 +461,22 @@ static void read_emit(RunReader *r, const JournalRow *row) {
     if (bus.len && row->entry == JOURNAL_RESULT) tell(r, row, bus, bus, str_of(arena_printf(r->trace->arena, "Persist %.*s (at-least-once delivery)", STR_ARG(row->name))));
 }
 
+/* What a stream tells while it runs: the agent to whoever called it, and he to the client. */
+static void read_progress(RunReader *r, const JournalRow *row, Str self) {
+    Arena *arena = r->trace->arena;
+    Json *args = NULL;
+    const Json *percent = NULL, *text = NULL;
+    if (json_parse(arena, row->args_json, 1 << 20, &args, NULL) == ERR_OK && args->kind == JSON_ARRAY) {
+        percent = args->count > 0 && args->items[0]->kind == JSON_INT && args->items[0]->integer >= 0 ? args->items[0] : NULL;
+        text = args->count > 1 && args->items[1]->kind == JSON_STRING && args->items[1]->text.len ? args->items[1] : NULL;
+    }
+    Str words = text ? text->text : (Str){ "", 0 };
+    const char *number = percent ? arena_printf(arena, "%lld", (long long)percent->integer) : "";
+    if (!str_eq(self, r->base)) message_of(r, row, MESSAGE_REPLY, self, r->base, str_of(arena_printf(arena, "STREAM: \"%.*s%s%s%s\"", STR_ARG(words), text && percent ? " " : "", number, percent ? "%" : "")));
+    Str event = str_of(arena_printf(arena, "SSE: {type: \"progress\"%s%.*s%s%s%s}", text ? ", text: \"" : "", STR_ARG(words), text ? "\"" : "", percent ? ", percent: " : "", number));
+    message_of(r, row, MESSAGE_REPLY, r->base, r->client, event);
+}
+
 static void read_note(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
     Arena *arena = r->trace->arena;
@@ -472,7 +490,10 @@ static void read_note(RunReader *r, const JournalRow *row) {
         if (memmem(row->args_json.ptr, row->args_json.len, "false", 5))
             message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Could not compensate %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
         break;
-    case EFFECT_NOTE_PROGRESS: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Progress %.*s", STR_ARG(shorten(r->trace, row->args_json))))); break;
+    case EFFECT_NOTE_PROGRESS:
+        if (r->streams) read_progress(r, row, self);
+        else message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Progress %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
+        break;
     case EFFECT_NOTE_CHECKED: message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Check invariants of %.*s", STR_ARG(text_of_json(r->trace, row->args_json))))); break;
     case EFFECT_NOTE_PARALLEL: {
         bool begin = str_starts(row->args_json, STR("[true"));           /* begins, group, race */
@@ -575,10 +596,77 @@ static const ImageHandler *handler_of(const Image *image, const RunRow *run) {
     return owner < image->handler_count ? &image->handlers[owner] : NULL;
 }
 
+/* ---- runs that began with a request ---- */
+
+/* "POST /api/v1/chat", with " (public)" or " (webhook)" behind it. */
+static void read_cause(RunReader *r) {
+    Str text = r->run->causation;
+    const char *slash = memmem(text.ptr, text.len, " /", 2);
+    if (!slash || slash == text.ptr || memchr(text.ptr, '-', (size_t)(slash - text.ptr))) return;
+    r->webhook = str_ends(text, STR(" (webhook)"));
+    r->open_route = str_ends(text, STR(" (public)"));
+    r->request = r->webhook ? (Str){ text.ptr, text.len - 10 } : r->open_route ? (Str){ text.ptr, text.len - 9 } : text;
+    for (uint16_t i = 0; i < r->image->route_count; i++) {
+        const ImageRoute *route = &r->image->routes[i];
+        bool same = r->request.len == route->method.len + 1 + route->path.len && str_starts(r->request, route->method) && str_ends(r->request, route->path);
+        r->streams |= same && (route->flags & ROUTE_STREAM);
+    }
+    Str user = part_title(r->image, "user", "User"), client = part_title(r->image, "client", ""), gateway = part_title(r->image, "gateway", "");
+    r->client = client.len ? client : user;
+    r->gateway = gateway.len ? gateway : r->base;
+}
+
+static Message *at_start(RunReader *r, MessageKind kind, Str from, Str to, Str text) {
+    Message *m = add(r->trace, kind, from, to, text);
+    m->run_id = r->run->run_id;
+    m->at_us = r->run->created_us;
+    return m;
+}
+
+/* The gateway starts nothing before it knows who asks: what it did first follows from the run being there. */
+static void read_request(RunReader *r) {
+    Arena *arena = r->trace->arena;
+    Str user = part_title(r->image, "user", "User"), input = shorten(r->trace, r->run->input_json);
+    if (!r->webhook && !str_eq(user, r->client)) at_start(r, MESSAGE_CALL, user, r->client, run_input_text(r->trace, r->run));
+    at_start(r, MESSAGE_CALL, r->client, r->gateway, str_of(arena_printf(arena, "%.*s %.*s", STR_ARG(r->request), STR_ARG(input))));
+    if (r->webhook) {
+        at_start(r, MESSAGE_CALL, r->gateway, r->gateway, STR("Verify signature"));
+        at_start(r, MESSAGE_CALL, r->gateway, r->gateway, str_of(arena_printf(arena, "Extract tenant_id %.*s", STR_ARG(r->run->tenant))));
+    } else if (!r->open_route)
+        at_start(r, MESSAGE_CALL, r->gateway, r->gateway, str_of(arena_printf(arena, "Validate JWT: tenant_id %.*s", STR_ARG(r->run->tenant))));
+    if (!str_eq(r->gateway, r->base))
+        at_start(r, MESSAGE_CALL, r->gateway, r->base, str_of(arena_printf(arena, "%s%.*s as %.*s", r->streams ? "SSE connection established: " : "Forward with context: ", STR_ARG(r->run->func_name), STR_ARG(r->run->user))));
+}
+
+static Message *at_end(RunReader *r, Str from, Str to, Str text) {
+    Message *m = add(r->trace, MESSAGE_REPLY, from, to, text);
+    bool ok = r->run->status == RUN_COMPLETED;
+    m->run_id = r->run->run_id;
+    m->at_us = r->webhook ? r->run->created_us : r->run->ended_us;
+    m->took_us = r->webhook ? 0 : r->run->ended_us - r->run->created_us;
+    m->failed = !ok && !r->webhook;
+    return m;
+}
+
+/* A webhook is answered when its run is durable, however it ends. */
+static void read_response(RunReader *r, Str text, bool ok) {
+    Arena *arena = r->trace->arena;
+    Str user = part_title(r->image, "user", "User");
+    if (r->webhook) { at_end(r, r->gateway, r->client, STR("HTTP 200 OK")); return; }
+    if (r->streams) at_end(r, r->base, r->client, str_of(arena_printf(arena, "SSE: {type: \"%s\", %.*s}", ok ? "complete" : "failed", STR_ARG(text))));
+    else {
+        if (!str_eq(r->gateway, r->base)) at_end(r, r->base, r->gateway, text);
+        at_end(r, r->gateway, r->client, ok ? STR("HTTP 200 + JSON") : str_of(arena_printf(arena, "HTTP problem: %.*s", STR_ARG(text))));
+    }
+    if (!str_eq(user, r->client)) at_end(r, r->client, user, ok ? str_of(arena_printf(arena, "\"%.*s\"", STR_ARG(text))) : text);
+}
+
 /* The arrow that starts a run: from the user, or from the bus to the subscriber. */
 static void read_start(RunReader *r) {
     const ImageHandler *handler = handler_of(r->image, r->run);
     Message *m;
+    read_cause(r);
+    if (r->request.len) { read_request(r); return; }
     if (handler) {
         Str bus = part_title(r->image, "bus", "");
         Str event = r->image->events[handler->event].name;
@@ -616,6 +704,7 @@ static void read_end(RunReader *r) {
     Str maker = ok && r->newest_result.len && str_eq(r->newest_result, buf_str(&shown)) ? r->newest_maker : r->base;   /* the words of a tool, passed on as they are */
     Str text = ok ? text_of_json(r->trace, buf_str(&shown)) : failure_text(r, r->run->result_json);
     buf_free(&shown);
+    if (r->request.len) { read_response(r, text, ok); return; }
     Message *m = add(r->trace, MESSAGE_REPLY, maker, user, ok ? str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))) : text);
     m->run_id = r->run->run_id;
     m->at_us = r->run->ended_us;
@@ -690,6 +779,8 @@ Err trace_read(Engine *engine, Str tenant, Str run_id, Trace *trace, Error *erro
         add(trace, MESSAGE_PAR_BEGIN, (Str){ 0 }, (Str){ 0 }, STR("Async Event Processing"))->run_id = root.run_id;
         err = read_run(engine, trace, &family[i], &caused, error);
         if (!err) read_end(&caused);
+        if (!err && reader.webhook && handler_of(caused.image, caused.run) && caused.run->status == RUN_COMPLETED)
+            at_end(&caused, caused.base, reader.gateway, STR("Acknowledge: handled"))->kind = MESSAGE_CALL;
         add(trace, MESSAGE_PAR_END, (Str){ 0 }, (Str){ 0 }, (Str){ 0 })->run_id = root.run_id;
     }
     if (!err) read_end(&reader);
