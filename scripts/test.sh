@@ -103,6 +103,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add cli
     python3 tests/terminal/terminal.py "$build" >"$log" 2>&1
     add terminal
+    python3 tests/identity/test_login.py "$build" >"$log" 2>&1
+    add login
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
