@@ -76,16 +76,17 @@ static TestRequest request_of(TestRun *t, const VmRequest *q) {
 }
 
 /* From here on the test sees what this user sees. */
-static void become_user(TestRun *t, const TestRequest *request) {
-    if (!request->has_user) return;
-    t->who.user = t->who.user_name = request->user;
-    t->who.tenant = request->tenant;
+static void become(TestRun *t, Str user, Str tenant) {
+    if (!tenant.len) return;
+    t->who.user = t->who.user_name = user;
+    t->who.tenant = tenant;
 }
 
 static Err ask(TestRun *t, const TestRequest *request, Str run_id, Error *error) {
     t->response = (TestResponse){ 0 };
     if (t->crash_nth && !t->crashes) store_crash_at(engine_store(t->engine), t->crash_nth, t->crash_side, false);
     Err err = t->gateway->accept(t->engine, t->image, request, run_id, t->arena, &t->response, error);
+    become(t, t->response.user, t->response.tenant);
     if (err != ERR_CRASH) return err;
     err = testrun_reopen(t, error);
     t->response = (TestResponse){ .run_id = run_id };
@@ -102,7 +103,7 @@ void test_request(TestRun *t, const VmRequest *q) {
         return;
     }
     TestRequest request = request_of(t, q);
-    become_user(t, &request);
+    if (request.has_user) become(t, request.user, request.tenant);
     Str run_id = str_of(arena_printf(t->arena, "run-test-%u", testrun_serial()));
     Error error = { 0 };
     Err err = ask(t, &request, run_id, &error);
