@@ -138,8 +138,7 @@ static Err start(Engine *engine, Asked *asked, Str run_id, Arena *arena, TestRes
     RunRow known = { 0 };
     bool found = false;
     snprintf(id, sizeof id, "%.*s", STR_ARG(run_id));
-    out->tenant = asked->plan.who.tenant;
-    out->user = asked->plan.who.user;
+    if (!asked->plan.webhook) out->tenant = asked->plan.who.tenant, out->user = asked->plan.who.user;
     if (asked->plan.once_key.len) {
         once_ids(&asked->plan, engine_now(engine), &once);
         snprintf(id, sizeof id, "%s", once.now);

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/time.h"
+#include "interpreter/identity/keyring.h"
 
 /* ---- questions ------------------------------------------------------------------------------------------------------ */
 
@@ -99,6 +100,14 @@ static bool has_field(const Image *image, uint16_t type, const char *name) {
     return false;
 }
 
+/* A path of this very site, or an address that a browser may be sent to: else what a request brought along could send its sender anywhere. */
+static bool redirect_ok(Str to) {
+    for (size_t i = 0; i < to.len; i++)
+        if ((unsigned char)to.ptr[i] <= 0x20 || to.ptr[i] == 0x7f || to.ptr[i] == '\\') return false;
+    if (to.len && to.ptr[0] == '/') return to.len == 1 || to.ptr[1] != '/';
+    return keyring_url_ok(to);
+}
+
 void outcome_browser(const Image *image, uint16_t flow, const RunRow *run, Arena *arena, Reply *reply, Str *session) {
     uint16_t type = image->flows[flow].result;
     bool redirects = has_field(image, type, "redirect"), logs_in = has_field(image, type, "set_session");
@@ -106,6 +115,10 @@ void outcome_browser(const Image *image, uint16_t flow, const RunRow *run, Arena
     *session = (Str){ "", 0 };
     if (run->status != RUN_COMPLETED || (!redirects && !logs_in) || json_parse(arena, run->result_json, 16 << 20, &result, NULL) != ERR_OK) return;
     Str where = redirects ? json_get_text(result, "redirect") : (Str){ "", 0 };
+    if (where.len && !redirect_ok(where)) {
+        problem_reply(PROBLEM_internal, (Str){ "", 0 }, STR("the redirect is neither a path of this site nor https"), NULL, arena, reply);
+        return;
+    }
     if (logs_in) *session = json_get_text(result, "set_session");
     Json shown = { .kind = JSON_OBJECT, .items = ARENA_ARRAY(arena, Json *, result->count + 1), .keys = ARENA_ARRAY(arena, Str, result->count + 1) };
     for (size_t i = 0; i < result->count; i++) {
@@ -118,6 +131,8 @@ void outcome_browser(const Image *image, uint16_t flow, const RunRow *run, Arena
     reply_json(reply, where.len ? 303 : 200, arena_str(arena, buf_str(&body)));
     buf_free(&body);
     if (where.len) reply_header(reply, STR("Location"), where);
+    reply_header(reply, STR("Cache-Control"), STR("no-store"));
+    reply_header(reply, STR("Referrer-Policy"), STR("no-referrer"));
 }
 
 void outcome_waits(const RunRow *run, Arena *arena, Reply *reply) {

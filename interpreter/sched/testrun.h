@@ -32,7 +32,7 @@ typedef struct TestResponse {
     Str body;                            /* bytes; of a stream empty */
     const Str *events; uint32_t event_count;             /* of a stream: the data of each event, an object with its `type` */
     Str run_id;                          /* the run that the request started; empty: none */
-    Str tenant, user;                    /* whose that run is, or would be: of a public route a visitor's, of a webhook the tenant's of its body */
+    Str tenant, user;                    /* whom the test sees as from here: of a public route a visitor; empty: no change */
 } TestResponse;
 /* The gateway of the program, in this process and without a socket (interpreter/gateway). Both are called for each request, `answer` only when a run was started. */
 typedef struct TestGateway {
