@@ -105,6 +105,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add terminal
     python3 tests/identity/test_login.py "$build" >"$log" 2>&1
     add login
+    python3 tests/identity/test_authorization.py "$build" >"$log" 2>&1
+    add authorization
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
