@@ -1,6 +1,6 @@
 /* pg.c - the store for many workers: PostgreSQL.
  *
- * One connection writes: all batches that wait are one READ COMMITTED transaction. Its statements go out without waiting for each other;
+ * Two connections write: the batches that wait are a READ COMMITTED transaction of one of them. Its statements go out without waiting for each other;
  * only when something fails is the group rolled back and done again with a savepoint for each batch. Two connections read, eight carry
  * interactive transactions (SERIALIZABLE). Everything of a store lies in one schema.
  *
@@ -341,7 +341,7 @@ PgConn *pg_conn_new(PgStore *store, ConnRole role)
 static void *pg_conn(void *state, ConnRole role, uint32_t number)
 {
     PgStore *store = state;
-    uint32_t at = role == CONN_WRITES ? 0 : role == CONN_READS ? 1 + number : 1 + PG_READ_LANES + number;
+    uint32_t at = role == CONN_WRITES ? number : role == CONN_READS ? PG_WRITE_LANES + number : PG_WRITE_LANES + PG_READ_LANES + number;
     return store->conns[at];
 }
 
@@ -368,8 +368,8 @@ static Err pg_open(const char *place, const StoreOptions *options, void **state,
     store->count_doubted = true;
     store->loop = options->loop;
     Err err = split_url(store, place, error);
-    for (uint32_t i = 0; i < 1 + PG_READ_LANES + PG_TXN_LANES; i++)
-        store->conns[store->conn_count++] = pg_conn_new(store, i == 0 ? CONN_WRITES : i <= PG_READ_LANES ? CONN_READS : CONN_TXN);
+    for (uint32_t i = 0; i < PG_WRITE_LANES + PG_READ_LANES + PG_TXN_LANES; i++)
+        store->conns[store->conn_count++] = pg_conn_new(store, i < PG_WRITE_LANES ? CONN_WRITES : i < PG_WRITE_LANES + PG_READ_LANES ? CONN_READS : CONN_TXN);
     if (!err)
         err = pg_ready(store->conns[0], 0, error);
     if (!err)
@@ -420,7 +420,7 @@ static bool pg_is_up(const void *state)
 }
 
 const StoreOps STORE_POSTGRES = {
-    .kind = "postgresql", .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
+    .kind = "postgresql", .more_write_lanes = PG_WRITE_LANES - 1, .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
     .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .begin_at_once = pg_begin_at_once, .commit = pg_commit, .rollback = pg_rollback,
     .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_group = pg_apply_group, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
     .read = pg_read, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,

@@ -12,7 +12,7 @@
 #include "interpreter/store/sql.h"
 
 enum {
-    PG_READ_LANES = 2, PG_TXN_LANES = 8,
+    PG_WRITE_LANES = 2, PG_READ_LANES = 2, PG_TXN_LANES = 8,
     PG_WAIT_MS = 10000, PG_WAIT_MAX_MS = 3600000,            /* new work waits that long for a server that is lost; `wait_ms` of the URL */
     PG_CONNECT_MS = 10000,               /* one try to connect */
     PG_BACKOFF_MS = 50, PG_BACKOFF_MAX_MS = 1000,            /* between two tries to connect */
@@ -33,7 +33,7 @@ typedef struct PgStore PgStore;
 typedef struct PgStatement PgStatement;
 
 typedef struct PgOwned PgOwned;
-typedef struct PgFenced { struct PgFenced *next; Str key; uint64_t epoch; } PgFenced;
+typedef struct PgFenced { struct PgFenced *next; Str key; uint64_t epoch; int64_t taken; } PgFenced;
 
 typedef struct PgConn {
     SqlDb db;                            /* first: the operations see only this */
@@ -62,7 +62,7 @@ struct PgStore {
     Buf worker;                          /* pg_group.c: as whom it writes */
     int64_t taken; bool count_doubted;   /* how often runs were taken from that name; to be read again */
     Map owned;                           /* tenant NUL run → PgOwned: runs that need no comparison while the count stands */
-    PgConn *conns[1 + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
+    PgConn *conns[PG_WRITE_LANES + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */
     struct event_base *loop;
 };

@@ -113,13 +113,13 @@ static bool is_owned(const PgStore *store, const StoreBatch *batch, Str key)
     return owned && owned->epoch == batch->epoch && owned->taken == store->taken;
 }
 
-static void own(PgStore *store, Str key, uint64_t epoch)
+static void own(PgStore *store, Str key, uint64_t epoch, int64_t taken)
 {
     forget(store, key);
     if (store->owned.count >= PG_OWNED_MAX)
         pg_forget_owned(store);                             /* those that were taken from us and never came back */
     PgOwned *owned = mem_alloc(sizeof *owned + key.len);
-    *owned = (PgOwned){ .epoch = epoch, .taken = store->taken };
+    *owned = (PgOwned){ .epoch = epoch, .taken = taken };
     memcpy(owned->key, key.ptr, key.len);
     map_put(&store->owned, (Str){ owned->key, key.len }, owned);
 }
@@ -131,11 +131,11 @@ void pg_forget_owned(PgStore *store)
     map_free(&store->owned);
 }
 
-/* Kept until the commit says that it stands. */
+/* Kept until the commit says that it stands. The count may have moved since: then it is not the one they were compared at. */
 void pg_own_fenced(PgConn *c)
 {
     for (PgFenced *f = c->fenced; f; f = f->next)
-        own(c->store, f->key, f->epoch);
+        own(c->store, f->key, f->epoch, f->taken);
     c->fenced = NULL;
 }
 
@@ -204,7 +204,7 @@ static void own_new(Group *g, const RunRow *r)
     Buf key = { 0 };
     const StoreBatch run = { .tenant = r->tenant, .run_id = r->run_id };
     PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, arena_str(g->arena, run_key(&run, &key)), r->epoch };
+    *fenced = (PgFenced){ g->c->fenced, arena_str(g->arena, run_key(&run, &key)), r->epoch, g->c->store->taken };
     g->c->fenced = fenced;
     buf_free(&key);
 }
@@ -526,7 +526,7 @@ static void add_fence(Group *g, const StoreBatch *batch, Str key)
         return;
     add(g, V_FENCE, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) });
     PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, key, batch->epoch };
+    *fenced = (PgFenced){ g->c->fenced, key, batch->epoch, g->c->store->taken };
     g->c->fenced = fenced;
 }
 

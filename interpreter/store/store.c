@@ -71,11 +71,13 @@ static void add_seat(Store *store, ConnRole role, uint32_t number, struct event_
 static void add_seats(Store *store, struct event_base *loop)
 {
     const StoreOps *ops = store->ops;
-    uint32_t count = 1 + ops->read_lanes + ops->txn_lanes;
+    uint32_t count = 1 + ops->more_write_lanes + ops->read_lanes + ops->txn_lanes;
     assert(count <= STORE_SEATS_MAX);
     store->lanes = ops->read_lanes > 0;
     store->seats = mem_alloc(count * sizeof *store->seats);
-    add_seat(store, CONN_WRITES, 0, loop);
+    store->write_seats = 1 + ops->more_write_lanes;
+    for (uint32_t i = 0; i < store->write_seats; i++)
+        add_seat(store, CONN_WRITES, i, loop);
     for (uint32_t i = 0; i < ops->read_lanes; i++)
         add_seat(store, CONN_READS, i, loop);
     for (uint32_t i = 0; i < ops->txn_lanes; i++)

@@ -73,6 +73,7 @@ typedef struct StoreOps {
     const char *kind;                    /* the scheme of its URLs; what follows the colon is the place */
     const char *also;                    /* another scheme, or NULL; such a store gets the whole URL as its place */
     uint32_t read_lanes, txn_lanes;      /* 0: everything inline, in one order */
+    uint32_t more_write_lanes;           /* beside the first */
     Err  (*open)(const char *place, const StoreOptions *options, void **state, Error *error);
     void (*close)(void *state);
     Err  (*key)(void *state, uint32_t *id, uint8_t bytes[32], Error *error);

@@ -2,7 +2,7 @@
  *
  * When the loop is idle (a zero timer) or somebody flushes, the batches at the head become one group. An embedded store has one seat:
  * everything stands in one list, and while an interactive transaction is open what is behind it waits. A store with a server has several,
- * each a connection and a lane on which the same code waits without holding up the loop: one for writes, some for reads, some for
+ * each a connection and a lane on which the same code waits without holding up the loop: two for writes, some for reads, some for
  * transactions, each with a list of its own. A read begins when the writes are done that were submitted before it and may concern it.
  * Callbacks never run on a lane; they may submit, flush and run batches again: every list is popped before one is called.
  */
@@ -168,17 +168,76 @@ void store_txn_commit(StoreTxn *txn, StoreBatch *last, StoreDone done, void *arg
 
 /* ---- seats --------------------------------------------------------------------------------------------- */
 
-/* The batches at the head of the queue, up to the next transaction. */
-static void take_group(Seat *seat, WorkList *list)
-{
-    seat->count = 0;
-    while (seat->count < STORE_GROUP_MAX && list->first && list->first->kind == WORK_BATCH)
-        seat->work[seat->count++] = pop(list);
-}
-
 static bool seat_busy(const Seat *seat)
 {
     return seat->lane && lane_busy(seat->lane);
+}
+
+static uint32_t held_bit(const StoreBatch *batch) { return hash64(batch->run_id, hash64(batch->tenant, 0)) % STORE_HELD_BITS; }
+
+static void hold(Seat *seat, const StoreBatch *batch)
+{
+    uint32_t bit = held_bit(batch);
+    if (batch->run_id.len == 0)
+        seat->holds_all = true;
+    seat->held[bit / 64] |= UINT64_C(1) << bit % 64;
+}
+
+/* Another seat writes something now that this one must come behind. */
+static bool held_elsewhere(const Seat *seat, const StoreBatch *batch)
+{
+    const Store *store = seat->store;
+    uint32_t bit = held_bit(batch);
+    for (uint32_t i = 0; i < store->write_seats; i++) {
+        const Seat *other = &store->seats[i];
+        if (other != seat && seat_busy(other) && (batch->run_id.len == 0 || other->holds_all || other->held[bit / 64] >> bit % 64 & 1))
+            return true;
+    }
+    return false;
+}
+
+/* A seat that finds all others idle leaves them half of much work: then the server works on one half while the callbacks make more of the other. */
+static int most_for(const Seat *seat)
+{
+    const Store *store = seat->store;
+    int waiting = 0;
+    if (store->write_seats == 1)
+        return STORE_GROUP_MAX;
+    for (uint32_t i = 0; i < store->write_seats; i++)
+        if (seat_busy(&store->seats[i]))
+            return STORE_GROUP_MAX;
+    for (const Work *work = store->writes.first; work && waiting < STORE_GROUP_MAX; work = work->next)
+        waiting++;
+    return waiting < 2 * STORE_SPLIT_MIN ? STORE_GROUP_MAX : waiting / 2;
+}
+
+/* The batches at the head of the queue, up to the next transaction. What must come behind the group of another seat is passed over, and so is what follows it of
+   the same run, since the same group holds it up; a batch of no run comes behind all that was submitted before it. */
+static void take_group(Seat *seat, WorkList *list)
+{
+    WorkList passed = { 0 };
+    int most = most_for(seat);
+    seat->count = 0;
+    seat->holds_all = false;
+    memset(seat->held, 0, sizeof seat->held);
+    while (seat->count < most && list->first && list->first->kind == WORK_BATCH) {
+        Work *work = list->first;
+        bool wait = held_elsewhere(seat, work->batch) || (passed.first && work->batch->run_id.len == 0);
+        if (wait && work->batch->run_id.len == 0)
+            break;
+        pop(list);
+        if (wait)
+            push(&passed, work);
+        else {
+            hold(seat, work->batch);
+            seat->work[seat->count++] = work;
+        }
+    }
+    if (passed.first) {
+        passed.last->next = list->first;
+        list->last = list->first ? list->last : passed.last;
+        list->first = passed.first;
+    }
 }
 
 /* On the seat's lane: what it was given, to its end. */
@@ -186,11 +245,9 @@ static void work_on_seat(void *arg)
 {
     Seat *seat = arg;
     Work *work = seat->count ? seat->work[0] : NULL;
-    if (seat->role == CONN_WRITES) {
-        uint64_t last = seat->work[seat->count - 1]->ticket;
+    if (seat->role == CONN_WRITES)
         seat_commit_group(seat);
-        seat->store->written = last;
-    } else if (seat->role == CONN_READS)
+    else if (seat->role == CONN_READS)
         seat_read(seat);
     else if (work && work->kind == WORK_TXN_BEGIN)
         seat_begin_txn(seat, work);
@@ -209,11 +266,15 @@ static void give(Seat *seat, Work *work)
     lane_start(seat->lane, work_on_seat, seat);
 }
 
-/* The newest write that is not done yet, or 0 when all are. */
+/* Is every write done that it comes behind? */
 static bool may_begin(const Store *store, const Work *work)
 {
-    bool writing = seat_busy(&store->seats[0]) || store->writes.first;
-    return !writing || work->after <= store->written;
+    if (store->writes.first && store->writes.first->ticket <= work->after)
+        return false;
+    for (uint32_t i = 0; i < store->write_seats; i++)
+        if (seat_busy(&store->seats[i]) && store->seats[i].work[0]->ticket <= work->after)
+            return false;
+    return true;
 }
 
 /* The oldest that may begin: one whose run is being written holds up nobody else. */

@@ -8,7 +8,7 @@
 #include "interpreter/store/lane.h"
 #include "interpreter/store/store_internal.h"
 
-enum { STORE_SEATS_MAX = 32, STORE_RUN_BUCKETS = 1024 };
+enum { STORE_SEATS_MAX = 32, STORE_RUN_BUCKETS = 1024, STORE_HELD_BITS = 4096, STORE_SPLIT_MIN = 16 /* a group that could be two is not split into less */ };
 
 typedef enum { WORK_BATCH, WORK_TXN_BEGIN, WORK_TXN_COMMIT } WorkKind;
 typedef struct Work {
@@ -30,6 +30,7 @@ typedef struct Seat {
     Lane *lane;                          /* NULL: inline */
     StoreTxn *txn;                       /* the open one */
     Work *work[STORE_GROUP_MAX]; int count;
+    uint64_t held[STORE_HELD_BITS / 64]; bool holds_all;     /* a seat for writes: the runs of its group, by hash; it has a batch of none */
 } Seat;
 
 struct StoreTxn {
@@ -49,10 +50,9 @@ struct Store {
     void *state;
     bool read_only, crashed, lanes;
     struct event *idle;                  /* NULL without a loop */
-    Seat *seats; uint32_t seat_count;    /* the first is for writes, or for everything */
+    Seat *seats; uint32_t seat_count, write_seats;           /* the first ones are for writes, or for everything */
     WorkList writes, reads, begins, finished;            /* without lanes all stands in `writes` */
     uint64_t ticket, commits;
-    uint64_t written;                    /* every write up to this ticket is done */
     uint64_t last_write[STORE_RUN_BUCKETS], last_common; /* newest write submitted, by its run, and of none */
     uint64_t crash_in; CrashSide crash_side; bool crash_kills;
     uint32_t key_id; uint8_t key[32];

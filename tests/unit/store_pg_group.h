@@ -202,6 +202,66 @@ static void a_takeover_waits_for_what_the_worker_has_under_way(void **state)
     PQfinish(other);
 }
 
+/* Runs that were compared once are fenced by the count of takeovers alone: it moves for all when one is taken, and only that one is lost. */
+static void a_run_taken_between_two_steps_is_fenced_and_no_other(void **state)
+{
+    hold_runs();
+    for (int i = 0; i < GROUP; i++) must_go(journal_batch(run_name(i), 1, 1));
+    uint64_t commits = store_commits(contract_store);
+    must_go(journal_batch(run_name(3), 1, 2));
+    assert_int_equal(store_commits(contract_store), commits + 1);
+    Store *taker = open_again();
+    assert_int_equal(claimed(taker, "other", 3000, 1), 1);
+    int fenced = 0;
+    for (int i = 0; i < GROUP; i++) {
+        Err err = go(journal_batch(run_name(i), 1, 3));
+        assert_true(err == ERR_OK || err == ERR_FENCED);
+        fenced += err == ERR_FENCED;
+    }
+    assert_int_equal(fenced, 1);
+    store_close(taker);
+}
+
+enum { STREAM_RUNS = 60, STREAM_STEPS = 5 };
+
+static void count_done(const StoreResult *result, void *arg)
+{
+    assert_int_equal(result->err, ERR_OK);
+    ++*(int *)arg;
+}
+
+/* A batch of no run. */
+static void submit_event(const char *id, int *done)
+{
+    StoreBatch *batch = batch_of("", 0);
+    store_put_event(batch, &(EventRow){ .tenant = STR("acme"), .event_id = str_of(id), .name = STR("Went") });
+    store_submit(batch, count_done, done);
+}
+
+/* Much work is two groups at a time on two connections; what is promised is promised across them. */
+static void two_groups_at_a_time_keep_every_order(void **state)
+{
+    int done = 0;
+    for (int i = 0; i < STREAM_RUNS; i++) new_run(run_name(i));
+    for (int step = 1; step <= STREAM_STEPS; step++)
+        for (int i = 0; i < STREAM_RUNS; i++) {
+            StoreBatch *batch = journal_batch(run_name(i), 0, (uint64_t)step);
+            store_update_run(batch, &(RunRow){ .last_seq = (uint64_t)step, .status = RUN_READY });
+            store_submit(batch, count_done, &done);
+            if (i == STREAM_RUNS / 2) submit_event(run_name(step), &done);
+        }
+    StoreBatch *read = batch_of("", 0);                      /* behind all of it, though it was submitted before any was done */
+    int index = store_list_runs(read, &(RunFilter){ .status = -1, .limit = STREAM_RUNS });
+    must(read);
+    uint32_t count;
+    const RunRow *rows = store_runs(read, index, &count);
+    assert_int_equal(count, STREAM_RUNS);
+    for (uint32_t i = 0; i < count; i++) assert_int_equal(rows[i].last_seq, STREAM_STEPS);
+    store_batch_free(read);
+    store_wait(contract_store);
+    assert_int_equal(done, STREAM_RUNS * STREAM_STEPS + STREAM_STEPS);
+}
+
 #define GROUP_TEST(test) cmocka_unit_test_setup_teardown(test, contract_setup, contract_teardown)
 #define GROUP_TESTS \
     GROUP_TEST(a_group_is_one_commit), \
@@ -209,5 +269,7 @@ static void a_takeover_waits_for_what_the_worker_has_under_way(void **state)
     GROUP_TEST(one_conflicts_and_the_others_stand), \
     GROUP_TEST(the_batches_of_one_run_keep_their_order), \
     GROUP_TEST(parks_and_ends_leave_what_they_should), \
-    GROUP_TEST(a_takeover_waits_for_what_the_worker_has_under_way)
+    GROUP_TEST(a_takeover_waits_for_what_the_worker_has_under_way), \
+    GROUP_TEST(a_run_taken_between_two_steps_is_fenced_and_no_other), \
+    GROUP_TEST(two_groups_at_a_time_keep_every_order)
 #endif
