@@ -31,6 +31,7 @@ enum {
     HELD_MAX = 64 << 10,                                 /* bytes that a client may send ahead while it waits; then its socket is not read */
     REFUSED_DRAIN_MAX = 1 << 20,                         /* bytes thrown away after a refusal */
     BACKLOG = 1024,
+    KEEPALIVE_SECONDS = 60,                              /* of silence before the kernel asks whether the client is still there */
 };
 #define REFUSED_TIME INT64_C(2000000)
 #define SWEEP_TIME_MAX INT64_C(1000000)
@@ -305,7 +306,14 @@ Err http_listen_parse(const char *text, char *host, size_t host_size, uint16_t *
     return ERR_OK;
 }
 
-static void on_accept_error(struct evconnlistener *listener, void *arg) { pause_accepting(arg); }      /* no descriptors left: the sweep tries again */
+/* No descriptors left: the sweep tries again. The argument is evhttp's own, so the server is looked up. */
+static HttpServer *servers;
+
+static void on_accept_error(struct evconnlistener *listener, void *arg) {
+    HttpServer *server = servers;
+    while (server && (!server->bound || evhttp_bound_socket_get_listener(server->bound) != listener)) server = server->next;
+    if (server) pause_accepting(server);
+}
 
 static struct evconnlistener *listen_on(HttpServer *server, const HttpServerOptions *options, const struct sockaddr *address, socklen_t len) {
     unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
@@ -341,11 +349,13 @@ static struct evconnlistener *listen_tcp(HttpServer *server, const HttpServerOpt
     struct evconnlistener *listener = listen_on(server, options, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     if (!listener) { err_set(error, ERR_IO, "could not listen on `%s`, port %u: %s", given, options->port, strerror(errno)); return NULL; }
-    int fd = evconnlistener_get_fd(listener), on = 1;
+    int fd = evconnlistener_get_fd(listener), on = 1, quiet = KEEPALIVE_SECONDS, again = KEEPALIVE_SECONDS / 3;
     struct sockaddr_storage bound;
     socklen_t bound_len = sizeof bound;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);          /* the connections inherit it: an event of a stream does not wait for the next */
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);          /* a client that vanished is found out though nothing is sent */
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &quiet, sizeof quiet);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &again, sizeof again);
     if (getsockname(fd, (struct sockaddr *)&bound, &bound_len) == 0)
         server->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port : ((struct sockaddr_in *)&bound)->sin_port);
     return listener;
@@ -400,6 +410,8 @@ Err http_server_open(struct event_base *loop, const HttpServerOptions *options, 
     struct timeval period = sweep_time(server);
     event_add(server->sweep, &period);
     start_http(server, listener);
+    server->next = servers;
+    servers = server;
     *out = server;
     return ERR_OK;
 }
@@ -425,6 +437,9 @@ void http_server_drain(HttpServer *server) {
 
 void http_server_close(HttpServer *server) {
     if (!server) return;
+    HttpServer **at = &servers;
+    while (*at != server) at = &(*at)->next;
+    *at = server->next;
     stop_listening(server);
     on_work(-1, 0, server);                              /* so that every connection is set up, and tells us of its end */
     server->closing = true;

@@ -18,6 +18,7 @@ typedef enum { PHASE_HEAD, PHASE_BODY, PHASE_HANDLED /* the handler has the requ
 enum { TODO_SET_UP = 1, TODO_REFUSE = 2, TODO_DROP = 4 };
 
 struct HttpServer {
+    HttpServer *next;                                    /* all of this process, which has one thread for them */
     struct event_base *loop;
     struct evhttp *http;
     struct evhttp_bound_socket *bound;                   /* NULL once draining */

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <sys/resource.h>
 #include "interpreter/net/http_server.h"
 #include "tests/unit/http_cases.h"
 #include "tests/unit/http_socket.h"
@@ -375,6 +376,30 @@ static void more_connections_than_the_limit_are_told_to_come_back(void **state)
     client_close(&late);
 }
 
+/* Without descriptors accepting rests, instead of turning in a circle; when there are some again it goes on. */
+static void a_lack_of_descriptors_is_waited_out(void **state)
+{
+    enum { ALL = 8 };
+    Client clients[ALL];
+    struct rlimit before, few;
+    close_server(state);
+    open_with((HttpServerOptions){ .header_us = 2 * TIME_SECOND });
+    for (int i = 0; i < ALL; i++) clients[i] = client_open(http_server_port(server));
+    int next = dup(0);
+    close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = (struct rlimit){ .rlim_cur = (rlim_t)next + 2, .rlim_max = before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    for (int i = 0; i < 20; i++) turn();
+    uint32_t accepted = http_server_connections(server);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_in_range(accepted, 1, 2);
+    turn();
+    assert_int_equal(http_server_connections(server), accepted);                /* it rests */
+    UNTIL(http_server_connections(server) == ALL);
+    for (int i = 0; i < ALL; i++) client_close(&clients[i]);
+}
+
 static void who_is_slow_is_closed(void **state)
 {
     static const struct { const char *bytes; int status; } cases[] = {
@@ -559,7 +584,7 @@ int main(void)
         TEST(a_client_may_wait_for_100), TEST(http_1_0_and_close_end_the_connection), TEST(answers_come_in_the_order_of_their_requests),
         TEST(a_client_that_goes_while_it_waits_is_noticed), TEST(an_answer_to_nobody_is_dropped), TEST(closing_the_server_tells_who_waits),
         TEST(a_stream_sends_events_until_it_ends), TEST(a_slow_client_is_dropped_and_stalls_nobody), TEST(many_events_at_once_are_no_fault_of_the_client),
-        TEST(more_connections_than_the_limit_are_told_to_come_back), TEST(who_is_slow_is_closed), TEST(a_drip_of_bytes_does_not_help),
+        TEST(more_connections_than_the_limit_are_told_to_come_back), TEST(a_lack_of_descriptors_is_waited_out), TEST(who_is_slow_is_closed), TEST(a_drip_of_bytes_does_not_help),
         TEST(an_answer_that_nobody_takes_is_given_up), TEST(what_is_sent_ahead_has_a_limit),
         TEST(a_drained_server_finishes_what_it_has), TEST(several_servers_may_share_a_port), TEST(it_listens_on_ipv6_and_on_a_path), TEST(an_address_to_listen_on_is_read),
     };
