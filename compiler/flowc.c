@@ -20,6 +20,8 @@ static const Command commands[] = {
       "--store URL   on this store, which must be empty and loses everything: postgresql://… or sqlite:PATH\n"
       "--redis URL   with hot state in this Redis database, which must be empty and is emptied: redis://HOST/N or unix:PATH?db=N\n", cmd_test },
     { "graph", "FILE [NAME]", "draw a flow, machine or saga as a Mermaid diagram", "Without NAME: every flow, machine and saga of the file.\n", cmd_graph },
+    { "openapi", "[--title TEXT] [--url URL] FILE [-o OUT]", "describe the program's routes as an OpenAPI 3.1 document",
+      "It is what a server of the program answers at /openapi.json.\n--title TEXT   of the service\n--url URL      where it is\n", cmd_openapi },
     { "disasm", "FILE", "show the bytecode of a .flow or .flowb file", NULL, cmd_disasm },
     { "explain", "CODE", "tell what a diagnostic means, with an example and its repair", "Without CODE: the list of all.\n", cmd_explain },
     { 0 }

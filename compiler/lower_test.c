@@ -186,7 +186,20 @@ Val lower_test_answer(Func *f, Ast *node, Want want)
     return emit_effect(f, body ? EFFECT_TEST_RESPONSE_BODY : EFFECT_TEST_RESPONSE_HEADERS, NO_INDEX, node->symbol->name, type, NULL, 0, want);
 }
 
-/* { type, percent?, text? } as json. */
+/* [{ text }]: a question's event has the questions that wait. */
+static Arg questions_arg(Func *f, Ast *question)
+{
+    ImageField field = { .name = STR("text"), .type = TYPE_INDEX_STRING };
+    Arg given = arg_node(question, TYPE_INDEX_STRING);
+    uint16_t record = row_record(f->lw, &field, 1);
+    Val list = val_temp(f, row_list(f->lw, record)), item = emit_record(f, record, &given, 1, (Want){ NO_INDEX, NO_REG });
+    emit(f, OP_NEW_LIST, list.reg, 0, 0);
+    emit(f, OP_LIST_PUSH, list.reg, item.reg, 0);
+    val_free(f, item);
+    return arg_val(list);
+}
+
+/* { type, percent?, text? } as json; of a question { type, questions }. */
 static Val stream_event(Func *f, Ast_stream_event *event)
 {
     ImageField fields[3] = { { .name = STR("type"), .type = TYPE_INDEX_STRING } };
@@ -196,7 +209,11 @@ static Val stream_event(Func *f, Ast_stream_event *event)
         fields[count] = (ImageField){ .name = STR("percent"), .type = TYPE_INDEX_INT };
         args[count++] = arg_node(event->percent, TYPE_INDEX_INT);
     }
-    if (event->text) {
+    if (event->text && str_is(event->type.text, "question")) {
+        args[count] = questions_arg(f, event->text);
+        fields[count] = (ImageField){ .name = STR("questions"), .type = args[count].type };
+        count++;
+    } else if (event->text) {
         fields[count] = (ImageField){ .name = STR("text"), .type = TYPE_INDEX_STRING };
         args[count++] = arg_node(event->text, TYPE_INDEX_STRING);
     }

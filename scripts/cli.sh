@@ -67,6 +67,10 @@ expect "build without -o" 2 $flowc build "$work/good.flow";    warns '-o'
 expect "disasm" 0 $flowc disasm "$work/good.flowb";            says 'ADD_INT'
 head -c 100 "$work/good.flowb" >"$work/cut.flowb"
 expect "a cut image is refused" 1 $flowc disasm "$work/cut.flowb"
+expect "openapi" 0 $flowc openapi --title Hello "$work/ask.flow"; says '"openapi": "3.1.0"'
+expect "openapi to a file" 0 $flowc openapi "$work/ask.flow" -o "$work/openapi.json"
+expect "openapi to nowhere" 2 $flowc openapi "$work/ask.flow" -o "$work/no/openapi.json"; warns 'no/openapi.json'
+expect "openapi of nothing" 2 $flowc openapi;                   warns 'one file'
 expect "graph" 0 $flowc graph "$work/ask.flow";                says 'sequenceDiagram'
 printf 'flow   a( )->int{return 1}\n' >"$work/ugly.flow"
 expect "fmt --check" 1 $flowc fmt --check "$work/ugly.flow";   says 'ugly.flow'

@@ -95,6 +95,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add traces
     sh scripts/golden.sh >"$log" 2>&1
     add golden
+    python3 tests/openapi/check.py "$build" >"$log" 2>&1
+    add openapi
     sh scripts/docs.sh >"$log" 2>&1
     add docs
     sh scripts/layers.sh >"$log" 2>&1 && echo "1 passed, 0 failed" >>"$log"

@@ -20,6 +20,7 @@ ERROR_KINDS(K)
 
 int problem_status(Problem problem) { return problems[problem].status; }
 const char *problem_code(Problem problem) { return problems[problem].code; }
+const char *problem_title(Problem problem) { return problems[problem].title; }
 Problem problem_of_kind(ErrorKind kind) { return kind < ERROR_KIND_COUNT ? (Problem)kind : PROBLEM_internal; }
 
 bool problem_of_name(Str kind, Problem *out) {

@@ -45,6 +45,7 @@ typedef enum {
 
 int         problem_status(Problem problem);
 const char *problem_code(Problem problem);
+const char *problem_title(Problem problem);
 Problem     problem_of_kind(ErrorKind kind);
 bool        problem_of_name(Str kind, Problem *out);                   /* "not_found" */
 

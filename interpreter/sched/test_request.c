@@ -158,7 +158,7 @@ void test_response_headers(TestRun *t, Value *result) {
         *result = value_map_put(*result, value_string(t->response.headers[i].name), value_string(t->response.headers[i].value));
 }
 
-/* Does `found` hold all that `wanted` gives? Objects: member by member; the rest: the same text. */
+/* Does `found` hold all that `wanted` gives? Objects: member by member; arrays: as many items, each of them; the rest: the same text. */
 static bool json_holds(const Json *wanted, const Json *found) {
     if (!found || wanted->kind != found->kind) return false;
     if (wanted->kind == JSON_OBJECT) {
@@ -169,6 +169,11 @@ static bool json_holds(const Json *wanted, const Json *found) {
             if (!json_holds(wanted->items[i], member)) return false;
         }
         return true;
+    }
+    if (wanted->kind == JSON_ARRAY) {
+        bool holds = wanted->count == found->count;
+        for (size_t i = 0; i < wanted->count && holds; i++) holds = json_holds(wanted->items[i], found->items[i]);
+        return holds;
     }
     Buf a = { 0 }, b = { 0 };
     json_print(&a, wanted);
