@@ -4,7 +4,9 @@
 set -eu
 build="gcc make flex bison pkg-config libevent-dev libsqlite3-dev libpq-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libjose-dev libpcre2-dev libssl-dev libgmp-dev libzstd-dev libxxhash-dev libutf8proc-dev libcmocka-dev"
 services="postgresql-15 redis-server"
-test="$build clang libclang-rt-14-dev python3 sqlite3 $services"
+node=
+command -v npm >/dev/null || node="nodejs npm"        # whoever has another Node keeps it: Debian's npm would not go with it
+test="$build $node clang libclang-rt-14-dev python3 sqlite3 $services"
 bench="$build $services lua5.4 luajit wrk"
 case "${1:-build}" in
     build) wanted=$build ;;

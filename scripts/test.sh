@@ -109,6 +109,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add login
     python3 tests/identity/test_authorization.py "$build" >"$log" 2>&1
     add authorization
+    python3 tests/identity/test_provider.py "$build" >"$log" 2>&1
+    add provider
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
