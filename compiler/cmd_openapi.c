@@ -23,7 +23,7 @@ int cmd_openapi(int argc, char **argv) {
     Buf out = { 0 }, bytes = { 0 };
     image_encode(image, &bytes);                         /* the version of the document is the program's hash */
     buf_free(&bytes);
-    openapi_put(image, str_of(title), str_of(url), &out);
+    openapi_put(&image, 1, str_of(title), str_of(url), &out);
     code = write_out(&out, out_path);
     buf_free(&out);
     image_free(image);

@@ -204,6 +204,15 @@ static void serve_keys(Call *call) {
     call_answer(call);
 }
 
+static void serve_openapi(Call *call) {
+    const GatewayOptions *options = &call->gateway->options;
+    Buf text = { 0 };
+    openapi_put(call->gateway->images, call->gateway->image_count, str_of(options->title ? options->title : "Fidus Flow"), str_of(options->server_url), &text);
+    reply_json(&call->reply, 200, arena_str(call->arena, buf_str(&text)));
+    buf_free(&text);
+    call_answer(call);
+}
+
 /* ---- the end of a session ----------------------------------------------------------------------------------------------------- */
 
 static void logged_out(Err err, const Error *error, void *arg) {
@@ -232,6 +241,7 @@ static const struct { const char *method, *path; void (*serve)(Call *call); } bu
     { "GET", "/healthz", serve_health },
     { "GET", "/readyz", serve_ready },
     { "GET", "/.well-known/jwks.json", serve_keys },
+    { "GET", "/openapi.json", serve_openapi },
     { "POST", "/auth/logout", serve_logout },
 };
 

@@ -57,6 +57,6 @@ void gateway_on_call(Gateway *gateway);
 /* The same without a socket, a server or an identity, for `request` in tests of the language: see TestGateway. */
 extern const TestGateway GATEWAY_FOR_TESTS;
 
-/* OpenAPI 3.1 of all routes and webhooks of the image. */
-void openapi_put(const Image *image, Str title, Str server_url, Buf *out);
+/* OpenAPI 3.1 of all routes and webhooks of the images, whose routes have different shapes; their hashes must be set. server_url may be empty. */
+void openapi_put(Image *const *images, uint32_t count, Str title, Str server_url, Buf *out);
 #endif

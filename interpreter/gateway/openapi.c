@@ -1,6 +1,6 @@
 /* openapi.c - what a program answers over HTTP, as an OpenAPI 3.1 document.
  *
- * It is made from the image alone, so `flowc openapi` and a server of the same program say the same. Types are JSON Schema 2020-12: named records and
+ * It is made from the images alone, so `flowc openapi` and a server of the same program say the same. Types are JSON Schema 2020-12: named records and
  * enums are components, everything else stands where it is used. Paths of one shape are one entry, whatever their parameters are called, since the
  * standard takes them for one: the names of the first route stand in the address.
  */
@@ -12,15 +12,21 @@
 
 enum { HASH_SHOWN = 12 };
 
-typedef struct Place { const ImageRoute *route; const ImageWebhook *hook; Str method, path; } Place;     /* one of the two */
+typedef struct Unit { const Image *image; bool *used; } Unit;            /* used, by type: it is a component */
+typedef struct Place { const Unit *unit; const ImageRoute *route; const ImageWebhook *hook; Str method, path; } Place;     /* route or hook */
 typedef struct Api {
+    const Unit *units, *unit; uint32_t unit_count;       /* unit, image: what is shown now */
     const Image *image;
     Buf *out;
     int depth;
     bool fresh;                          /* nothing stands in the open object or list yet */
-    bool *used;                          /* by type: it is a component */
     Place *places; uint32_t place_count;
 } Api;
+
+static void look_at(Api *api, const Unit *unit) {
+    api->unit = unit;
+    api->image = unit->image;
+}
 
 /* ---- JSON, one member a line ---- */
 
@@ -55,7 +61,8 @@ static void end(Api *api, char bracket) {
 static void object(Api *api, const char *name) { key(api, str_of(name)), begin(api, '{'); }
 static void list(Api *api, const char *name) { key(api, str_of(name)), begin(api, '['); }
 static void item(Api *api) { line(api), begin(api, '{'); }
-static void text(Api *api, const char *name, Str value) { key(api, str_of(name)), json_put_string(api->out, value); }
+static void text_of(Api *api, Str name, Str value) { key(api, name), json_put_string(api->out, value); }
+static void text(Api *api, const char *name, Str value) { text_of(api, str_of(name), value); }
 static void raw(Api *api, const char *name, const char *value) { key(api, str_of(name)), buf_put_text(api->out, value); }
 static void ref(Api *api, const char *kind, const char *name) {
     key(api, STR("$ref"));
@@ -70,7 +77,8 @@ static bool is_component(const ImageType *type) { return (type->kind == KIND_REC
 static void put_component(const Api *api, uint16_t type, Buf *out) {
     Str name = api->image->types[type].name;
     unsigned same = 1;
-    for (uint16_t i = 0; i < type; i++) same += api->used[i] && str_eq(api->image->types[i].name, name);
+    for (const Unit *unit = api->units; unit <= api->unit; unit++)
+        for (uint16_t i = 0; i < (unit == api->unit ? type : unit->image->type_count); i++) same += unit->used[i] && str_eq(unit->image->types[i].name, name);
     for (size_t i = 0; i < name.len; i++) {
         char c = name.ptr[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
@@ -81,11 +89,11 @@ static void put_component(const Api *api, uint16_t type, Buf *out) {
 
 static void mark(Api *api, uint16_t type) {
     const ImageType *row = &api->image->types[type];
-    if (api->used[type]) return;
+    if (api->unit->used[type]) return;
     if (row->kind == KIND_OPT || row->kind == KIND_LIST || row->kind == KIND_MAP) mark(api, row->element);
     if (row->kind == KIND_RECORD)
         for (int i = 0; i < row->field_count; i++) mark(api, row->fields[i].type);
-    api->used[type] = is_component(row);
+    api->unit->used[type] = is_component(row);
 }
 
 static void schema_members(Api *api, uint16_t type, bool whole);
@@ -309,12 +317,14 @@ static void responses(Api *api, const Place *place, const ImageFlow *flow) {
 
 /* ---- operations ---- */
 
+static const ImageFlow *flow_of(const Place *place) { return &place->unit->image->flows[place->route ? place->route->flow : place->hook->flow]; }
+
 static void operation_id(Api *api, const Place *place) {
-    const ImageFlow *flow = &api->image->flows[place->route ? place->route->flow : place->hook->flow];
+    Str name = flow_of(place)->name;
     unsigned nth = 1;
-    for (const Place *before = api->places; before < place; before++) nth += place->route && before->route && before->route->flow == place->route->flow;
+    for (const Place *before = api->places; before < place; before++) nth += str_eq(flow_of(before)->name, name);
     Buf id = { 0 };
-    buf_put_str(&id, flow->name);
+    buf_put_str(&id, name);
     if (nth > 1) buf_printf(&id, ".%u", nth);
     text(api, "operationId", buf_str(&id));
     buf_free(&id);
@@ -377,6 +387,7 @@ static void operation(Api *api, const Place *place, Str address) {
     char method[16] = "";
     for (size_t i = 0; i < place->method.len && i + 1 < sizeof method; i++) method[i] = (char)(place->method.ptr[i] | 0x20), method[i + 1] = 0;
     object(api, method);
+    look_at(api, place->unit);
     if (place->route) route_operation(api, place, address);
     else hook_operation(api, place);
     end(api, '}');
@@ -408,18 +419,23 @@ static const char accepted_schema[] =
     "{\"type\": \"object\", \"properties\": {\"run\": {\"type\": \"string\"}, \"status\": {\"type\": \"string\"}, \"url\": {\"type\": \"string\"}, "
     "\"questions\": {\"type\": \"array\", \"items\": {\"type\": \"object\"}}}, \"required\": [\"run\", \"status\", \"url\"]}";
 
+static void component_schema(Api *api, uint16_t type) {
+    Buf name = { 0 };
+    put_component(api, type, &name);
+    object(api, buf_cstr(&name));
+    schema_members(api, type, true);
+    end(api, '}');
+    buf_free(&name);
+}
+
 static void schemas(Api *api) {
     object(api, "schemas");
     raw(api, "_problem", problem_schema);
     raw(api, "_accepted", accepted_schema);
-    for (uint16_t i = 0; i < api->image->type_count; i++) {
-        if (!api->used[i]) continue;
-        Buf name = { 0 };
-        put_component(api, i, &name);
-        object(api, buf_cstr(&name));
-        schema_members(api, i, true);
-        end(api, '}');
-        buf_free(&name);
+    for (const Unit *unit = api->units; unit < api->units + api->unit_count; unit++) {
+        look_at(api, unit);
+        for (uint16_t i = 0; i < unit->image->type_count; i++)
+            if (unit->used[i]) component_schema(api, i);
     }
     end(api, '}');
 }
@@ -452,6 +468,13 @@ static void component_parameters(Api *api) {
     end(api, '}');
 }
 
+static bool scope_before(const Api *api, uint32_t unit, Str name) {
+    for (uint32_t u = 0; u < unit; u++)
+        for (int i = 0; i < api->units[u].image->scope_count; i++)
+            if (str_eq(api->units[u].image->scopes[i].name, name)) return true;
+    return false;
+}
+
 static void security_schemes(Api *api) {
     object(api, "securitySchemes");
     object(api, "bearer");
@@ -459,10 +482,11 @@ static void security_schemes(Api *api) {
     text(api, "scheme", STR("bearer"));
     text(api, "bearerFormat", STR("JWT"));
     object(api, "x-scopes");
-    for (int i = 0; i < api->image->scope_count; i++) {
-        key(api, api->image->scopes[i].name);
-        json_put_string(api->out, api->image->scopes[i].description);
-    }
+    for (uint32_t u = 0; u < api->unit_count; u++)
+        for (int i = 0; i < api->units[u].image->scope_count; i++) {
+            const ImageScope *scope = &api->units[u].image->scopes[i];
+            if (!scope_before(api, u, scope->name)) text_of(api, scope->name, scope->description);
+        }
     end(api, '}');
     end(api, '}');
     end(api, '}');
@@ -470,19 +494,27 @@ static void security_schemes(Api *api) {
 
 /* ---- the whole ---- */
 
+/* Of one program its hash, of several that of their hashes: another version is another document. */
 static void info(Api *api, Str title) {
     char hash[SHA256_HEX + 1];
-    hex_encode(api->image->hash.bytes, SHA256_BYTES, hash);
+    Buf all = { 0 };
+    for (uint32_t i = 0; i < api->unit_count; i++) buf_put(&all, api->units[i].image->hash.bytes, SHA256_BYTES);
+    Sha256 version = api->unit_count == 1 ? api->units[0].image->hash : sha256(buf_str(&all));
+    buf_free(&all);
+    hex_encode(version.bytes, SHA256_BYTES, hash);
     object(api, "info");
     text(api, "title", title);
     text(api, "version", (Str){ hash, HASH_SHOWN });
     end(api, '}');
 }
 
-static void collect(Api *api) {
-    const Image *image = api->image;
-    for (int i = 0; i < image->route_count; i++) api->places[api->place_count++] = (Place){ .route = &image->routes[i], .method = image->routes[i].method, .path = image->routes[i].path };
-    for (int i = 0; i < image->webhook_count; i++) api->places[api->place_count++] = (Place){ .hook = &image->webhooks[i], .method = image->webhooks[i].method, .path = image->webhooks[i].path };
+static void collect(Api *api, const Unit *unit) {
+    const Image *image = unit->image;
+    look_at(api, unit);
+    for (int i = 0; i < image->route_count; i++)
+        api->places[api->place_count++] = (Place){ .unit = unit, .route = &image->routes[i], .method = image->routes[i].method, .path = image->routes[i].path };
+    for (int i = 0; i < image->webhook_count; i++)
+        api->places[api->place_count++] = (Place){ .unit = unit, .hook = &image->webhooks[i], .method = image->webhooks[i].method, .path = image->webhooks[i].path };
     for (int i = 0; i < image->route_count; i++) {
         const ImageFlow *flow = &image->flows[image->routes[i].flow];
         for (int k = 0; k < flow->param_count; k++) mark(api, flow->params[k].type);
@@ -490,10 +522,23 @@ static void collect(Api *api) {
     }
 }
 
-void openapi_put(const Image *image, Str title, Str server_url, Buf *out) {
+static void collect_all(Api *api, Image *const *images, uint32_t count, Arena *arena) {
+    Unit *units = ARENA_ARRAY(arena, Unit, count + 1);
+    size_t places = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        units[i] = (Unit){ images[i], ARENA_ARRAY(arena, bool, images[i]->type_count + 1) };
+        places += (size_t)images[i]->route_count + images[i]->webhook_count;
+    }
+    api->units = units;
+    api->unit_count = count;
+    api->places = ARENA_ARRAY(arena, Place, places + 1);
+    for (uint32_t i = 0; i < count; i++) collect(api, &units[i]);
+}
+
+void openapi_put(Image *const *images, uint32_t count, Str title, Str server_url, Buf *out) {
     Arena *arena = arena_new();
-    Api api = { .image = image, .out = out, .used = ARENA_ARRAY(arena, bool, image->type_count + 1), .places = ARENA_ARRAY(arena, Place, image->route_count + image->webhook_count + 1) };
-    collect(&api);
+    Api api = { .out = out };
+    collect_all(&api, images, count, arena);
     begin(&api, '{');
     text(&api, "openapi", STR("3.1.0"));
     info(&api, title);
