@@ -340,7 +340,7 @@ Symbol *find_global(Checker *c, SymbolKind kind, Str name)
 
 static void check_participants(Checker *c, Ast_participants_decl *decl)
 {
-    static const char *const parts[] = { "client", "gateway", "orchestrator", "llm", "repository", "database", "cache", "session", "context", "bus", "audit", "retry", "user" };
+    static const char *const parts[] = { "client", "gateway", "scopes", "orchestrator", "llm", "repository", "database", "cache", "session", "context", "bus", "audit", "retry", "user" };
     enum { PARTS = sizeof parts / sizeof parts[0] };
     for (uint32_t i = 0; i < decl->entries.count; i++) {
         if (decl->entries.items[i]->kind != AST_PARTICIPANT)

@@ -598,6 +598,15 @@ static const ImageHandler *handler_of(const Image *image, const RunRow *run) {
 
 /* ---- runs that began with a request ---- */
 
+/* The route that was called; NULL: a webhook, or one that the program does not have. */
+static const ImageRoute *route_of(const RunReader *r) {
+    for (uint16_t i = 0; i < r->image->route_count; i++) {
+        const ImageRoute *route = &r->image->routes[i];
+        if (r->request.len == route->method.len + 1 + route->path.len && str_starts(r->request, route->method) && str_ends(r->request, route->path)) return route;
+    }
+    return NULL;
+}
+
 /* "POST /api/v1/chat", with " (public)" or " (webhook)" behind it. */
 static void read_cause(RunReader *r) {
     Str text = r->run->causation;
@@ -606,11 +615,8 @@ static void read_cause(RunReader *r) {
     r->webhook = str_ends(text, STR(" (webhook)"));
     r->open_route = str_ends(text, STR(" (public)"));
     r->request = r->webhook ? (Str){ text.ptr, text.len - 10 } : r->open_route ? (Str){ text.ptr, text.len - 9 } : text;
-    for (uint16_t i = 0; i < r->image->route_count; i++) {
-        const ImageRoute *route = &r->image->routes[i];
-        bool same = r->request.len == route->method.len + 1 + route->path.len && str_starts(r->request, route->method) && str_ends(r->request, route->path);
-        r->streams |= same && (route->flags & ROUTE_STREAM);
-    }
+    const ImageRoute *route = route_of(r);
+    r->streams = route && (route->flags & ROUTE_STREAM);
     Str user = part_title(r->image, "user", "User"), client = part_title(r->image, "client", ""), gateway = part_title(r->image, "gateway", "");
     r->client = client.len ? client : user;
     r->gateway = gateway.len ? gateway : r->base;
@@ -623,6 +629,19 @@ static Message *at_start(RunReader *r, MessageKind kind, Str from, Str to, Str t
     return m;
 }
 
+/* Where the program names a part that decides: it was asked, and since there is a run, it allowed. */
+static void read_permission(RunReader *r) {
+    Str scopes = part_title(r->image, "scopes", "");
+    const ImageRoute *route = route_of(r);
+    if (!scopes.len || !route) return;
+    Buf text = { 0 };
+    buf_printf(&text, "Check permission: %.*s has", STR_ARG(r->run->user));
+    for (uint16_t i = 0; i < route->scope_count; i++) buf_printf(&text, "%s \"%.*s\"", i ? "," : "", STR_ARG(route->scopes[i]));
+    at_start(r, MESSAGE_CALL, r->gateway, scopes, arena_str(r->trace->arena, buf_str(&text)));
+    at_start(r, MESSAGE_REPLY, scopes, r->gateway, STR("ALLOW"));
+    buf_free(&text);
+}
+
 /* The gateway starts nothing before it knows who asks: what it did first follows from the run being there. */
 static void read_request(RunReader *r) {
     Arena *arena = r->trace->arena;
@@ -632,8 +651,10 @@ static void read_request(RunReader *r) {
     if (r->webhook) {
         at_start(r, MESSAGE_CALL, r->gateway, r->gateway, STR("Verify signature"));
         at_start(r, MESSAGE_CALL, r->gateway, r->gateway, str_of(arena_printf(arena, "Extract tenant_id %.*s", STR_ARG(r->run->tenant))));
-    } else if (!r->open_route)
+    } else if (!r->open_route) {
         at_start(r, MESSAGE_CALL, r->gateway, r->gateway, str_of(arena_printf(arena, "Validate JWT: tenant_id %.*s", STR_ARG(r->run->tenant))));
+        read_permission(r);
+    }
     if (!str_eq(r->gateway, r->base))
         at_start(r, MESSAGE_CALL, r->gateway, r->base, str_of(arena_printf(arena, "%s%.*s as %.*s", r->streams ? "SSE connection established: " : "Forward with context: ", STR_ARG(r->run->func_name), STR_ARG(r->run->user))));
 }
