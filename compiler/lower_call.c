@@ -127,7 +127,8 @@ static Val call_llm(Func *f, Ast *node, CallInfo *call, Want want)
         args[count++] = arg_val(agent_names(f, call->arg_count > 1 ? call->args[1] : NULL));
         result = TYPE_INDEX_JSON;
     }
-    return emit_effect(f, call->effect, NO_INDEX, str_of(effect_name((uint16_t)call->effect)), result, args, count, want);
+    uint16_t labels = call->args[0]->type->labels & (LABEL_PII | LABEL_SECRET);         /* the journal and traces must know */
+    return emit_effect(f, call->effect, labels ? labels : NO_INDEX, str_of(effect_name((uint16_t)call->effect)), result, args, count, want);
 }
 
 /* ---- Type(…): a record by position or name ---- */

@@ -113,6 +113,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add provider
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
+    python3 tests/gateway/streaming.py "$build" >"$log" 2>&1
+    add streaming
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
     python3 tests/crash/crash_loop.py "$build" --services "$FLOW_TEST_SERVICES" >"$log" 2>&1

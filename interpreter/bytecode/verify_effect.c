@@ -7,7 +7,7 @@
 #include "interpreter/bytecode/verify_internal.h"
 
 typedef enum {
-    TARGET_NOBODY = 1, TARGET_TABLE, TARGET_READ_QUERY, TARGET_WRITE_QUERY, TARGET_EVENT, TARGET_SIGNAL, TARGET_TOOL, TARGET_REMOTE_TOOL, TARGET_AGENT, TARGET_FLOW, TARGET_SESSION, TARGET_CONTEXT
+    TARGET_NOBODY = 1, TARGET_TABLE, TARGET_READ_QUERY, TARGET_WRITE_QUERY, TARGET_EVENT, TARGET_SIGNAL, TARGET_TOOL, TARGET_REMOTE_TOOL, TARGET_AGENT, TARGET_FLOW, TARGET_SESSION, TARGET_CONTEXT, TARGET_LABELS
 } TargetSort;
 typedef struct EffectRule { TargetSort target; const char *params, *result; } EffectRule;
 
@@ -24,11 +24,11 @@ static const EffectRule rules[] = {
     [EFFECT_EMIT] = { TARGET_EVENT, "@", "string" },
     [EFFECT_REMOTE_CALL] = { TARGET_REMOTE_TOOL, "*", "@" },
     [EFFECT_REFRESH] = { TARGET_AGENT, "", "void" },
-    [EFFECT_LLM_CLASSIFY] = { TARGET_NOBODY, "string", "x" },
-    [EFFECT_LLM_EXTRACT] = { TARGET_NOBODY, "string", "x" },
-    [EFFECT_LLM_COMPLETE] = { TARGET_NOBODY, "string", "string" },
-    [EFFECT_LLM_PLAN] = { TARGET_NOBODY, "string, list<string>", "json" },
-    [EFFECT_LLM_STREAM] = { TARGET_NOBODY, "string", "string" },
+    [EFFECT_LLM_CLASSIFY] = { TARGET_LABELS, "string", "x" },
+    [EFFECT_LLM_EXTRACT] = { TARGET_LABELS, "string", "x" },
+    [EFFECT_LLM_COMPLETE] = { TARGET_LABELS, "string", "string" },
+    [EFFECT_LLM_PLAN] = { TARGET_LABELS, "string, list<string>", "json" },
+    [EFFECT_LLM_STREAM] = { TARGET_LABELS, "string", "string" },
     [EFFECT_ASK] = { TARGET_NOBODY, "string|string, list<string>", "x" },
     [EFFECT_AWAIT_EVENT] = { TARGET_EVENT, "|int, ...", "@" },
     [EFFECT_AWAIT_SIGNAL] = { TARGET_SIGNAL, "|int, ...", "@" },
@@ -91,6 +91,7 @@ static bool target_find(const Image *m, TargetSort sort, uint16_t index, Target 
     *out = (Target){ .at = NO_INDEX };
     switch (sort) {
     case TARGET_NOBODY: return index == NO_INDEX;
+    case TARGET_LABELS: return index == NO_INDEX || (index && !(index & ~(LABEL_PII | LABEL_SECRET)));
     case TARGET_TABLE: return index < m->table_count;
     case TARGET_AGENT: return index < m->agent_count;
     case TARGET_READ_QUERY: case TARGET_WRITE_QUERY:

@@ -24,7 +24,11 @@ void gateway_release(Gateway *gateway) {
     if (--gateway->holds == 0 && gateway->closed) free_gateway(gateway);
 }
 
-static void on_beat(evutil_socket_t fd, short what, void *arg) { stream_beats(arg); }
+static void on_beat(evutil_socket_t fd, short what, void *arg) {
+    stream_beats(arg);
+    leave_look(arg, false);
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg) { watch_look(arg); }
 static void on_request(HttpExchange *exchange, const HttpServerRequest *request, void *arg);
 static void on_drain(evutil_socket_t fd, short what, void *arg);
@@ -47,6 +51,7 @@ Err gateway_open(const GatewayOptions *options, Gateway **out, Error *error) {
 void gateway_close(Gateway *gateway) {
     if (!gateway) return;
     gateway->closed = true;
+    leave_look(gateway, true);
     for (Call *call = gateway->calls, *next; call; call = next) {
         next = call->next;
         if (!call->http) continue;

@@ -28,6 +28,7 @@ enum {
 #define GATEWAY_WAIT        (10 * INT64_C(1000000))      /* how long an answer waits for its run */
 #define GATEWAY_WAIT_MAX    (60 * INT64_C(1000000))      /* `Prefer: wait=N`, and a flow's `within`, up to this */
 #define GATEWAY_DRAIN       (5 * INT64_C(1000000))       /* how long requests under way are waited for at the end */
+#define GATEWAY_COME_BACK   (3 * INT64_C(1000000))       /* how long a run waits for a client that went away, when it is to be cancelled then */
 #define GATEWAY_BEAT        (15 * INT64_C(1000000))      /* a silent stream says so */
 #define IDEMPOTENCY_TTL     (24 * 3600 * INT64_C(1000000))
 

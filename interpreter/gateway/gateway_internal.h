@@ -21,6 +21,8 @@ struct event;
 typedef struct Call Call;
 typedef struct Watched Watched;
 
+typedef struct Leaving Leaving;
+
 struct Gateway {
     GatewayOptions options;
     HttpServer *server;
@@ -36,6 +38,7 @@ struct Gateway {
     struct event *look_timer;
     bool called;                                         /* the store called: runs elsewhere may have moved */
     int64_t quiet_us;                                    /* runs that are parked are looked at again from then on */
+    Leaving *leaving;                                    /* stream_leave.c */
 };
 
 /* ---- what a request starts: plan.c ------------------------------------------------------------------------------- */
@@ -98,7 +101,7 @@ struct Call {
     struct event *timer;                 /* the end of its patience */
     void (*late)(Call *call);
     /* stream.c */
-    bool streaming, reading, behind, over;
+    bool streaming, reading, behind, over, resumed;      /* resumed: with Last-Event-ID */
     uint64_t sent_seq, asked_seq;        /* newest row that was sent; the state whose questions were sent */
     uint32_t events;
     int64_t beat_us;
@@ -165,6 +168,12 @@ void  stream_text_event(uint64_t request, Str text, bool replace, uint64_t seq, 
 bool  stream_text_is_known(Call *call, const JournalRow *row);         /* the client has all of it; it is not looked for any more */
 void  stream_piece(Call *call, const JournalRow *row);   /* a note that is in no journal: EFFECT_NOTE_TEXT */
 void  stream_texts(Call *call);                          /* the client has all rows: now what is under way here */
+
+/* ---- clients that went away: stream_leave.c ------------------------------------------------------------------------------------ */
+
+void  leave_begin(Call *call);
+bool  leave_came_back(Call *call);                       /* the client of a run that was about to be cancelled */
+void  leave_look(Gateway *gateway, bool all);            /* cancels what nobody came back for; all: whatever time there is left */
 
 /* ---- /runs: runs.c ------------------------------------------------------------------------------------------------------------ */
 

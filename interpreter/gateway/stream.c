@@ -66,7 +66,7 @@ bool stream_end_of(const RunRow *run, Str request_id, Arena *arena, StreamEvent 
 static void on_gone(HttpExchange *exchange, void *arg) {
     Call *call = arg;
     Gateway *gateway = call->gateway;
-    if (call->plan.cancel_on_gone && !call->over && !gateway->closed) engine_cancel_soon(gateway->options.engine, &call->run);
+    if (call->plan.cancel_on_gone && !call->over && !gateway->closed) leave_begin(call);
     call_finish(call);
 }
 
@@ -178,7 +178,9 @@ void stream_begin(Call *call, Str tenant, Str run_id) {
     call->run.run_id = arena_str(call->arena, run_id);
     if (call->plan.image) call->run.durability = call->plan.image->flows[call->plan.flow].durability;
     call->sent_seq = call->asked_seq = last_event_id(http_header(call->request, "Last-Event-ID"));
+    call->resumed = call->sent_seq > 0;
     call->beat_us = clock_monotonic();
+    if (leave_came_back(call)) call->plan.cancel_on_gone = true;
     http_stream_begin(call->http, headers, sizeof headers / sizeof *headers);
     http_exchange_on_gone(call->http, on_gone, call);
     call->moved = moved;

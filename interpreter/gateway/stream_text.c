@@ -79,7 +79,8 @@ void stream_piece(Call *call, const JournalRow *row) {
         Str piece = args->items[1]->text;
         uint32_t i = find_text(call, row->request);
         uint64_t end = i < call->text_count ? call->texts[i].end : 0;
-        if (offset == end) send_text(call, row->request, piece, false, end + piece.len);
+        bool unknown = i == call->text_count && call->resumed;         /* it may have some of it, told by somebody who is gone */
+        if (offset == end) send_text(call, row->request, piece, unknown, end + piece.len);
         else {
             know_text(call, row->request, UINT64_MAX);    /* something else than what there is */
             stream_texts(call);

@@ -37,8 +37,25 @@ static void put_value(const Image *image, uint16_t type, uint8_t labels, Value v
     else value_to_json_redacted(image, type, value, out);
 }
 
+/* What is asked of a model, and what it makes of it, is as personal or secret as the text. */
+static bool is_prompt(const ImageEffect *effect) { return effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM; }
+static bool is_hidden(const ImageEffect *effect) { return is_prompt(effect) && effect->target != NO_INDEX; }
+
+enum { SHOWN_PROMPT_MAX = 1000 };                        /* a prompt may hold a whole document; its beginning says what it was about */
+
+static void put_prompt(Str text, Buf *out) {
+    size_t len = text.len < SHOWN_PROMPT_MAX ? text.len : SHOWN_PROMPT_MAX;
+    while (len < text.len && len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) len--;
+    Buf shown = { 0 };
+    buf_put(&shown, text.ptr, len);
+    if (len < text.len) buf_put_text(&shown, "…");
+    json_put_string(out, buf_str(&shown));
+    buf_free(&shown);
+}
+
 static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     const ImageEffect *effect = request->effect;
+    bool prompt = is_prompt(effect), hidden = is_hidden(effect);
     uint16_t declared;
     const ImageField *params = declared_params(run->image, effect, &declared);
     uint16_t count = request->arg_count < effect->param_count ? request->arg_count : effect->param_count;
@@ -47,7 +64,8 @@ static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     for (uint16_t i = 0; i < count; i++) {
         if (i) buf_put_char(out, ',');
         if (params) json_put_string(out, params[i].name), buf_put_char(out, ':');
-        put_value(run->image, effect->params[i], params ? params[i].labels : 0, request->args[i], out);
+        if (prompt && i == 0 && !hidden) put_prompt(value_str(request->args[i]), out);
+        else put_value(run->image, effect->params[i], params ? params[i].labels : hidden ? LABEL_PII : 0, request->args[i], out);
     }
     buf_put_char(out, params ? '}' : ']');
 }
@@ -118,6 +136,7 @@ JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     if (!live_request(run, id, &request)) return NULL;
     JournalRow *row = record_answer(run, &request, ok);
     record_tell(run->image, ok ? live_result_type(run->image, request.effect) : TYPE_INDEX_ERROR, value, run->row_arena, row);
+    if (ok && is_hidden(request.effect)) row->detail_json = STR("\"***\"");
     return row;
 }
 

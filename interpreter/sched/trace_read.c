@@ -525,6 +525,19 @@ static void read_model(RunReader *r, const JournalRow *row) {
     buf_free(&text);
 }
 
+/* A model with a name is told the beginning of what it is asked; without one it is the asker's own thought. */
+static void read_llm(RunReader *r, const JournalRow *row, Str self) {
+    Arena *arena = r->trace->arena;
+    Str to = part_title(r->image, "llm", ""), asked = text_of_json(r->trace, row->args_json), said = shorten(r->trace, row->detail_json);
+    if (!to.len) { message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(said)))); return; }
+    const char *end = memchr(asked.ptr, '\n', asked.len);
+    if (end) asked.len = (size_t)(end - asked.ptr);
+    message_of(r, row, MESSAGE_CALL, self, to, str_of(arena_printf(arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, asked)))));
+    if (str_eq(self, to)) return;
+    bool failed = row->entry == JOURNAL_ERROR;
+    message_of(r, row, MESSAGE_REPLY, to, self, failed ? failure_text(r, row->detail_json) : said)->failed = failed;
+}
+
 static void read_effect(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
     switch (row->effect) {
@@ -536,13 +549,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_QUERY_WRITE: read_write(r, row); break;
     case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: read_transaction(r, row); break;
     case EFFECT_EMIT: read_emit(r, row); break;
-    case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: case EFFECT_LLM_PLAN: {
-        Str to = part_title(r->image, "llm", "");
-        Str text = str_of(arena_printf(r->trace->arena, "%.*s: %.*s", STR_ARG(row->name), STR_ARG(shorten(r->trace, row->detail_json))));
-        if (!to.len) message_of(r, row, MESSAGE_CALL, self, self, text);
-        else read_part(r, row, "llm", "", true);
-        break;
-    }
+    case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: case EFFECT_LLM_PLAN: read_llm(r, row, self); break;
     case EFFECT_REFRESH: message_of(r, row, MESSAGE_CALL, self, self, STR("Refresh credential")); break;
     case EFFECT_SLEEP_UNTIL: {
         Str retry = part_title(r->image, "retry", "");

@@ -195,8 +195,20 @@ def wrong_settings_are_refused_without_the_key(place):
         assert "FLOW_LLM_" in done.stderr and KEY not in done.stderr, done.stderr
 
 
+def what_is_personal_is_in_no_trace(place):
+    model = Model(lambda prompt, request: "About Anna Smith.")
+    done = place.run("private", "Anna Smith", **model.environment())
+    same(done.stdout.strip().strip('"'), "About Anna Smith.")
+    run = re.search(r"run (R-\w+)", done.stderr).group(1)
+    for form in ("text", "mermaid"):
+        trace = place.flowd("trace", run, "--format", form).stdout
+        assert "llm_complete" in trace and "***" in trace and "Anna Smith" not in trace, trace
+    model.close()
+
+
 TESTS = [openai, ollama, without_a_model_the_rules_answer_and_it_is_said_once, a_model_that_is_down_is_replaced_by_the_rules, the_next_in_the_chain_answers, a_model_that_is_slow_meets_the_deadline,
-         nonsense_is_repaired_once_and_then_replaced, a_crash_before_the_answer_asks_again_and_after_it_does_not, many_runs_leave_a_dead_model_alone, wrong_settings_are_refused_without_the_key]
+         nonsense_is_repaired_once_and_then_replaced, a_crash_before_the_answer_asks_again_and_after_it_does_not, many_runs_leave_a_dead_model_alone, wrong_settings_are_refused_without_the_key,
+         what_is_personal_is_in_no_trace]
 
 
 def main():
