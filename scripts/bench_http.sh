@@ -12,6 +12,7 @@ rounds=${BENCH_ROUNDS:-3}
 clients=${BENCH_CLIENTS:-10000}
 parts=${BENCH_PARTS:-requests flows idle}
 work=$(mktemp -d "${TMPDIR:-/tmp}/bench-http.XXXXXX")
+chmod 711 "$work"                        # the user of the servers must get through
 pids=
 stop() { for pid in $pids; do kill "$pid" 2>/dev/null || :; done; }
 trap 'stop; sh scripts/services.sh stop "$work/services" >/dev/null 2>&1 || :; rm -rf "$work"' EXIT
@@ -67,6 +68,44 @@ if wanted requests; then
     done
     printf '\n%-43s %10s %12s %12s %12s %9s\n' 'connections' 'requests/s' 'p50' 'p99' 'processor' 'of (a)'
     for name in $names; do for connections in 1 64 1000; do row $name $connections; done; done
+fi
+# NAME TITLE STORE FILE: `flowd serve` with its own store, and a token for anna.
+serve() {
+    echo "$2" >"$work/$1.title"
+    "$BUILD/flowd" serve --listen 127.0.0.1:0 --store "$3" "$4" >"$work/$1.log" 2>&1 &
+    echo $! >"$work/$1.pid"
+    pids="$pids $!"
+    for _ in $(seq 200); do grep -q '"event":"listening"' "$work/$1.log" && break; sleep 0.05; done
+    sed -n 's/.*"event":"listening".*"port":\([0-9]*\).*/\1/p' "$work/$1.log" >"$work/$1.port"
+    [ -s "$work/$1.port" ] || { cat "$work/$1.log" >&2; exit 1; }
+}
+if wanted flows; then
+    [ -f "$work/bare.pid" ] || { start bare "$bench" bare; echo 'libevent alone' >"$work/bare.title"; for connections in 1 64 1000; do turn bare / $connections; done; }
+    export FLOW_KEYS="$work/keys.json"
+    token=$("$BUILD/flowd" token --user anna --tenant test --scopes calendar:read,calendar:write)
+    cat >"$work/chat.lua" <<LUA
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+wrk.body = '{"message":"What is on my calendar today?","session_id":"sess-1"}'
+LUA
+    FLOW_PG_OPTS="-c fsync=on -c synchronous_commit=on -c shared_buffers=256MB" sh scripts/services.sh start "$work/services" >"$work/env"
+    . "$work/env"
+    for store in "sqlite:$work/flows.db" "$FLOW_TEST_POSTGRES"; do
+        kind=${store%%:*}
+        "$BUILD/flowd" run --as anna@test --store "$store" --fixture appointments_of_anna flows/18_authorization.flow list_appointments >"$work/seed" 2>&1 || { cat "$work/seed" >&2; exit 1; }
+        serve "read.$kind" "flow 18: a read, $kind" "$store" flows/18_authorization.flow
+        serve "chat.$kind" "flow 1: a chat, $kind" "$store" flows/01_simple_query.flow
+        for connections in 1 64 1000; do
+            for _ in $(seq "$rounds"); do
+                turn "read.$kind" /api/v1/appointments $connections -H "Authorization: Bearer $token"
+                turn "chat.$kind" /api/v1/chat $connections -H "Authorization: Bearer $token" -s "$work/chat.lua"
+            done
+        done
+        for connections in 1 64 1000; do row "read.$kind" $connections; done
+        for connections in 1 64 1000; do row "chat.$kind" $connections; done
+        for name in "read.$kind" "chat.$kind"; do kill "$(cat "$work/$name.pid")" 2>/dev/null || :; done
+    done
+    echo '  flows: each request is a run of its own with its journal; fsync on; the processor time is that of flowd alone'
 fi
 if wanted idle; then
     start streams "$bench" streams
