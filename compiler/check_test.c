@@ -122,6 +122,26 @@ static void check_run(Checker *c, Ast *node)
     diag_wrong_kind(c->diags, call->span, name, info && info->target ? symbol_kind_text(info->target->kind) : "no flow", "a call of a flow");
 }
 
+/* A misspelt role grants nothing, and a test that expects a refusal would not notice. */
+static void check_role_names(Checker *c, Ast *list)
+{
+    AstList items = list->kind == AST_LIST_EXPR ? as_list_expr(list)->items : (AstList){ 0 };
+    Str *names = ARENA_ARRAY(c->arena, Str, c->program->role_count + 1);
+    for (uint32_t i = 0; i < c->program->role_count; i++)
+        names[i] = c->program->roles[i]->name.text;
+    for (uint32_t i = 0; i < items.count; i++) {
+        AstList parts = items.items[i]->kind == AST_STRING_EXPR ? as_string_expr(items.items[i])->parts : (AstList){ 0 };
+        if (parts.count != 1 || parts.items[0]->kind != AST_TEXT_PART)
+            continue;
+        Str name = as_text_part(parts.items[0])->text;
+        bool known = false;
+        for (uint32_t k = 0; k < c->program->role_count; k++)
+            known |= str_eq(names[k], name);
+        if (!known)
+            diag_did_you_mean(c->diags, diag_unknown_role(c->diags, items.items[i]->span, name), name, names, c->program->role_count);
+    }
+}
+
 static void check_request(Checker *c, Ast *node)
 {
     Ast_request_stmt *request = as_request_stmt(node);
@@ -129,8 +149,10 @@ static void check_request(Checker *c, Ast *node)
     check_value(c, request->target, c->basic[TYPE_STRING]);
     if (request->scopes)
         check_value(c, request->scopes, texts);
-    if (request->roles)
+    if (request->roles) {
         check_value(c, request->roles, texts);
+        check_role_names(c, request->roles);
+    }
     if (!request->has_user && (request->scopes || request->roles))
         diag_misplaced(c->diags, (request->scopes ? request->scopes : request->roles)->span, "what a token grants", "a request `as user`");
     if (request->headers)

@@ -373,14 +373,43 @@ static void walk(Graph *g, Ast *node) {
 
 /* ---- diagrams ------------------------------------------------------------------------------------------ */
 
+/* The first of its routes, or its webhook; NULL: it is not started by a request. */
+static const Ast *request_of(const Ast_flow_decl *flow) {
+    for (uint32_t i = 0; i < flow->clauses.count; i++)
+        if (flow->clauses.items[i]->kind == AST_ROUTE_CLAUSE || flow->clauses.items[i]->kind == AST_WEBHOOK_CLAUSE) return flow->clauses.items[i];
+    return NULL;
+}
+
+/* A request comes in through the gateway, where the program names one: as a trace of the run shows it. */
+static void graph_request(Graph *g, const Ast_flow_decl *flow, const Ast *request, Str client) {
+    bool hook = request->kind == AST_WEBHOOK_CLAUSE;
+    Ident method = hook ? ((const Ast_webhook_clause *)request)->method : ((const Ast_route_clause *)request)->method;
+    Ident path = hook ? ((const Ast_webhook_clause *)request)->path : ((const Ast_route_clause *)request)->path;
+    bool open = !hook && ((const Ast_route_clause *)request)->flags & ROUTE_CLAUSE_PUBLIC, stream = !hook && ((const Ast_route_clause *)request)->flags & ROUTE_CLAUSE_STREAM;
+    Str named = part_title(g, "gateway", ""), gateway = named.len ? named : g->self;
+    Buf text = { 0 };
+    buf_printf(&text, "%.*s %.*s", STR_ARG(method.text), STR_ARG(path.text));
+    arrow(g, client, "->>", gateway, buf_str(&text));
+    buf_free(&text);
+    if (!open) arrow(g, gateway, "->>", gateway, hook ? STR("Verify signature") : STR("Validate JWT"));
+    if (named.len) arrow(g, gateway, "->>", g->self, flow->name.text);
+    walk(g, flow->body);
+    if (named.len && !hook) arrow(g, g->self, "-->>", gateway, STR("result"));
+    arrow(g, gateway, "-->>", client, hook ? STR("HTTP 200 OK") : stream ? STR("SSE: complete") : STR("HTTP 200 + JSON"));
+}
+
 static void graph_flow(const Program *program, Ast_flow_decl *flow, Buf *out) {
     Buf body = { 0 };
     Graph g = { .program = program, .out = &body, .indent = 1 };
     g.self = part_title(&g, "orchestrator", "Orchestrator");
-    Str user = part_title(&g, "user", "User");
-    arrow(&g, user, "->>", g.self, flow->name.text);
-    walk(&g, flow->body);
-    arrow(&g, g.self, "-->>", user, STR("result"));
+    Str user = part_title(&g, "user", "User"), client = part_title(&g, "client", "");
+    const Ast *request = request_of(flow);
+    if (request) graph_request(&g, flow, request, client.len ? client : user);
+    else {
+        arrow(&g, user, "->>", g.self, flow->name.text);
+        walk(&g, flow->body);
+        arrow(&g, g.self, "-->>", user, STR("result"));
+    }
     buf_printf(out, "%%%% flow %.*s\nsequenceDiagram\n", STR_ARG(flow->name.text));
     buf_put_str(out, buf_str(&g.head));
     buf_put_str(out, buf_str(&body));
