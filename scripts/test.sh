@@ -113,7 +113,7 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add provider
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
-    python3 tests/gateway/streaming.py "$build" >"$log" 2>&1
+    python3 tests/gateway/streams_test.py "$build" >"$log" 2>&1
     add streaming
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash

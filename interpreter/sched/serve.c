@@ -289,7 +289,7 @@ Err engine_serve(Engine *engine, Error *error) {
     engine->stop_us = engine->look_us = engine->renew_us = 0;
     store_on_wake(engine->store, on_call, engine);
     if (engine->sessions) store_on_wake(engine->sessions, on_call, engine);
-    serve_log(engine, "start", ",\"store\":\"%s\",\"concurrency\":%u", store_kind(engine->store), engine_live_max(engine));
+    serve_log(engine, "start", ",\"store\":\"%s\",\"llm\":\"%s\",\"concurrency\":%u", store_kind(engine->store), engine->llm ? "main" : "rules", engine_live_max(engine));
     Err err = events_serve(engine, error);
     if (!err) err = serve(engine, error);
     events_rest(engine);

@@ -58,9 +58,9 @@ static inline void llm_server_write(struct bufferevent *stream, void *arg)
     LlmServerClient *client = arg;
     size_t left = client->out.len - client->sent, len = client->step && client->step < left ? client->step : left;
     if (client->out.len == 0 || evbuffer_get_length(bufferevent_get_output(stream))) return;
-    if (left) bufferevent_write(stream, client->out.ptr + client->sent, len);
+    client->sent += len;
+    if (left) bufferevent_write(stream, client->out.ptr + client->sent - len, len);
     else if (!client->hang) llm_server_drop(client);
-    client->sent += left ? len : 0;
 }
 
 static inline void llm_server_answer(LlmServerClient *client)

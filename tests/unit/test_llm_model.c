@@ -10,7 +10,8 @@
 #include "tests/unit/llm_server.h"
 #include "tests/unit/vm_asm.h"
 
-enum { T_INTENT = TYPE_INDEX_FIXED_COUNT, T_INTENTS, T_OPT_DATE, T_OPT_STR, T_TRIP, T_MAP, T_TREE, T_TREES };
+enum { T_INTENT = TYPE_INDEX_FIXED_COUNT, T_INTENTS, T_OPT_DATE, T_OPT_STR, T_TRIP, T_MAP, T_FIRST_LIST };
+enum { LISTS = 20 };
 #define MONDAY INT64_C(20402)                            /* 2025-11-10 */
 
 static Image *image;
@@ -22,7 +23,7 @@ static int open_all(void **state)
 {
     static Str intents[] = { { "i/flight|fly", 12 }, { "", 0 }, { "", 0 } };
     static Str fields[] = { { "/to ([A-Z]\\w+)", 14 }, { "", 0 }, { "i/hotel (\\w+)", 13 }, { "", 0 } };
-    static const char *const names[] = { "travel.search_flights", "check_budget" };
+    static const char *const names[] = { "search_flights", "check_budget" };
     static ImageField params[] = { { .name = { "city", 4 }, .type = TYPE_INDEX_STRING } };
     Asm *m = asm_new();
     asm_enum(m, "Intent", 3, (const char *const[]){ "BOOK_FLIGHT", "ADD_APPOINTMENT", "CHECK_BUDGET" });
@@ -33,19 +34,17 @@ static int open_all(void **state)
     asm_record(m, "Trip", 4, (const char *const[]){ "city", "depart", "hotel", "price" }, (const uint16_t[]){ TYPE_INDEX_STRING, T_OPT_DATE, T_OPT_STR, TYPE_INDEX_DECIMAL });
     m->image->types[T_TRIP].field_patterns = fields;
     asm_type(m, KIND_MAP, TYPE_INDEX_INT);
-    asm_record(m, "Tree", 2, (const char *const[]){ "at", "in" }, (const uint16_t[]){ TYPE_INDEX_TIMESTAMP, T_TREES });
-    asm_type(m, KIND_LIST, T_TREE);
+    for (uint16_t i = 0; i < LISTS; i++) asm_type(m, KIND_LIST, i ? T_FIRST_LIST + i - 1 : TYPE_INDEX_INT);
     for (int i = 0; i < 2; i++) {
         uint16_t a = IMAGE_ADD(m->image, agent), t = IMAGE_ADD(m->image, tool);
         m->image->agents[a] = (ImageAgent){ .name = i ? STR("finance") : STR("travel"), .title = STR("x"), .location = AGENT_HTTP, .location_text = STR("http://x") };
         m->image->tools[t] = (ImageTool){ .name = str_of(names[i]), .doc = i ? STR("money that is left") : STR("Finds flights"), .agent = a, .func = NO_INDEX, .flags = TOOL_REMOTE | TOOL_READS, .compensated_by = NO_INDEX,
                                           .method = STR("GET"), .path = STR("/x"), .result = TYPE_INDEX_STRING, .key_param = NO_INDEX, .params = params, .param_count = i ? 0 : 1 };
     }
-    image = m->image;
+    image = asm_done(m);
     loop = event_base_new();
     server = llm_server_new(loop);
     http = http_client_new(loop);
-    *state = m;
     return 0;
 }
 
@@ -83,8 +82,8 @@ static void a_type_is_a_schema(void **state)
                             "\"hotel\":{\"anyOf\":[{\"type\":\"string\"},{\"type\":\"null\"}]},\"price\":{\"type\":\"number\"}},\"required\":[\"city\",\"depart\",\"hotel\",\"price\"],\"additionalProperties\":false}");
     schema_is(T_MAP, false, "{\"type\":\"object\",\"additionalProperties\":{\"type\":\"integer\"}}");
     Buf out = { 0 };
-    assert_false(llm_put_schema(image, T_TREE, &out));   /* a type within itself ends */
-    assert_true(out.len < 4096);
+    assert_false(llm_put_schema(image, T_FIRST_LIST + LISTS - 1, &out));          /* what is too deep for a model is anything */
+    assert_non_null(strstr(buf_cstr(&out), "\"items\":{}}"));
     buf_free(&out);
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Flow 3 over HTTP with a model on the loopback: progress, the answer while it is written, clients that go away, come back, are slow, or see the server die.
 
-Usage: streaming.py BUILD        closes with `N passed, N failed`
+Usage: streams_test.py BUILD        closes with `N passed, N failed`
 """
 import json
 import os
@@ -13,7 +13,7 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from model import Model, Reply
-from served import Events, Served, same, texts_of, until
+from stream_client import Events, Served, same, texts_of, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 SCOPES = "learning:read,learning:write"
