@@ -11,10 +11,15 @@ for target in tests/fuzz/fuzz_*.c; do
     name=$(basename "$target" .c)
     names="$names $name"
     clang -std=gnu11 -g -O1 -I. -I"$build" -D_GNU_SOURCE -isystem /usr/include/postgresql -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "$build/$name" "$target" "$build/libflow.a" \
-        -levent -lsqlite3 -lpq -lhiredis -lcurl -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+        -levent -lsqlite3 -lpq -lhiredis -lcurl -ljose -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
 done
 mkdir -p "$build/seeds/fuzz_parse"
 cp flows/*.flow stdlib/*.flow stdlib/agents/*.flow tests/syntax/*.flow "$build/seeds/fuzz_parse/" 2>/dev/null || true
+mkdir -p "$build/seeds/fuzz_token"
+printf '0%s' eyJhbGciOiJIUzI1NiJ9.e30.AAAA >"$build/seeds/fuzz_token/token"
+printf '1%s' '{"iss":"i","aud":["a"],"exp":2000,"iat":1,"nbf":1,"sub":"u","tenant_id":"t","session_id":"s","roles":["r"],"scopes":["x:y"]}' >"$build/seeds/fuzz_token/claims"
+printf '2%s' '{"keys":[{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"k","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}' >"$build/seeds/fuzz_token/keys"
+printf '3%s' 'a=b; fidus_session=abc; fidus_visitor=AAAAAAAAAAAAAAAAAAAAAAAA' >"$build/seeds/fuzz_token/cookies"
 run_one() {
     mkdir -p "$build/corpus/$1" "$build/seeds/$1"
     if "$build/$1" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
