@@ -17,6 +17,7 @@
 #include <event2/listener.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -378,6 +379,12 @@ static void start_http(HttpServer *server, struct evconnlistener *listener) {
     evconnlistener_set_error_cb(listener, on_accept_error);
 }
 
+/* libevent writes with writev, which has no flag against SIGPIPE: without this any client could end the process by closing at the right moment. */
+static void ignore_sigpipe(void) {
+    struct sigaction now;
+    if (sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_DFL) signal(SIGPIPE, SIG_IGN);
+}
+
 static int64_t or_default(int64_t given, int64_t otherwise) { return given > 0 ? given : otherwise; }
 
 /* Often enough that the shortest deadline is missed by a fourth of it. */
@@ -400,6 +407,7 @@ Err http_server_open(struct event_base *loop, const HttpServerOptions *options, 
         return error ? error->code : ERR_IO;
     }
     if (options->server_name) server->server_name = mem_strdup(options->server_name);
+    ignore_sigpipe();
     uint8_t start[8];
     random_bytes(start, sizeof start);
     hex_encode(start, sizeof start, server->id_start);

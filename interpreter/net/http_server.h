@@ -8,6 +8,8 @@
  * return of its on_gone callback; after that its pointer is dead. A client that goes away ends nothing while no on_gone is set: the answer is then
  * accepted and dropped. Callbacks come from the loop, never from inside a function of this header, except on_gone from http_server_close().
  *
+ * A process that opens a server ignores SIGPIPE from then on, unless it handles it.
+ *
  * Times are microseconds. A text for a header that holds a control character, and a name that is no token, make the answer a 500 without it: a value
  * from outside cannot start a header of its own.
  */

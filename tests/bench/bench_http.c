@@ -147,7 +147,6 @@ static int run_idle(unsigned port, int count) {
 int main(int argc, char **argv) {
     const char *mode = argc > 1 ? argv[1] : "";
     struct rlimit limit;
-    signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) limit.rlim_cur = limit.rlim_max, setrlimit(RLIMIT_NOFILE, &limit);
     if (strcmp(mode, "idle") == 0 && argc == 4) return run_idle((unsigned)atoi(argv[2]), atoi(argv[3]));
     loop = event_base_new();

@@ -353,6 +353,19 @@ static void many_events_at_once_are_no_fault_of_the_client(void **state)
     client_close(&client);
 }
 
+/* The first write to a client that closed is answered by a reset; the second would raise SIGPIPE. */
+static void writing_to_nobody_is_no_signal(void **state)
+{
+    static char data[HTTP_STREAM_BUFFER_MAX + 1];
+    Client client = call("GET /stream HTTP/1.1\r\n" HOST "\r\n");
+    UNTIL(waiting);
+    client_wait(&client, "text/event-stream", 1);
+    memset(data, 'd', sizeof data);
+    client_close(&client);
+    while (http_stream_send(waiting, (Str){ 0 }, (Str){ 0 }, (Str){ data, sizeof data })) {}
+    UNTIL(gone == 1);
+}
+
 /* ---- limits -------------------------------------------------------------------------------------------------------------- */
 
 static void more_connections_than_the_limit_are_told_to_come_back(void **state)
@@ -583,7 +596,7 @@ int main(void)
         TEST(every_answer_has_its_headers), TEST(a_value_cannot_begin_a_header), TEST(a_head_is_a_get_without_the_body), TEST(an_answer_without_a_body_has_no_length),
         TEST(a_client_may_wait_for_100), TEST(http_1_0_and_close_end_the_connection), TEST(answers_come_in_the_order_of_their_requests),
         TEST(a_client_that_goes_while_it_waits_is_noticed), TEST(an_answer_to_nobody_is_dropped), TEST(closing_the_server_tells_who_waits),
-        TEST(a_stream_sends_events_until_it_ends), TEST(a_slow_client_is_dropped_and_stalls_nobody), TEST(many_events_at_once_are_no_fault_of_the_client),
+        TEST(a_stream_sends_events_until_it_ends), TEST(a_slow_client_is_dropped_and_stalls_nobody), TEST(many_events_at_once_are_no_fault_of_the_client), TEST(writing_to_nobody_is_no_signal),
         TEST(more_connections_than_the_limit_are_told_to_come_back), TEST(a_lack_of_descriptors_is_waited_out), TEST(who_is_slow_is_closed), TEST(a_drip_of_bytes_does_not_help),
         TEST(an_answer_that_nobody_takes_is_given_up), TEST(what_is_sent_ahead_has_a_limit),
         TEST(a_drained_server_finishes_what_it_has), TEST(several_servers_may_share_a_port), TEST(it_listens_on_ipv6_and_on_a_path), TEST(an_address_to_listen_on_is_read),
