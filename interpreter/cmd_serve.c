@@ -91,10 +91,19 @@ static Identity *find_identity(void *arg) {
     return serve->identity;
 }
 
+/* Reached from this machine alone. */
+static bool local(const char *host) {
+    static const char *const hosts[] = { "127.0.0.1", "localhost", "::1", "[::1]" };
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++)
+        if (!strcmp(host, hosts[i])) return true;
+    return !strncmp(host, "unix:", 5);
+}
+
 static Err open_gateway(Serve *serve, const HttpServerOptions *http, const char *title, const char *url, Error *error) {
     IdentityOptions who;
     Engine *engine = serve->session.engine;
     identity_options_from_environment(&who);
+    if (who.insecure_cookies && !local(http->host)) return err_set(error, ERR_INVALID, "FLOW_INSECURE_COOKIES is for loopback: this listens on `%s`, where others could read the cookies", http->host);
     Err err = identity_open(&who, engine_loop(engine), engine_http(engine), engine_store(engine), &serve->identity, error);
     if (err) return err;
     engine_set_identity(engine, find_identity, serve);

@@ -34,6 +34,7 @@ void identity_options_from_environment(IdentityOptions *out) {
         .trust_typ = word("FLOW_TRUST_TYP"), .trust_keys = word("FLOW_TRUST_KEYS"),
         .oidc_issuer = word("FLOW_OIDC_ISSUER"), .oidc_client_id = word("FLOW_OIDC_CLIENT_ID"), .oidc_client_secret = word("FLOW_OIDC_CLIENT_SECRET"),
         .oidc_redirect = word("FLOW_OIDC_REDIRECT"), .oidc_alg = word("FLOW_OIDC_ALG"), .oidc_scope = word("FLOW_OIDC_SCOPE"),
+        .insecure_cookies = word("FLOW_INSECURE_COOKIES") && strcmp(word("FLOW_INSECURE_COOKIES"), "1") == 0,
     };
 }
 

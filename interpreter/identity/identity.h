@@ -45,7 +45,7 @@ typedef struct IdentityOptions {
     const char *oidc_redirect;           /* FLOW_OIDC_REDIRECT: where the provider sends the browser back to */
     const char *oidc_alg;                /* FLOW_OIDC_ALG, of ID tokens; NULL: RS256 */
     const char *oidc_scope;              /* FLOW_OIDC_SCOPE; NULL: openid email profile */
-    bool insecure_cookies;               /* cookies without Secure: for plain HTTP on loopback only */
+    bool insecure_cookies;               /* FLOW_INSECURE_COOKIES=1: cookies without Secure, for plain HTTP on loopback only */
     int64_t (*now)(void *arg); void *now_arg;                 /* NULL: the wall clock */
 } IdentityOptions;
 void identity_options_from_environment(IdentityOptions *out); /* FLOW_…; borrowed from the environment */
