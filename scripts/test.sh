@@ -114,9 +114,11 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
     python3 tests/gateway/streams_test.py "$build" >"$log" 2>&1
-    add streaming
+    add streams
     python3 tests/gateway/family_test.py "$build" >"$log" 2>&1
     add family
+    python3 tests/gateway/question_test.py "$build" >"$log" 2>&1
+    add question
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
     python3 tests/crash/crash_loop.py "$build" --services "$FLOW_TEST_SERVICES" >"$log" 2>&1

@@ -12,24 +12,16 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from model import Model, Reply
+from stream_client import run_tests, same, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.path.join(HERE, "model.flow")
 KEY = "sk-of-the-test-0123456789"
 UNDERSTOOD = {"intents": ["BOOK"], "city": "Oslo", "nights": 3, "said": "a model speaks"}
-
-
-def until(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError("it did not come to: " + what)
-        time.sleep(0.02)
 
 
 class Place:
@@ -55,6 +47,9 @@ class Place:
     def holds(self, text):
         return any(text.encode() in open(os.path.join(self.folder, name), "rb").read() for name in os.listdir(self.folder))
 
+    def log(self):
+        return ""
+
     def close(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -69,10 +64,6 @@ def clever(prompt, request):
     if "`missing`" in first:
         return '{"answer": {"city": "Oslo", "nights": 3}, "missing": []}'
     return "a model speaks"
-
-
-def same(found, wanted, what=""):
-    assert found == wanted, "%s: expected %r, found %r" % (what, wanted, found)
 
 
 def a_model_answers(place, dialect):
@@ -92,15 +83,16 @@ def a_model_answers(place, dialect):
     model.close()
 
 
-def openai(place):
-    a_model_answers(place, "openai")
+def openai(place_of):
+    a_model_answers(place_of(), "openai")
 
 
-def ollama(place):
-    a_model_answers(place, "ollama")
+def ollama(place_of):
+    a_model_answers(place_of(), "ollama")
 
 
-def without_a_model_the_rules_answer_and_it_is_said_once(place):
+def without_a_model_the_rules_answer_and_it_is_said_once(place_of):
+    place = place_of()
     done = place.run("understand", "Book a flight to Rome")
     same(json.loads(done.stdout), {"intents": ["BOOK"], "city": "Rome", "nights": None, "said": "Book a flight to Rome"})
     same(done.stderr.count("no language model is configured"), 1, done.stderr)
@@ -108,7 +100,8 @@ def without_a_model_the_rules_answer_and_it_is_said_once(place):
     same(quiet.stderr, "")
 
 
-def a_model_that_is_down_is_replaced_by_the_rules(place):
+def a_model_that_is_down_is_replaced_by_the_rules(place_of):
+    place = place_of()
     model = Model(clever)
     environment = model.environment()
     model.close()
@@ -119,7 +112,8 @@ def a_model_that_is_down_is_replaced_by_the_rules(place):
     assert "rules, instead of main (ECONNREFUSED)" in trace and "rules, instead of main (down)" in trace, trace
 
 
-def the_next_in_the_chain_answers(place):
+def the_next_in_the_chain_answers(place_of):
+    place = place_of()
     first, second = Model(lambda prompt, request: Reply(status=401)), Model(clever)
     more = dict(first.environment(), FLOW_LLM_FALLBACK="near,none", FLOW_LLM_NEAR_PROVIDER="ollama", FLOW_LLM_NEAR_URL=second.url, FLOW_LLM_NEAR_MODEL="small")
     done = place.run("understand", "Book", **more)
@@ -131,7 +125,8 @@ def the_next_in_the_chain_answers(place):
     first.close(), second.close()
 
 
-def a_model_that_is_slow_meets_the_deadline(place):
+def a_model_that_is_slow_meets_the_deadline(place_of):
+    place = place_of()
     hold = threading.Event()
     model = Model(lambda prompt, request: Reply("too late", hold=hold))
     done = place.run("in_time", "Hello", **model.environment())
@@ -140,7 +135,8 @@ def a_model_that_is_slow_meets_the_deadline(place):
     model.close()
 
 
-def nonsense_is_repaired_once_and_then_replaced(place):
+def nonsense_is_repaired_once_and_then_replaced(place_of):
+    place = place_of()
     said = iter(["BOOK, I think", '{"answer": ["CANCEL"]}'])
     model = Model(lambda prompt, request: next(said, "nonsense") if "every intent" in request["messages"][0]["content"] else "never JSON")
     done = place.run("understand", "Book a flight to Rome", **model.environment())
@@ -150,7 +146,8 @@ def nonsense_is_repaired_once_and_then_replaced(place):
     model.close()
 
 
-def a_crash_before_the_answer_asks_again_and_after_it_does_not(place):
+def a_crash_before_the_answer_asks_again_and_after_it_does_not(place_of):
+    place = place_of()
     hold = threading.Event()
     model = Model(lambda prompt, request: Reply("first", hold=hold) if len(model.requests) == 1 else Reply("second"))
     flowd = place.begin("run", PROGRAM, "and_ask", "--input", '{"text": "x"}', **model.environment())
@@ -169,7 +166,8 @@ def a_crash_before_the_answer_asks_again_and_after_it_does_not(place):
     assert "second true" in place.flowd("show", run).stdout
 
 
-def many_runs_leave_a_dead_model_alone(place):
+def many_runs_leave_a_dead_model_alone(place_of):
+    place = place_of()
     model = Model(lambda prompt, request: Reply(status=503))
     for i in range(30):
         same(place.run("one", "book %d" % i, "--park", "--quiet").returncode, 3)
@@ -188,14 +186,16 @@ def many_runs_leave_a_dead_model_alone(place):
     model.close()
 
 
-def wrong_settings_are_refused_without_the_key(place):
+def wrong_settings_are_refused_without_the_key(place_of):
+    place = place_of()
     for more in ({"FLOW_LLM_KEY": KEY}, {"FLOW_LLM_URL": "http://user:%s@x" % KEY, "FLOW_LLM_MODEL": "m"}, {"FLOW_LLM_URL": "http://x", "FLOW_LLM_MODEL": "m", "FLOW_LLM_KEY": KEY + "\n"}):
         done = place.run("one", "book", **more)
         same(done.returncode, 2)
         assert "FLOW_LLM_" in done.stderr and KEY not in done.stderr, done.stderr
 
 
-def what_is_personal_is_in_no_trace(place):
+def what_is_personal_is_in_no_trace(place_of):
+    place = place_of()
     model = Model(lambda prompt, request: "About Anna Smith.")
     done = place.run("private", "Anna Smith", **model.environment())
     same(done.stdout.strip().strip('"'), "About Anna Smith.")
@@ -211,22 +211,5 @@ TESTS = [openai, ollama, without_a_model_the_rules_answer_and_it_is_said_once, a
          what_is_personal_is_in_no_trace]
 
 
-def main():
-    passed = failed = 0
-    for test in TESTS:
-        place = Place()
-        try:
-            test(place)
-            passed += 1
-            print("  ok %s" % test.__name__)
-        except (AssertionError, subprocess.TimeoutExpired, ValueError) as problem:
-            failed += 1
-            print("!! %s: %s" % (test.__name__, problem))
-        finally:
-            place.close()
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(TESTS, Place))

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 
 def until(condition, what, seconds=60):
@@ -142,3 +143,31 @@ def texts_of(events):
         if name == "text":
             parts[data["part"]] = data["text"] if data.get("replace") else parts.get(data["part"], "") + data["text"]
     return [parts[part] for part in sorted(parts)]
+
+
+def run_tests(tests, make, at_once=4):
+    """Some at a time: they wait for time limits more than they work. Each makes its worlds with the function it is given. The exit code."""
+
+    def attempt(test):
+        worlds = []
+
+        def world_of(*args, **more):
+            worlds.append(make(*args, **more))
+            return worlds[-1]
+
+        try:
+            test(world_of)
+            return True, "  ok %s" % test.__name__
+        except (AssertionError, subprocess.TimeoutExpired, ValueError, OSError, KeyError, http.client.HTTPException) as problem:
+            return False, "\n".join(["!! %s: %r" % (test.__name__, problem)] + [world.log()[-2000:] for world in worlds])
+        finally:
+            for world in worlds:
+                world.close()
+
+    with ThreadPoolExecutor(at_once) as pool:
+        found = list(pool.map(attempt, tests))
+    for _, text in found:
+        print(text)
+    passed = sum(ok for ok, _ in found)
+    print("%d passed, %d failed" % (passed, len(found) - passed))
+    return 0 if passed == len(found) else 1

@@ -7,13 +7,12 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from model import Model, Reply
-from stream_client import Events, Served, same, texts_of, until
+from stream_client import Events, Served, run_tests, same, texts_of, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 SCOPES = "learning:read,learning:write"
@@ -49,6 +48,9 @@ class World:
         store = self.served.environment["FLOW_STORE"]
         assert not self.served.flowd("ps", "--json", "--as", "anna@family-123").stdout.strip().strip("[]"), "a run is left"
         same(self.served.flowd("fsck").returncode, 0, store)
+
+    def log(self):
+        return self.served.log()
 
     def close(self):
         self.served.close()
@@ -228,30 +230,5 @@ TESTS = [the_whole_way, pieces_come_while_the_model_writes, who_goes_away_ends_t
          what_breaks_off_is_replaced_and_never_told_twice, a_model_that_is_down_leaves_the_rules, after_a_crash_the_stream_goes_on, a_slow_client_stalls_nobody, a_stream_is_for_its_owner, the_key_is_nowhere]
 
 
-def main():
-    passed = failed = 0
-    for test in TESTS:
-        worlds = []
-
-        def world_of(answer):
-            worlds.append(World(answer))
-            return worlds[-1]
-
-        try:
-            test(world_of)
-            passed += 1
-            print("  ok %s" % test.__name__)
-        except (AssertionError, subprocess.TimeoutExpired, ValueError, OSError) as problem:
-            failed += 1
-            print("!! %s: %s" % (test.__name__, problem))
-            for world in worlds:
-                print(world.served.log()[-2000:])
-        finally:
-            for world in worlds:
-                world.close()
-    print("%d passed, %d failed" % (passed, failed))
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_tests(TESTS, World))
