@@ -28,6 +28,7 @@ bool check_program(Program *program)
             check_declaration(&c, items.items[i]);
     }
     effects_settle(&c);
+    check_durability(&c);
     check_func_count(&c);
     map_free(&c.locals);
     signatures_free(c.signatures);

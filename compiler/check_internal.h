@@ -101,6 +101,7 @@ void  body_leave(Checker *c);
 CaptureInfo *body_captures(Checker *c, Body *body, Type *result, bool critical);
 void  note_capture(Checker *c, Symbol *symbol);
 /* An effect happens here: collected, or reported where it may not be. `what` like "a call of tool `x`". */
+void  check_durability(Checker *c);      /* check_durability.c, when every call is known */
 void  note_effect(Checker *c, Ast *node, unsigned effect, const char *what);
 void  note_call(Checker *c, Ast *node, Symbol *callee);
 void  defer(Checker *c, int kind, Ast *node, Symbol *target);

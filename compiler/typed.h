@@ -175,6 +175,9 @@ bool resolve_program(Program *program);                        /* false: errors 
 bool check_program(Program *program);                          /* false: errors */
 /* Only after a check without errors. with_tests: test blocks and their effects go in. */
 Image *lower_program(Program *program, bool with_tests);
+/* check_durability.c: visits a body and the bodies of all tools and flows it calls in its own run, each once; false from the visitor skips the children. */
+void ast_reach(Ast *root, bool (*visit)(Ast *node, void *arg), void *arg);
+Ast *durability_of(const Ast *flow, const char *level);        /* the clause of a flow_decl that says so, or NULL */
 /* Warnings; never changes the tree. */
 void lint_program(Program *program);
 /* All of it: NULL when diags hold errors. */

@@ -13,6 +13,7 @@ void lint_names(Program *program);       /* unused, shadowed, unreachable */
 void lint_events(Program *program);
 void lint_tables(Program *program);      /* privacy clauses, indexes, queries in loops */
 void lint_machines(Program *program);
+void lint_durability(Program *program);  /* waits of runs that nobody finds */
 void lint_state(Program *program);       /* cached for too long, fields of contexts written by two branches */
 void lint_routes(Program *program);      /* routes without scopes, scopes that nobody grants or names */
 void lint_text(Program *program);        /* regular expressions */

@@ -96,7 +96,7 @@ bool commit_state_changed(LiveRun *run) {
 
 StoreBatch *commit_batch(LiveRun *run) {
     StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
-    for (uint32_t i = 0; i < run->row_count; i++) store_append_journal(batch, &run->rows[i]);
+    for (uint32_t i = 0; i < run->row_count && !session_is_unjournalled(run); i++) store_append_journal(batch, &run->rows[i]);
     put_waits(run, batch);
     clear_timers(run, batch, false);
     if (run->watched) store_announce(batch);
@@ -122,6 +122,7 @@ static void put_snapshot(LiveRun *run, StoreBatch *batch, uint64_t seq) {
 }
 
 static void maybe_snapshot(LiveRun *run, StoreBatch *batch) {
+    if (session_is_unjournalled(run)) return;
     uint32_t every = run->engine->options.snapshot_every ? run->engine->options.snapshot_every : ENGINE_SNAPSHOT_EVERY;
     uint64_t seq = run->seq - run->undelivered;          /* the row that this very commit makes durable lies behind the state */
     if (seq <= run->snapshot_at || seq - run->snapshot_at < every || !may_snapshot(run)) return;
@@ -281,6 +282,7 @@ void commit_park(LiveRun *run) {
 static void ended(LiveRun *run, const StoreResult *result) {
     if (live_failed(run, result->err, &result->error)) return;
     hot_copy_erase(run);
+    run->engine->memory_ended += session_is_unjournalled(run);
     if (run->row.concurrency_key.len || run->row.limit_key.len) run->engine->claim_wanted = true;        /* somebody may wait for its key */
     settled(run);
 }

@@ -149,6 +149,7 @@ void engine_close(Engine *engine) {
     engine->hot = NULL;
     cache_close(engine);
     store_close(engine->sessions);
+    store_close(engine->memory);
     store_close(engine->store);
     while (engine->ready_first) {
         LiveRun *run = engine->ready_first;
@@ -250,6 +251,7 @@ static bool pump_once(Engine *engine) {
     if (!engine->broken) events_dispatch(engine);
     store_flush(engine->store);
     if (engine->sessions) store_flush(engine->sessions);
+    if (engine->memory) store_flush(engine->memory);
     return moved || engine->ready_first;
 }
 
@@ -257,12 +259,13 @@ void engine_pump(Engine *engine) {
     while (pump_once(engine)) continue;
 }
 
-static bool owed(const Engine *engine) { return store_busy(engine->store) || (engine->sessions && store_busy(engine->sessions)) || (engine->hot && hot_busy(engine->hot)); }
+static bool owed(const Engine *engine) { return store_busy(engine->store) || (engine->sessions && store_busy(engine->sessions)) || (engine->memory && store_busy(engine->memory)) || (engine->hot && hot_busy(engine->hot)); }
 
 void engine_settle(Engine *engine) {
     for (engine_pump(engine); owed(engine); engine_pump(engine)) {
         if (store_busy(engine->store)) store_wait(engine->store);
         else if (engine->sessions && store_busy(engine->sessions)) store_wait(engine->sessions);
+        else if (engine->memory && store_busy(engine->memory)) store_wait(engine->memory);
         else hot_wait(engine->hot);
     }
 }
@@ -307,7 +310,7 @@ static Err claim_from(Engine *engine, Store *store, Str tenant, Str only_run, ui
     if (live >= engine_live_max(engine)) return ERR_OK;
     uint32_t room = engine_live_max(engine) - live;
     StoreBatch *batch = store_batch(store, tenant, (Str){ "", 0 }, 0);
-    int index = store_claim(batch, str_of(engine->worker), engine_now(engine), engine_lease(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
+    int index = store_claim(batch, str_of(engine->worker), engine_now(engine), store == engine->memory ? UNJOURNALLED_LEASE : engine_lease(engine), room < ENGINE_CLAIM_MAX ? room : ENGINE_CLAIM_MAX, only_run);
     Err err = engine_sync(engine, batch, error);
     const RunRow *rows = err ? NULL : store_runs(batch, index, &count);
     for (uint32_t i = 0; i < count; i++) live_open(engine, store, &rows[i]);
@@ -316,11 +319,22 @@ static Err claim_from(Engine *engine, Store *store, Str tenant, Str only_run, ui
     return err;
 }
 
+/* Runs of `durability none` that were started here; those that ended a while ago are forgotten. */
+void engine_claim_memory(Engine *engine, Str tenant, Str only_run, uint32_t *claimed) {
+    GcReport report;
+    if (!engine->memory) return;
+    claim_from(engine, engine->memory, tenant, only_run, claimed, NULL);
+    if (engine->memory_ended < UNJOURNALLED_SWEEP) return;
+    store_gc(engine->memory, engine_now(engine) - UNJOURNALLED_KEPT, &report, NULL, NULL, NULL);
+    engine->memory_ended = 0;
+}
+
 /* Without the session store its runs wait; the others go on. */
 static Err claim(Engine *engine, Str tenant, Str only_run, uint32_t *claimed, Error *error) {
     *claimed = 0;
     Err err = claim_from(engine, engine->store, tenant, only_run, claimed, error);
     if (!err && engine->sessions && claim_from(engine, engine->sessions, tenant, only_run, claimed, NULL)) serve_session_lost(engine);
+    if (!err) engine_claim_memory(engine, tenant, only_run, claimed);
     return err;
 }
 

@@ -110,7 +110,7 @@ Err engine_replay_dead(Engine *engine, Str tenant, Str event_id, Str subscriber,
 /* The run's row, texts in the arena; an unambiguous prefix of the id is enough. */
 Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error);
 
-/* The store that a run lives in: the engine's, or for `durability session` that of the sessions, when there is one (redis_url). */
+/* The store that a run lives in: the engine's; for `durability session` that of the sessions, when there is one (redis_url); for `durability none` this process's memory. */
 Store *engine_home(Engine *engine, const RunRow *run);
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);

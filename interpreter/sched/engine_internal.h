@@ -32,6 +32,7 @@ enum {
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
     INPUT_JSON_MAX = 1 << 20
 };
+#define UNJOURNALLED_SWEEP  1000                         /* so many runs of `durability none` end between two sweeps */
 #define ENGINE_LEASE        (30 * INT64_C(1000000))
 #define ENGINE_SHORT_SLEEP  INT64_C(50000)               /* a run that sleeps no longer stays in memory */
 #define ENGINE_POLL         INT64_C(500000)              /* how often a worker looks at a store that cannot call it */
@@ -43,6 +44,9 @@ enum {
 #define EVENT_REPUBLISH     (5 * INT64_C(1000000))       /* a claim on events of the outbox holds so long: then somebody else may take them */
 #define EVENT_STALL         (30 * INT64_C(1000000))      /* what a consumer of a stream took and has not finished after that is another one's */
 #define HANDLER_BACKOFF     INT64_C(1000000)             /* doubled each time */
+#define SESSION_TTL         (86400 * INT64_C(1000000))   /* a session that lives in rows is over so long after its last write */
+#define UNJOURNALLED_LEASE  (INT64_MAX / 4)              /* nobody else could take them */
+#define UNJOURNALLED_KEPT   (60 * INT64_C(1000000))      /* how long a run of `durability none` that ended can be asked for its result, at least */
 #define TIME_NEVER          INT64_MAX
 
 typedef struct LiveRun LiveRun;
@@ -124,6 +128,7 @@ struct Engine {
     struct event *timer;
     Store *store;
     Map fetches, cached_tables, stale_tables;            /* perform_cache.c: cached reads under way; names of tables; tenant NUL table */
+    Store *memory; uint32_t memory_ended;                /* runs of `durability none`; NULL until the first one */
     Store *sessions; bool session_claiming, session_lost;              /* runs of `durability session`; NULL without Redis: they are strict then */
     Hot *hot;                                            /* sessions, caches: may lose what it holds at any moment */
     SnapshotKey key;
@@ -164,6 +169,7 @@ uint32_t engine_live_max(const Engine *engine);
 bool engine_has_server(const Engine *engine);            /* the store is a server: what is submitted is answered later, and it may be gone for a while */
 Err  engine_sync(Engine *engine, StoreBatch *batch, Error *error);          /* one batch now, outside of all steps; the caller frees it */
 int64_t engine_lease_until(const Engine *engine);
+void engine_claim_memory(Engine *engine, Str tenant, Str only_run, uint32_t *claimed);       /* adds to *claimed */
 Image *engine_image_cached(Engine *engine, Str hash_hex);
 Err  engine_image_keep(Engine *engine, Str hash_hex, Str bytes, Image **out, Error *error);
 LiveRun *engine_live_find(Engine *engine, Str tenant, Str run_id);
@@ -231,7 +237,10 @@ bool hot_copy_ask(LiveRun *run);                         /* live_load goes on wh
 
 /* session.c */
 #define SESSION_TOLD "session:"                          /* before the run's id in the SQL store's journal: what session runs did there */
-bool session_is(const LiveRun *run);
+bool session_is(const LiveRun *run);                     /* it lives in another store than the engine's: in Redis, or in memory */
+bool session_is_unjournalled(const LiveRun *run);        /* `durability none`: what it learns is written nowhere, and nobody takes it on after its process */
+Err  session_memory(Engine *engine, Error *error);       /* makes engine->memory */
+bool session_has_expired(const Engine *engine, const RunRow *row);     /* RUN_SESSION_IN_ROWS, and over */
 StoreBatch *session_sql_batch(LiveRun *run);             /* on the SQL store: fenced, or for a session run under the id of what it did */
 bool session_flushed(LiveRun *run);                      /* nothing is buffered; else it begins to make that durable */
 void session_change_query(LiveRun *run, Act *act, StoreBatch *batch, int result, StoreEncode encode, void *arg);

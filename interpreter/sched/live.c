@@ -302,6 +302,11 @@ static Err load(LiveRun *run, const JournalRow *rows, uint32_t count, Str snapsh
     return replay_rows(run, &replay, error);
 }
 
+/* The claim has changed the row: when it parked, the journal says. */
+static bool session_over(const LiveRun *run, const JournalRow *rows, uint32_t count) {
+    return run->row.durability == RUN_SESSION_IN_ROWS && run->parked_before && count && rows[count - 1].started_us + SESSION_TTL <= engine_now(run->engine);
+}
+
 typedef struct Loading { LiveRun *run; int row, module, snapshot, journal, mail; } Loading;      /* -1: not asked for */
 
 static void on_loaded(const StoreResult *result, void *arg) {
@@ -343,6 +348,7 @@ static void on_loaded(const StoreResult *result, void *arg) {
     if (!err && !run->parked_before && (count || (run->row.snapshot_seq && !waited))) cache_taken_over(run);
     run->row.waits_json = (Str){ "", 0 };
     run->row.last_seq = run->row.snapshot_seq + count;
+    if (!err && session_over(run, rows, count)) err = err_set(&error, ERR_NOT_FOUND, "session expired or not found: its last write is a day old");
     if (err) commit_fail(run, &error);
     else {
         run->loaded = true;
@@ -498,9 +504,10 @@ void live_callback_done(LiveRun *run) {
    crash. Anything else is this run's own trouble, which must not come again at every resume: it fails, and the others go on. */
 bool live_failed(LiveRun *run, Err err, const Error *error) {
     if (err == ERR_OK) return false;
-    if (err == ERR_BUSY && !run->failing) { reload(run); return true; }
-    bool ours = err != ERR_FENCED && err != ERR_IO && err != ERR_CRASH && !run->failing;
-    if (session_is(run) && err == ERR_IO) serve_session_lost(run->engine);
+    bool lone = session_is_unjournalled(run);            /* there is nothing to load it from */
+    if (err == ERR_BUSY && !run->failing && !lone) { reload(run); return true; }
+    bool ours = err != ERR_FENCED && (err != ERR_IO || lone) && err != ERR_CRASH && !run->failing;
+    if (session_is(run) && !lone && err == ERR_IO) serve_session_lost(run->engine);
     else if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
     if (ours) commit_fail(run, error);
     else live_drop(run);
@@ -514,6 +521,7 @@ static void renewed(const StoreResult *result, void *arg) {
 }
 
 void live_renew(LiveRun *run, int64_t until_us) {
+    if (session_is_unjournalled(run)) return;
     StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     run->row.lease_until_us = until_us;
     store_renew(batch, until_us);
@@ -605,7 +613,7 @@ static int64_t next_wake(LiveRun *run) {
 static void step_idle(LiveRun *run, int64_t now) {
     run->wake_us = next_wake(run);
     engine_wake_at(run->engine, run->wake_us);
-    bool short_sleep = !run->engine->options.virtual_time && run->wake_us < now + ENGINE_SHORT_SLEEP;
+    bool short_sleep = session_is_unjournalled(run) || (!run->engine->options.virtual_time && run->wake_us < now + ENGINE_SHORT_SLEEP);
     if (!first_in(run, ACT_STARTED) && !short_sleep) { commit_park(run); return; }
     if (run->row_count || commit_waits_changed(run)) commit_flush(run);      /* what waits is durable: a crash while it waits changes nothing */
 }

@@ -200,6 +200,8 @@ static Err find_in(Engine *engine, Store *store, Str tenant, Str run_id, Arena *
 
 Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error) {
     Err err = find_in(engine, engine->store, tenant, run_id, arena, out, error);
+    if (!err && session_has_expired(engine, out)) return err_set(error, ERR_NOT_FOUND, "no run `%.*s`: session expired or not found", STR_ARG(run_id));
+    if (err == ERR_NOT_FOUND && engine->memory && (err = find_in(engine, engine->memory, tenant, run_id, arena, out, error)) == ERR_OK) return ERR_OK;
     if (err != ERR_NOT_FOUND || !engine->sessions) return err;
     err = find_in(engine, engine->sessions, tenant, run_id, arena, out, error);
     if (err == ERR_NOT_FOUND) return err_set(error, err, "no run `%.*s`: session expired or not found", STR_ARG(run_id));

@@ -488,9 +488,12 @@ static void park(LiveRun *run, Act *act, const VmRequest *request) {
     case EFFECT_SLEEP_UNTIL: act->due_us = request->args[0].i; break;
     case EFFECT_AWAIT_EVENT:
         if (!session_is(run)) break;
-        perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability session` cannot await an event: its run is in no table that events could find"));
+        perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability %s` cannot await an event: its run is in no table that events could find", session_is_unjournalled(run) ? "none" : "session"));
         return;
-    case EFFECT_ASK: case EFFECT_AWAIT_SIGNAL: break;
+    case EFFECT_ASK: case EFFECT_AWAIT_SIGNAL:
+        if (!session_is_unjournalled(run)) break;
+        perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability none` cannot wait for people: nobody would find it"));
+        return;
     default:
         perform_raise(run, act->id, live_error(run, ERROR_KIND_internal, "effect `%s` belongs to tests", effect_name(request->effect->kind)));
         return;

@@ -150,6 +150,7 @@ static void claim_if_wanted(Engine *engine) {
     if (!engine->claim_wanted || engine->claiming || engine->live.count >= engine_live_max(engine)) return;
     claim(engine);
     claim_sessions(engine);
+    engine_claim_memory(engine, (Str){ "", 0 }, (Str){ "", 0 }, &(uint32_t){ 0 });
 }
 
 /* ---- mail for runs that live here, from other processes ---------------------------------------------------------- */
@@ -208,7 +209,7 @@ Err serve_reclaim(Engine *engine, Error *error) {
 /* ---- the end --------------------------------------------------------------------------------------------------------- */
 
 static bool may_give_back(const LiveRun *run) {
-    if (run->busy || run->dead || run->txn || run->failing) return false;
+    if (run->busy || run->dead || run->txn || run->failing || session_is_unjournalled(run)) return false;       /* it has nobody to be given to: it may end by itself */
     for (uint32_t i = 0; i < run->act_count; i++)
         if (run->acts[i]->http) return false;
     return true;
@@ -274,6 +275,7 @@ static Err serve(Engine *engine, Error *error) {
         serve_renew(engine);
         store_flush(engine->store);
         if (engine->sessions) store_flush(engine->sessions);
+        if (engine->memory) store_flush(engine->memory);
         engine_wait(engine, moved || engine->ready_first ? 0 : next_time(engine));
     }
 }

@@ -1,4 +1,6 @@
-/* session.c - runs of `durability session`: they live in the session store alone, with their journal, snapshot, timers and mail. What they do
+/* session.c - runs that live elsewhere than in the engine's store.
+ *
+ * Runs of `durability session`: they live in the session store alone, with their journal, snapshot, timers and mail. What they do
  * to tables, events and other runs is in the SQL store, exactly once.
  *
  * The two stores have no commit in common. So a session run makes its own rows durable first (the request's number then means the same after
@@ -6,13 +8,32 @@
  * row taken (ERR_CONFLICT, and nothing is changed) and delivers what the row says. A transaction leaves such a row for everything it did: a
  * resume that finds the one of its beginning tells the block from them instead of executing it.
  *
- * What the session store forgets (a day without a write, a flush) is gone: "session expired or not found". What lies in tables stays. */
+ * What the session store forgets (a day without a write, a flush) is gone: "session expired or not found". What lies in tables stays. Without a session store
+ * they are rows like strict runs, and over after the same time (RUN_SESSION_IN_ROWS).
+ *
+ * Runs of `durability none` have their row in this process's memory and no journal: nothing of them is told to any store but what they do there. Nobody can
+ * take them on, so they never park, their leases never end, and what would load another run again ends them. */
 #include "interpreter/effect/rows.h"
 #include "interpreter/sched/engine_internal.h"
 
 static const Value nothing;
 
-Store *engine_home(Engine *engine, const RunRow *row) { return row->durability == DURABILITY_SESSION && engine->sessions ? engine->sessions : engine->store; }
+Store *engine_home(Engine *engine, const RunRow *row) {
+    if (row->durability == DURABILITY_NONE && engine->memory) return engine->memory;
+    return row->durability == DURABILITY_SESSION && engine->sessions ? engine->sessions : engine->store;
+}
+
+Err session_memory(Engine *engine, Error *error) {
+    if (engine->memory) return ERR_OK;
+    StoreOptions options = { .loop = engine->loop };
+    return store_open("sqlite::memory:", &options, &engine->memory, error);
+}
+
+bool session_is_unjournalled(const LiveRun *run) { return run->engine->memory && run->store == run->engine->memory; }
+
+bool session_has_expired(const Engine *engine, const RunRow *row) {
+    return row->durability == RUN_SESSION_IN_ROWS && !run_status_ended(row->status) && row->status != RUN_RUNNING && row->updated_us + SESSION_TTL <= engine_now(engine);
+}
 
 bool session_is(const LiveRun *run) { return run->store != run->engine->store; }
 
@@ -26,7 +47,7 @@ StoreBatch *session_sql_batch(LiveRun *run) {
 }
 
 bool session_flushed(LiveRun *run) {
-    if (run->row_count == 0 && !commit_state_changed(run)) return true;
+    if (session_is_unjournalled(run) || (run->row_count == 0 && !commit_state_changed(run))) return true;
     commit_flush(run);
     return false;
 }
@@ -102,14 +123,14 @@ static void changed(LiveRun *run, const StoreResult *result) {
     if (counted) value_release(value);
     if (!act) return;
     run->refusal = error;
-    if (err == ERR_CONFLICT) read_told(run, id, 1, told_read);           /* done before, or a key that is taken */
+    if (err == ERR_CONFLICT && !session_is_unjournalled(run)) read_told(run, id, 1, told_read);           /* done before, or a key that is taken */
     else if (err == ERR_FENCED || err == ERR_CRASH || err == ERR_IO || err == ERR_CORRUPT || err == ERR_BUSY) live_failed(run, err, &error);
     else perform_raise(run, id, live_error_of(run, err, error.text));
 }
 
 void session_change_query(LiveRun *run, Act *act, StoreBatch *batch, int result, StoreEncode encode, void *arg) {
     JournalRow row = told_row(run, act);
-    store_append_journal_of(batch, &row, result, encode, arg);
+    if (!session_is_unjournalled(run)) store_append_journal_of(batch, &row, result, encode, arg);
     run->current = act->id;
     run->current_result = result;
     run->current_value = nothing;
@@ -120,7 +141,7 @@ void session_change(LiveRun *run, Act *act, StoreBatch *batch, Value value) {
     JournalRow row = told_row(run, act);
     uint16_t type = live_result_type(run->image, act->effect);
     record_tell(run->image, type, value, store_batch_arena(batch), &row);
-    store_append_journal(batch, &row);
+    if (!session_is_unjournalled(run)) store_append_journal(batch, &row);
     run->current = act->id;
     run->current_result = -1;
     run->current_value = value;
@@ -149,6 +170,7 @@ static void begun_read(LiveRun *run, const StoreResult *result) {
 }
 
 void session_begin(LiveRun *run, Act *act) {
+    if (session_is_unjournalled(run)) { perform_open_txn(run, act); return; }
     if (session_flushed(run)) read_told(run, act->id, 0, begun_read);
 }
 
@@ -173,14 +195,15 @@ static void committed(LiveRun *run, const StoreResult *result) {
 /* The rows in the buffer are those of the block: it was empty when the block began. They stay there for the session store. */
 void session_commit(LiveRun *run, Act *act) {
     StoreBatch *batch = session_sql_batch(run);
-    for (uint32_t i = 0; i < run->row_count; i++) {
+    bool told = !session_is_unjournalled(run);
+    for (uint32_t i = 0; i < run->row_count && told; i++) {
         JournalRow row = run->rows[i];
         if (row.entry != JOURNAL_RESULT && row.entry != JOURNAL_ERROR) continue;
         row.seq = row.request;
         store_append_journal(batch, &row);
     }
     JournalRow row = told_row(run, act);
-    store_append_journal(batch, &row);
+    if (told) store_append_journal(batch, &row);
     run->current = act->id;
     commit_last(run, batch, committed);
 }

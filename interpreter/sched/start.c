@@ -169,12 +169,14 @@ Err start_fill_row(Engine *engine, Image *image, uint16_t flow_index, const Valu
     row->func = flow->func;
     row->status = RUN_READY;
     row->priority = (int)flow->priority;
-    row->durability = flow->durability == DURABILITY_SESSION && !engine->sessions ? DURABILITY_STRICT : flow->durability;      /* stricter than asked is safe */
+    row->durability = flow->durability == DURABILITY_SESSION && !engine->sessions ? RUN_SESSION_IN_ROWS : flow->durability;
+    Err err = row->durability == DURABILITY_NONE ? session_memory(engine, error) : ERR_OK;
+    if (err) return err;
     start_encode_input(image, flow->func, args, &input);
     row->input = arena_str(arena, buf_str(&input));
     buf_free(&input);
     row->input_json = input_json(image, flow, args, arena);
-    Err err = flow_key(engine, image, flow, flow->one_per, flow->one_per_func, args, row, arena, &row->concurrency_key, error);
+    err = flow_key(engine, image, flow, flow->one_per, flow->one_per_func, args, row, arena, &row->concurrency_key, error);
     if (!err) err = flow_key(engine, image, flow, flow->limit_per, flow->limit_func, args, row, arena, &row->limit_key, error);
     if (row->limit_key.len) row->limit_count = flow->limit_count;
     return err;
@@ -342,7 +344,7 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
             row->epoch = 1;
             row->worker = str_of(engine->worker);
             row->started_us = row->created_us;
-            row->lease_until_us = engine_lease_until(engine);
+            row->lease_until_us = row->durability == DURABILITY_NONE ? TIME_NEVER : engine_lease_until(engine);
             launch->run = live_begin(engine, row, start.image);
         } else engine->claim_wanted = true;
         store_submit(start_batch(engine, &start), on_launched, launch);

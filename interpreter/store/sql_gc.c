@@ -34,14 +34,18 @@ static Err gc_session_rows(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *pa
     return err;
 }
 
+/* A session that lives in rows and is over: what it waits for cannot reach it any more. */
+#define SESSION_ROW_TTL (INT64_C(86400) * 1000000)
+
 static Err gc_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Error *error)
 {
     SqlRows rows;
     const Cell args[] = { cell_text(op->text), cell_text(op->more), cell_int(op->limit) };
-    Err err = SQL_RUN(db, "SELECT tenant, run_id, status, ended_us FROM flow_runs WHERE (tenant, run_id) > (?1, ?2) ORDER BY tenant, run_id LIMIT ?3", args, batch->arena, &rows, error);
+    Err err = SQL_RUN(db, "SELECT tenant, run_id, status, ended_us, durability, updated_us FROM flow_runs WHERE (tenant, run_id) > (?1, ?2) ORDER BY tenant, run_id LIMIT ?3", args, batch->arena, &rows, error);
     for (uint32_t i = 0; i < rows.set.rows && !err; i++) {
         const Cell *c = &rows.set.cells[i * rows.set.columns];
-        if (run_status_ended((RunStatus)c[2].i) && c[3].i < op->now_us)
+        bool over = run_status_ended((RunStatus)c[2].i) ? c[3].i < op->now_us : c[4].i == RUN_SESSION_IN_ROWS && c[2].i == RUN_PARKED && c[5].i < op->now_us - SESSION_ROW_TTL;
+        if (over)
             err = delete_run(db, batch, c, page, error);
         page->tenant = c[0].text;
         page->run_id = c[1].text;

@@ -28,6 +28,7 @@ typedef enum { RUN_READY = 0, RUN_RUNNING, RUN_PARKED, RUN_COMPLETED, RUN_FAILED
 const char *run_status_name(RunStatus status);
 static inline bool run_status_ended(RunStatus s) { return s >= RUN_COMPLETED; }
 
+enum { RUN_SESSION_IN_ROWS = 3 };        /* `durability session` where there is no session store: like a strict run, for a day after its last write */
 typedef struct RunRow {
     Str tenant, run_id;
     Str module_hash;                     /* hex */
@@ -47,7 +48,7 @@ typedef struct RunRow {
     uint64_t last_seq;                   /* newest journal seq */
     uint64_t snapshot_seq;               /* 0: none */
     int64_t created_us, updated_us, started_us, ended_us;
-    uint8_t durability;                  /* DURABILITY_* */
+    uint8_t durability;                  /* DURABILITY_* of image.h, or RUN_SESSION_IN_ROWS */
     bool cancel_requested;
 } RunRow;
 
