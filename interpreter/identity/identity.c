@@ -118,6 +118,7 @@ struct Check {
     bool in_store;
     Arena *arena;
     const Issuer *issuer;
+    Str text;
     JwsToken token;
     Principal principal;
     IdentityDone done; void *arg;
@@ -140,6 +141,7 @@ void identity_close(Identity *identity) {
         else free(check);
     }
     revocation_forget(identity);
+    verified_forget(identity);
     arena_free(identity->arena);
     identity->closed = true;
     if (!identity->holds) free(identity);
@@ -189,24 +191,34 @@ static void keys_ready(bool available, void *arg) {
     AuthOutcome outcome = claims_check(&check->token, &rules, &expires, &why);
     if (!outcome) outcome = claims_principal(check->token.payload, issuer == &check->identity->own, check->arena, &check->principal, &why);
     check->principal.expires_us = expires;
-    if (outcome) finish(check, outcome, why);
-    else check_revoked(check);
+    if (outcome) { finish(check, outcome, why); return; }
+    verified_learn(check->identity, check->text, issuer, &check->principal);
+    check_revoked(check);
+}
+
+static Check *list(Identity *identity, const Check *with) {
+    Check *check = mem_alloc(sizeof *check);
+    *check = *with;
+    check->identity = identity;
+    check->next = identity->checks;
+    check->place = &identity->checks;
+    if (check->next) check->next->place = &check->next;
+    return identity->checks = check;
 }
 
 void identity_authenticate(Identity *identity, Str token, Arena *arena, IdentityDone done, void *arg) {
     if (!token.len) { done(AUTH_NONE, NULL, "no token", arg); return; }
-    JwsToken read;
-    const char *why = token.len > JWS_TOKEN_MAX ? "the token is longer than JWS_TOKEN_MAX (16384 bytes)" : jws_read(arena_str(arena, token), arena, &read);
+    Check check = { .arena = arena, .done = done, .arg = arg };
+    if (verified_find(identity, token, arena, &check.principal)) { check_revoked(list(identity, &check)); return; }
+    const char *why = "the token is longer than JWS_TOKEN_MAX (16384 bytes)";
+    if (token.len <= JWS_TOKEN_MAX) check.text = arena_str(arena, token), why = jws_read(check.text, arena, &check.token);
     if (why) { done(AUTH_BAD, NULL, why, arg); return; }
-    Str issuer = json_get_text(read.payload, "iss");
-    const Issuer *who = str_eq(issuer, identity->own.issuer) ? &identity->own : identity->trusted.keys && str_eq(issuer, identity->trusted.issuer) ? &identity->trusted : NULL;
-    if (!who) { done(AUTH_BAD, NULL, "iss is another issuer", arg); return; }
-    if (who->alg && who->alg != read.alg) { done(AUTH_BAD, NULL, "another algorithm than the issuer's", arg); return; }
-    Check *check = mem_alloc(sizeof *check);
-    *check = (Check){ .identity = identity, .next = identity->checks, .place = &identity->checks, .arena = arena, .issuer = who, .token = read, .done = done, .arg = arg };
-    if (check->next) check->next->place = &check->next;
-    identity->checks = check;
-    keyring_ask(who->keys, read.kid, who->alg, keys_ready, check);
+    Str issuer = json_get_text(check.token.payload, "iss");
+    if (str_eq(issuer, identity->own.issuer)) check.issuer = &identity->own;
+    else if (identity->trusted.keys && str_eq(issuer, identity->trusted.issuer)) check.issuer = &identity->trusted;
+    if (!check.issuer) { done(AUTH_BAD, NULL, "iss is another issuer", arg); return; }
+    if (check.issuer->alg && check.issuer->alg != check.token.alg) { done(AUTH_BAD, NULL, "another algorithm than the issuer's", arg); return; }
+    keyring_ask(check.issuer->keys, check.token.kid, check.issuer->alg, keys_ready, list(identity, &check));
 }
 
 /* ---- what it gives --------------------------------------------------------------------------------------------- */

@@ -9,7 +9,11 @@
 #include "interpreter/store/store.h"
 
 #define REVOCATION_KEPT_US (IDENTITY_TOKEN_LIFE_MAX_US + 2 * IDENTITY_SKEW_US)
-enum { REVOCATION_CACHE_MAX = 65536 };   /* sessions whose state is remembered; one more, and all are asked again */
+#define VERIFIED_KEPT_US   (60 * TIME_SECOND)                  /* how long a good signature is remembered */
+enum {
+    REVOCATION_CACHE_MAX = 65536,        /* sessions whose state is remembered; one more, and all are asked again */
+    VERIFIED_MAX = 8192,                 /* tokens that are remembered; one more, and all are verified again */
+};
 
 typedef struct Check Check;
 typedef struct Oidc Oidc;
@@ -32,6 +36,7 @@ struct Identity {
     bool insecure_cookies, closed;
     uint32_t holds;                      /* callbacks of the store that still look at it: it is freed after the last one */
     Map seen;                            /* tenant NUL session -> Seen */
+    Map verified;                        /* SHA-256 of a token -> Verified */
     Check *checks;                       /* under way */
     struct ServiceTask *services;
 };
@@ -41,6 +46,11 @@ bool    identity_release(Identity *identity);                 /* false: it was c
 int64_t identity_clock(void *identity);
 
 void service_close(Identity *identity);  /* service.c */
+
+/* verified.c: True: the token was good a moment ago, and is still in its time; *out lives in the arena. */
+bool verified_find(const Identity *identity, Str token, Arena *arena, Principal *out);
+void verified_learn(Identity *identity, Str token, const Issuer *issuer, const Principal *principal);
+void verified_forget(Identity *identity);
 
 /* revocation.c */
 typedef struct Seen { int64_t checked_us; bool revoked; char key[]; } Seen;

@@ -11,6 +11,7 @@ struct Keyring {
     bool is_url, is_fixed;
     KeyringClock now; void *now_arg;
     JwsKeys keys;
+    uint64_t generation;
     int64_t fetched_us, asked_us;        /* when the set came, when it was last asked for; INT64_MIN: never */
     HttpCall *call;
     Waiter *waiters;
@@ -36,6 +37,7 @@ bool keyring_url_ok(Str url) {
 static void take(Keyring *ring, JwsKeys keys) {
     jws_keys_free(&ring->keys);
     ring->keys = keys;
+    ring->generation++;
     ring->fetched_us = ring->now(ring->now_arg);
 }
 
@@ -87,6 +89,9 @@ void keyring_free(Keyring *ring) {
 
 static bool since(const Keyring *ring, int64_t then, int64_t span) { return then != INT64_MIN && ring->now(ring->now_arg) - then < span; }
 static bool usable(const Keyring *ring) { return ring->is_fixed || (ring->keys.count && since(ring, ring->fetched_us, KEYRING_STALE_US)); }
+
+uint64_t keyring_generation(const Keyring *ring) { return ring->generation; }
+bool keyring_is_fresh(const Keyring *ring) { return ring->is_fixed || since(ring, ring->fetched_us, KEYRING_FRESH_US); }
 
 static bool known(const Keyring *ring, Str kid, JwsAlg alg) {
     for (uint32_t i = 0; i < ring->keys.count; i++)

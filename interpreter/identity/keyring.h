@@ -28,6 +28,8 @@ void keyring_ask(Keyring *ring, Str kid, JwsAlg alg, KeyringDone done, void *arg
 /* One of the ring's keys made this signature with `pinned` (JWS_ALG_NONE: with the key's own `alg`, which it must have): that of the token's kid; a token without one is verified only if a single key could be meant. Inside `done`. */
 bool keyring_verify(const Keyring *ring, const JwsToken *token, JwsAlg pinned);
 const JwsKey *keyring_signer(const Keyring *ring);            /* the first key, if it is private and has an `alg`; borrowed until the next keyring_ask */
+uint64_t keyring_generation(const Keyring *ring);             /* another one with each new set */
+bool keyring_is_fresh(const Keyring *ring);                   /* the set need not be asked for again yet */
 void keyring_print_public(const Keyring *ring, Buf *out);
 bool keyring_url_ok(Str url);                                 /* https, or http on loopback */
 #endif
