@@ -286,18 +286,53 @@ def test_times(server, key):
         check("the other process ends", other.close() == 0)
 
 
-def main():
+def test_token_command(server, key):
+    """What `flowd token` makes is taken, with what it was told and nothing more."""
+    client = Client(server)
+
+    def token(*arguments):
+        return subprocess.run([FLOWD, "token", *arguments], env=server.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60)
+    made = token("--user", "anna", "--tenant", "family-9", "--scopes", "calendar:read,finance:write", "--scopes", "x:y", "--roles", "USER", "--ttl", "10m", "--email", "a@b.c", "--device", "d1")
+    said = jose.payload_of(made.stdout)
+    check("it is printed alone", made.returncode == 0 and made.stdout.count("\n") == 1 and made.stderr == "")
+    check("it says what it was told", (said["sub"], said["tenant_id"], said["scopes"], said["roles"], said["email"], said["device_id"], said["exp"] - said["iat"])
+          == ("anna", "family-9", ["calendar:read", "finance:write", "x:y"], ["USER"], "a@b.c", "d1", 600), str(said))
+    check("it is taken", client.ask("GET", "/api/v1/appointments", None, bearer(made.stdout.strip()))[0] == 200)
+    check("for its scopes alone", client.ask("POST", "/api/v1/appointments", APPOINTMENT, bearer(made.stdout.strip()))[0] == 403)
+    check("it can be ended", client.ask("POST", "/auth/logout", None, bearer(made.stdout.strip()))[0] == 200
+          and client.ask("GET", "/api/v1/appointments", None, bearer(made.stdout.strip()))[0] == 401)
+    bare = token("--user", "anna", "--tenant", "family-9").stdout.strip()
+    check("without scopes it opens nothing", client.ask("GET", "/api/v1/appointments", None, bearer(bare))[0] == 403)
+    for arguments, words in ((["--tenant", "t"], "--user U"), (["--user", "a", "--tenant", "t", "--ttl", "31d"], "30 days"), (["--user", "a", "--tenant", "t", "--ttl", "soon"], "--ttl"),
+                             (["--user", "a", "--tenant", "public"], "tenant"), (["--user", "a\nb", "--tenant", "t"], "control characters"), (["--user", "a", "--tenant", "t", "--keys", "/dev/null"], "cannot")):
+        refused = token(*arguments)
+        check(f"{arguments}: usage", refused.returncode == 2 and refused.stdout == "" and words in refused.stderr, f"{refused.returncode} {refused.stderr}")
+    elsewhere = subprocess.run([FLOWD, "token", "--user", "anna", "--tenant", "family-9", "--scopes", "admin:all", "--keys", os.path.join(server.folder, "other.json")], env=server.environment,
+                               stdout=subprocess.PIPE, text=True, timeout=60).stdout.strip()
+    check("one of another key is worth nothing", client.ask("GET", "/api/v1/appointments", None, bearer(elsewhere))[0] == 401)
+    check("keys are their owner's alone", os.stat(os.path.join(server.folder, "other.json")).st_mode & 0o777 == 0o600)
+    client.close()
+
+
+def test_store(store, tests):
     with tempfile.TemporaryDirectory(prefix="flow-authorization-") as folder:
-        server = Server(FLOWD, folder, ["flows/18_authorization.flow"])
+        server = Server(FLOWD, folder, ["flows/18_authorization.flow"], store=store)
         try:
             with open(server.keys) as file:
                 jwk = json.load(file)["keys"][0]
             key = jose.Key(jwk["kid"], jwk)
             check("the key's public half is what it says", key.jwk()["x"] == jwk["x"] and key.jwk()["y"] == jwk["y"])
-            for test in (test_roles, test_defects, test_times):
+            for test in tests:
                 test(server, key)
         finally:
             check("it ends", server.close() == 0)
+
+
+def main():
+    test_store(None, (test_roles, test_defects, test_times, test_token_command))
+    postgres = os.environ.get("FLOW_TEST_POSTGRES")
+    if postgres:
+        test_store(f"{postgres}&schema=authorization_{os.getpid()}", (test_roles, test_times))
     print(f"{passed} passed, {failed} failed")
     return failed > 0
 

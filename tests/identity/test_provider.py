@@ -141,20 +141,26 @@ def test_strangers(server, site, issuer):
     check("and is logged in", status in (200, 303) and "fidus_session" in victim.cookies[server.host], str(status))
 
 
+def test_store(issuer, store):
+    with tempfile.TemporaryDirectory(prefix="flow-provider-") as folder:
+        server = Server(FLOWD, folder, ["flows/17_login.flow", "flows/18_authorization.flow"],
+                        {"FLOW_OIDC_ISSUER": issuer, "FLOW_OIDC_CLIENT_ID": "flow", "FLOW_OIDC_CLIENT_SECRET": SECRET, "FLOW_OIDC_REDIRECT": REDIRECT}, store)
+        try:
+            for test in (test_login, test_strangers):
+                test(server, "http://" + server.host, issuer)
+            check("neither tokens, codes nor states are in the log", not any(word in line for line in server.log for word in ("eyJ", "code=", "state=")))
+        finally:
+            check("it ends", server.close() == 0)
+
+
 def main():
     node = subprocess.Popen(["node", os.path.join(HERE, "real_provider.mjs"), installed()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
                             env={**os.environ, "SECRET": SECRET, "REDIRECT": REDIRECT})
     try:
         issuer = node.stdout.readline().strip()
-        with tempfile.TemporaryDirectory(prefix="flow-provider-") as folder:
-            server = Server(FLOWD, folder, ["flows/17_login.flow", "flows/18_authorization.flow"],
-                            {"FLOW_OIDC_ISSUER": issuer, "FLOW_OIDC_CLIENT_ID": "flow", "FLOW_OIDC_CLIENT_SECRET": SECRET, "FLOW_OIDC_REDIRECT": REDIRECT})
-            try:
-                for test in (test_login, test_strangers):
-                    test(server, "http://" + server.host, issuer)
-                check("neither tokens, codes nor states are in the log", not any(word in line for line in server.log for word in ("eyJ", "code=", "state=")))
-            finally:
-                check("it ends", server.close() == 0)
+        postgres = os.environ.get("FLOW_TEST_POSTGRES")
+        for store in [None] + ([f"{postgres}&schema=provider_{os.getpid()}"] if postgres else []):
+            test_store(issuer, store)
     finally:
         node.stdin.close()
         node.wait(30)
