@@ -89,6 +89,15 @@ static bool has_id(const Ast_table_decl *table)
     return false;
 }
 
+/* Some assignments of a command would then change nothing and not say so, and its new children would not be the owner's. */
+static bool is_written_by_others(const Ast_table_decl *table)
+{
+    for (uint32_t i = 0; i < table->clauses.count; i++)
+        if (table->clauses.items[i]->kind == AST_VISIBLE_CLAUSE && as_visible_clause(table->clauses.items[i])->roles.count)
+            return true;
+    return false;
+}
+
 static void set_root(Expander *x, Aggregate *a, Ast_root_clause *clause)
 {
     if (a->root)
@@ -99,6 +108,9 @@ static void set_root(Expander *x, Aggregate *a, Ast_root_clause *clause)
     else if (a->root && !has_clause(a->root, AST_VERSION_CLAUSE))
         diag_help(x->diags, misshapen(x, a, clause->table.span, "has a root without `version`"),
                   "add `version` to the table: by it a command sees that somebody else was faster");
+    else if (a->root && is_written_by_others(a->root))
+        diag_help(x->diags, misshapen(x, a, clause->table.span, "has a root that others than its owner may write"),
+                  "leave out `write (…)`: others may see an aggregate, its commands are the owner's");
 }
 
 /* The one column of the child that holds the root's id. */

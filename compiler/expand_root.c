@@ -30,6 +30,14 @@ static void put_end(Expander *x, const Aggregate *a, const Ast_command_decl *com
         buf_put_text(text, "return __result\n");
 }
 
+static bool is_visible(const Ast_table_decl *table)
+{
+    for (uint32_t i = 0; i < table->clauses.count; i++)
+        if (table->clauses.items[i]->kind == AST_VISIBLE_CLAUSE)
+            return true;
+    return false;
+}
+
 static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl *command, const Fields *named, bool has_result, Buf *text)
 {
     Str name = a->decl->name.text, root = a->root->name.text, touched = column_to_touch(a);
@@ -42,6 +50,8 @@ static void put_command(Expander *x, const Aggregate *a, const Ast_command_decl 
     expand_put_fields(named, text);
     buf_printf(text, "transaction {\nlet __moved = update __r in %.*s set %.*s = __r.%.*s where __r.id == __id and __r.version == __root.version\n",
                STR_ARG(root), STR_ARG(touched), STR_ARG(touched));
+    if (is_visible(a->root))                                    /* seen, as it was, and not moved: not one's own */
+        buf_printf(text, "if __moved == 0 and %.*s[__id]?.version == __root.version { fail denied \"%.*s ${id} is somebody else's\" }\n", STR_ARG(root), STR_ARG(name));
     buf_printf(text, "if __moved == 0 { fail conflict \"%.*s ${id} was changed at the same time\" with { code: \"VERSION_CONFLICT\" } }\n", STR_ARG(name));
     buf_put_text(text, "__body()\n");
     put_end(x, a, command, has_result, text);

@@ -413,13 +413,15 @@ static bool put_array_insert(Str sql, uint32_t count, const char **types, Buf *o
     return true;
 }
 
-/* Those from `first` on that are the same statement for the same tenant. */
+/* Those from `first` on that are the same statement for the same tenant, and where row security asks for the user for the same user. */
 static uint32_t alike(Group *g, uint32_t first, Insert **out)
 {
     uint32_t count = 0;
     for (uint32_t i = first; i < g->insert_count; i++) {
         Insert *one = &g->inserts[i], *like = &g->inserts[first];
         if (one->done || one->text != like->text || !str_eq(one->batch->tenant, like->batch->tenant))
+            continue;
+        if (!str_eq(one->op->text, like->op->text) && sql_by_user(one->op))
             continue;
         one->done = true;
         out[count++] = one;
@@ -466,7 +468,7 @@ static Err insert_alike(Group *g, Insert **inserts, uint32_t count, Error *error
         }
         args[k] = (Cell){ .kind = CELL_LIST, .items = items, .count = count };
     }
-    Err err = g->c->db.use_scope(&g->c->db, inserts[0]->batch->tenant, inserts[0]->op->text, false, error);
+    Err err = g->c->db.use_scope(&g->c->db, inserts[0]->batch->tenant, inserts[0]->op->text, sql_by_user(inserts[0]->op), error);
     if (!err)
         err = pg_query(g->c, buf_str(&sql), args, binds, g->arena, &rows, error);
     buf_free(&sql);

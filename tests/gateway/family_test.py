@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -146,6 +147,39 @@ def change_members(family):
     USERS.pop("aunt-1")
 
 
+def all_at_once(family):
+    """Many write and read at the same time, so that one commit and one connection serve several users."""
+    ROUNDS, wrong = 6, []
+
+    def work(user):
+        client = Client(family.client.server)
+        header = [("Authorization", "Bearer " + family.token(user))]
+        for number in range(ROUNDS):
+            visibility = ("PRIVATE", "FAMILY", "PUBLIC")[number % 3]
+            status, _, text = client.ask("POST", "/api/v1/appointments", {"title": "%s %s" % (visibility, user), "start": START, "visibility": visibility}, header)
+            if status != 200:
+                wrong.append((user, status, text))
+            for title in [row["title"] for row in json.loads(client.ask("GET", "/api/v1/appointments", None, header)[2])]:
+                seen, _, owner = title.partition(" ")
+                if owner in USERS and not may_read(user, owner, seen) and owner != user:
+                    wrong.append((user, "sees", title))
+        client.close()
+
+    before = {user: len(family.titles(user)) for user in USERS}
+    threads = [threading.Thread(target=work, args=(user,)) for user in USERS for _ in range(2)]
+    for user in USERS:
+        family.token(user)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    check("nobody was refused and nobody saw too much", not wrong, str(wrong[:3]))
+    for user in USERS:
+        each = 2 * ROUNDS // 3
+        more = sum(each for owner in USERS for seen in ("PRIVATE", "FAMILY", "PUBLIC") if owner == user or (USERS[owner][0] == USERS[user][0] == FAMILY and may_read(user, owner, seen)))
+        check("%s sees all that it should" % user, len(family.titles(user)) == before[user] + more, "%d, expected %d" % (len(family.titles(user)), before[user] + more))
+
+
 def on_store(store):
     with tempfile.TemporaryDirectory(prefix="flow-family-") as folder:
         server = Server(FLOWD, folder, ["flows/19_family.flow"], store=store)
@@ -156,7 +190,7 @@ def on_store(store):
                     admin = "parent-456" if tenant == FAMILY else user
                     status, _, text = family.ask(admin, "POST", "/api/v1/family/members", {"user_id": user, "role": role})
                     check("%s is a %s" % (user, role), status == 200, text)
-            for test in (try_all, infer, look_at_runs, change_members):
+            for test in (try_all, infer, look_at_runs, change_members, all_at_once):
                 test(family)
             family.client.close()
         finally:
