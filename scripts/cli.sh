@@ -159,6 +159,32 @@ test "spins" {
     expect completed
 }
 FLOW
+cat >"$work/wrong.flow" <<'FLOW'
+flow tell(about: string) -> string
+    on GET "/tell/{about}" stream public
+{
+    progress 10 "one"
+    return about
+}
+flow hello() -> string on GET "/hello" public { return "hello" }
+test "early" { expect status 200 }
+test "status" {
+    request GET "/nowhere"
+    expect status 200
+}
+test "body" {
+    request GET "/hello"
+    expect body == "bye"
+}
+test "events" {
+    request GET "/tell/tea"
+    expect stream [progress 20, complete]
+}
+FLOW
+expect "an answer that is not there yet" 1 $flowc test --only early "$work/wrong.flow";      says 'wrong.flow:8: no request was made yet'
+expect "another status" 1 $flowc test --only status "$work/wrong.flow";                      says 'expected status 200; found 404 with \{.*not_found'
+expect "another body" 1 $flowc test --only body "$work/wrong.flow";                          says 'found left: hello, right: bye'
+expect "other events" 1 $flowc test --only events "$work/wrong.flow";                        says 'expected the events \[.*"percent":20.*; found \[.*"percent":10'
 expect "enough fuel" 0 $flowc test "$work/spins.flow";                                       says '^1 passed, 0 failed$'
 expect "little fuel" 1 $flowc test --fuel 100000 "$work/spins.flow";                         says 'VM_FUEL_LIMIT'
 expect "no fuel" 2 $flowc test --fuel 0 "$work/tested.flow";                                 warns 'from 1 to 10000000000'

@@ -455,8 +455,7 @@ static bool header_continues(const Layer *layer, const Frame *frame, int kind)
     case T_EFFECT:      return next != ':';
     case T_ON:          return frame->header == T_FLOW || frame->header == T_SCOPE;
     case T_STREAM: case T_PUBLIC: case T_CANCEL: return frame->header == T_FLOW;
-    case T_VERIFY: case T_TOLERANCE: case T_DEDUPE: case T_TENANT: return frame->header == T_WEBHOOK;
-    case T_TTL:         return frame->header == T_WEBHOOK;
+    case T_VERIFY: case T_TOLERANCE: case T_DEDUPE: case T_TENANT: case T_TTL: return frame->header == T_WEBHOOK || frame->header == T_FLOW;
     case T_GRANTS:      return frame->header == T_ROLE;
     case T_SCOPES: case T_ROLES: case T_HEADERS: case T_SIGNED: return frame->header == T_REQUEST;
     case T_OF: case T_SHARED: case T_AT: return true;
