@@ -126,7 +126,7 @@ static bool fetch(Keyring *ring) {
 
 void keyring_ask(Keyring *ring, Str kid, JwsAlg alg, KeyringDone done, void *arg) {
     bool wanted = !since(ring, ring->fetched_us, KEYRING_FRESH_US) || !known(ring, kid, alg);
-    bool may = !ring->is_fixed && !since(ring, ring->asked_us, KEYRING_REFETCH_US);
+    bool may = !ring->is_fixed && !since(ring, ring->asked_us, usable(ring) ? KEYRING_REFETCH_US : KEYRING_RETRY_US);
     if (wanted && may && !ring->is_url) read_file(ring, NULL);
     if (wanted && may && ring->is_url && !ring->call) fetch(ring);
     bool waits = ring->call && (!usable(ring) || !known(ring, kid, alg));      /* who has the key need not wait for a newer set */

@@ -11,6 +11,7 @@
 
 #define KEYRING_FRESH_US   (600 * INT64_C(1000000))
 #define KEYRING_REFETCH_US (10 * INT64_C(1000000))
+#define KEYRING_RETRY_US   (1 * INT64_C(1000000))             /* while there is no key at all */
 #define KEYRING_STALE_US   (3600 * INT64_C(1000000))          /* since it was fetched */
 #define KEYRING_TIMEOUT_US (10 * INT64_C(1000000))
 enum { KEYRING_WAITING_MAX = 4096 };                          /* who may wait for a fetch at once */

@@ -10,6 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import jose  # noqa: E402
+import provider as providers  # noqa: E402
 from server import Client, Server  # noqa: E402
 
 FLOWD = os.path.join(sys.argv[1] if len(sys.argv) > 1 else "build", "flowd")
@@ -328,7 +329,45 @@ def test_store(store, tests):
             check("it ends", server.close() == 0)
 
 
+def test_foreign_issuer():
+    """Access tokens of one other issuer, whose keys are at a URL: taken as they are, under its own pins; denied while its keys cannot be had."""
+    issuer = providers.Provider()
+    issuer.fault = "jwks 500"
+    with tempfile.TemporaryDirectory(prefix="flow-foreign-") as folder:
+        server = Server(FLOWD, folder, ["flows/18_authorization.flow"], {"FLOW_TRUST_ISSUER": issuer.url, "FLOW_TRUST_AUDIENCE": "flow", "FLOW_TRUST_ALG": "ES256", "FLOW_TRUST_KEYS": issuer.url + "/jwks"})
+        try:
+            client = Client(server)
+            with open(server.keys) as file:
+                jwk = json.load(file)["keys"][0]
+            own, key = jose.Key(jwk["kid"], jwk), issuer.keys[0]
+
+            def ask(signer, typ="at+jwt", **changes):
+                what = claims("acme", "bob", scopes=["calendar:read"], **{"iss": issuer.url, "aud": "flow", "session_id": ..., "user_id": ..., **changes})
+                status, headers, text = client.ask("GET", "/api/v1/appointments", None, bearer(jose.es256(signer, what, typ=typ)))
+                return status, dict(headers), text
+            status, headers, text = ask(key)
+            check("without its keys nobody is let in, and told to come back", status == 503 and "Retry-After" in headers and "eyJ" not in text, f"{status} {text}")
+            check("our own tokens are good meanwhile", client.ask("GET", "/api/v1/appointments", None, bearer(session_of(server, own, "family-1", ["calendar:read"])))[0] == 200)
+            issuer.fault = ""
+            until = time.monotonic() + 60
+            while (status := ask(key)[0]) == 503 and time.monotonic() < until:
+                time.sleep(0.2)
+            check("with them its token is good", status == 200, str(status))
+            for name, found in (("our key in its name", ask(own)), ("another key", ask(jose.Key(key.kid))), ("our audience", ask(key, aud="fidus-api")), ("an ID token", ask(key, typ="JWT")),
+                                ("its key in our name", ask(key, iss="https://fidus.ai", aud="fidus-api", session_id="S")), ("no tenant", ask(key, tenant_id=...))):
+                check(f"{name}: 401", found[0] == 401, str(found[0]))
+            check("its scopes count", client.ask("POST", "/api/v1/appointments", APPOINTMENT, bearer(jose.es256(key, claims("acme", "bob", iss=issuer.url, aud="flow", scopes=["calendar:read"]), typ="at+jwt")))[0] == 403)
+            asked = issuer.seen["/jwks"]
+            check("unknown keys are refused", all(ask(jose.Key(f"unknown-{number}"))[0] == 401 for number in range(20)))
+            check("and cost the issuer one request at most", issuer.seen["/jwks"] <= asked + 1, f"{asked} {issuer.seen}")
+            client.close()
+        finally:
+            check("it ends", server.close() == 0)
+            issuer.close()
+
+
 def main():
+    test_foreign_issuer()
     test_store(None, (test_roles, test_defects, test_times, test_token_command))
     postgres = os.environ.get("FLOW_TEST_POSTGRES")
     if postgres:
