@@ -11,12 +11,14 @@
 #include "interpreter/sched/events_internal.h"
 #include <stdlib.h>
 
+void events_expected(Engine *engine) { engine->outbox_until_us = engine_now(engine) + 3 * events_republish_us(engine); }
+
 static void let_go(Round *round) {
     Engine *engine = round->engine;
     if (!round->detached) engine->dispatching = false;
     if (round->more) engine->outbox_dirty = true;
     engine->progress += round->count;
-    if (round->count) engine->outbox_until_us = engine_now(engine) + 3 * events_republish_us(engine);
+    if (round->count) events_expected(engine);
     engine->claim_wanted |= round->count > 0;            /* handlers and runs that awaited */
     round->more = false;
     round->detached = true;

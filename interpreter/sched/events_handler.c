@@ -52,6 +52,7 @@ EventRow events_copy(Arena *arena, const EventRow *row) {
 
 void events_put_dead(StoreBatch *batch, Engine *engine, const EventRow *event, Str subscriber, uint32_t attempts, Str why) {
     store_put_dead(batch, &(DeadRow){ .tenant = event->tenant, .event_id = event->event_id, .subscriber = subscriber, .error = why, .attempts = attempts, .created_us = engine_now(engine) });
+    events_expected(engine);                             /* a stream wants it, too */
 }
 
 Err events_handler_row(Engine *engine, Image *image, const EventRow *event, const ImageHandler *handler, Arena *arena, RunRow *row, bool *wanted, Error *error) {

@@ -35,6 +35,7 @@ EventRow events_copy(Arena *arena, const EventRow *row);
 bool events_too_far(const EventRow *event);              /* its chain is at EVENT_HOPS_MAX */
 
 /* events_stream.c */
+void events_expected(Engine *engine);                    /* something happened to the outbox: it is looked at for a while, until all claims on it have ended */
 int64_t events_republish_us(const Engine *engine);       /* how long a claim on the outbox holds */
 bool events_claims(const Engine *engine);                /* do others dispatch from this outbox, too, and we serve? */
 bool events_stream_up(const Engine *engine);             /* are there streams, and do they answer? */

@@ -307,7 +307,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg) {
     EventStream *stream = arg;
     Engine *engine = stream->engine;
     if (engine->broken || stream->closing) return;
-    if (!stream->streams && engine_now(engine) > engine->outbox_until_us) return;        /* nobody emitted of late: an idle worker asks nothing */
+    if (engine_now(engine) > engine->outbox_until_us) return;            /* nobody emitted, deployed or buried of late: an idle worker asks nothing */
     engine->outbox_dirty = true;
     if (!stream->streams) return;
     read_subscriptions(stream);
@@ -331,6 +331,7 @@ Err events_serve(Engine *engine, Error *error) {
     EventStream *stream = mem_alloc(sizeof *stream);
     *stream = (EventStream){ .engine = engine };
     engine->stream = stream;
+    events_expected(engine);
     Err err = engine->options.redis_url && engine->options.redis_url[0] ? open_streams(stream, error) : ERR_OK;
     int64_t every = events_republish_us(engine);
     stream->timer = event_new(engine->loop, -1, EV_PERSIST, on_timer, stream);

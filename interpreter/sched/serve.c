@@ -145,6 +145,8 @@ static void claim_if_wanted(Engine *engine) {
     if (now >= engine->look_us) {
         engine->look_us = now + (store_calls(engine->store) ? engine_lease(engine) : ENGINE_POLL);
         engine->called = engine->outbox_dirty = true;
+        int64_t round = now + events_republish_us(engine);       /* subscriptions and letters, too, once */
+        if (engine->outbox_until_us < round) engine->outbox_until_us = round;
         if (engine->options.on_call) engine->options.on_call(engine->options.arg);
     }
     if (!engine->claim_wanted || engine->claiming || engine->live.count >= engine_live_max(engine)) return;

@@ -63,6 +63,7 @@ bool store_batch_wakes(const StoreBatch *batch)
         case DO_SET_TIMER:  wakes = true; break;            /* whoever set it may be gone when it is due */
         case DO_RELEASE:    wakes |= op->number == RUN_READY; break;
         case DO_PUT_EVENT: case DO_EVENT_REDELIVER: case DO_PUT_MAIL: case DO_FORK: wakes = true; break;
+        case DO_PUT_SUBSCRIPTION: case DO_DROP_SUBSCRIPTIONS: case DO_PUT_DEAD: wakes = true; break;         /* workers read other streams then, and publish the letter */
         default:            break;
         }
     }
