@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { BUF_BYTES_MIN = 64, FILE_READ_BYTES = 64 * 1024 };
@@ -268,8 +269,25 @@ static bool sync_folder_of(const char *path)
     return done;
 }
 
+/* A device, a pipe: what is there must stay there, and a rename would put a file in its place. */
+static bool is_special(const char *path)
+{
+    struct stat there;
+    return stat(path, &there) == 0 && !S_ISREG(there.st_mode) && !S_ISDIR(there.st_mode);
+}
+
+static Err write_special(const char *path, Str bytes, Error *error)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write_all(fd, bytes);
+    int code = errno;
+    if (fd >= 0) close(fd);
+    return done ? ERR_OK : err_set(error, ERR_IO, "could not write %s: %s", path, strerror(code));
+}
+
 Err file_write(const char *path, Str bytes, Error *error)
 {
+    if (is_special(path)) return write_special(path, bytes, error);
     static atomic_uint serial;
     Err err = ERR_OK;
     Buf name = { 0 };

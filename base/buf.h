@@ -54,5 +54,5 @@ Str      read_raw(Reader *r, size_t len);
 /* One file, whole. `size_max` bounds it: ERR_LIMIT. */
 #include "base/err.h"
 Err file_read(const char *path, size_t size_max, Buf *out, Error *error);
-Err file_write(const char *path, Str bytes, Error *error);    /* to a temporary beside it, fsync, rename */
+Err file_write(const char *path, Str bytes, Error *error);    /* to a temporary beside it, fsync, rename; to a device or pipe directly */
 #endif

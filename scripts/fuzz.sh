@@ -20,6 +20,12 @@ printf '0%s' eyJhbGciOiJIUzI1NiJ9.e30.AAAA >"$build/seeds/fuzz_token/token"
 printf '1%s' '{"iss":"i","aud":["a"],"exp":2000,"iat":1,"nbf":1,"sub":"u","tenant_id":"t","session_id":"s","roles":["r"],"scopes":["x:y"]}' >"$build/seeds/fuzz_token/claims"
 printf '2%s' '{"keys":[{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"k","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}' >"$build/seeds/fuzz_token/keys"
 printf '3%s' 'a=b; fidus_session=abc; fidus_visitor=AAAAAAAAAAAAAAAAAAAAAAAA' >"$build/seeds/fuzz_token/cookies"
+mkdir -p "$build/seeds/fuzz_llm" "$build/seeds/fuzz_sse"
+printf 'Adata: {"choices":[{"delta":{"content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}\n\ndata: [DONE]\n\n' >"$build/seeds/fuzz_llm/openai"
+printf 'B{"model":"m","message":{"content":"x"},"done":true,"eval_count":3}\n' >"$build/seeds/fuzz_llm/ollama"
+printf '\002{"answer":{"city":"x","when":null,"price":1,"tags":{"a":"b"}},"missing":[]}' >"$build/seeds/fuzz_llm/extract"
+printf '\003{"strategy":"SEQUENTIAL","flow":[{"agent":"travel","action":"book","params":{}}]}' >"$build/seeds/fuzz_llm/plan"
+printf '\001id: 7\revent: a\r\ndata: x\ndata\n\nretry: 10\n: c\ndata: y\n\n' >"$build/seeds/fuzz_sse/mixed"
 run_one() {
     mkdir -p "$build/corpus/$1" "$build/seeds/$1"
     if "$build/$1" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \

@@ -147,7 +147,7 @@ static void list_runs(Call *call) {
 /* ---- one run: journal, trace ----------------------------------------------------------------------------------------------- */
 
 static const char *entry_name(uint8_t entry) {
-    static const char *const names[] = { "?", "result", "error", "intent", "note", "expired", "cancel", "parked", "resumed", "local" };
+    static const char *const names[] = { "?", "result", "error", "intent", "note", "expired", "cancel", "parked", "resumed", "local", "model" };
     return entry < sizeof names / sizeof *names ? names[entry] : names[0];
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -172,6 +173,19 @@ static void test_files(void **state)
     assert_int_equal(folder_entries(folder), 1);            /* …and the temporary is taken away again */
     assert_int_equal(rmdir(path), 0);
     assert_int_equal(file_write("/nonexistent/file", STR("x"), &error), ERR_IO);
+
+    struct stat there;                                      /* a pipe or a device is written to, and stays what it is */
+    char got[8];
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int reader = open(path, O_RDONLY | O_NONBLOCK);
+    assert_int_equal(file_write(path, STR("piped"), &error), ERR_OK);
+    assert_int_equal(stat(path, &there), 0);
+    assert_true(S_ISFIFO(there.st_mode));
+    assert_int_equal(read(reader, got, sizeof got), 5);
+    assert_memory_equal(got, "piped", 5);
+    assert_int_equal(folder_entries(folder), 1);
+    close(reader);
+    unlink(path);
     assert_int_equal(rmdir(folder), 0);
     buf_free(&in);
     buf_free(&out);
