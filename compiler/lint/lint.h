@@ -15,7 +15,7 @@ void lint_tables(Program *program);      /* privacy clauses, indexes, queries in
 void lint_machines(Program *program);
 void lint_durability(Program *program);  /* waits of runs that nobody finds */
 void lint_state(Program *program);       /* cached for too long, fields of contexts written by two branches */
-void lint_routes(Program *program);      /* routes without scopes, scopes that nobody grants or names */
+void lint_routes(Program *program);      /* routes, scopes, webhooks */
 void lint_text(Program *program);        /* regular expressions */
 
 /* Shared by the passes: visits every node of every module, parents first; false from the visitor skips the children. */
