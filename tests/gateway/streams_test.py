@@ -64,13 +64,17 @@ def notes_and(summary):
 
 def the_whole_way(world_of):
     world = world_of(notes_and(lambda: Reply(pieces=["Long ", "papers ", "are long: ", "5 € a pa", "ge 😀."])))
-    events = world.chat().rest()
+    stream = world.chat()
+    events = stream.rest()
     same([d["percent"] for _, n, d in events if n == "progress"], PERCENTS)
     same(events[0][2], {"type": "progress", "text": "Reading document...", "percent": 0})
     same(texts_of(events), ["Long papers are long: 5 € a page 😀."])
     same(events[-1][1:], ("complete", {"type": "complete", "data": {"text": "Long papers are long: 5 € a page 😀.", "pages": 50, "parts": 5}}))
     same(len(world.model.requests), 6)
     same([r["messages"][-1]["content"].split("\n")[0] for r in world.model.requests[:5]], ["Chunk %d (pages %d-%d)" % (p // 10 + 1, p, p + 9) for p in (1, 11, 21, 31, 41)])
+    entries = world.served.ask("GET", "/runs/%s/journal" % stream.run, world.anna)[1]["entries"]
+    told = [e["result"] for e in entries if e["entry"] == "model"]
+    same([(t["provider"], t["model"], t["prompt_tokens"], t["completion_tokens"]) for t in told], [("main", "test-model", 7, 3)] * 5 + [("main", "test-model", 7, 5)])
     world.nothing_is_left()
 
 

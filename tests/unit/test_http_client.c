@@ -15,6 +15,7 @@
 #include "interpreter/effect/credential.h"
 #include "interpreter/effect/remote.h"
 #include "tests/unit/engine_image.h"
+#include "tests/unit/llm_server.h"
 
 static struct event_base *loop;
 static struct evhttp *server;
@@ -309,9 +310,87 @@ static void a_credential_is_renewed_by_its_token_endpoint(void **state)
     arena_free(arena);
 }
 
+/* ---- bodies in pieces ---------------------------------------------------------------------------------- */
+
+typedef struct Pieces { Answer answer; size_t count, len; char text[64]; HttpCall *call; bool cancels; } Pieces;
+
+static void piece(const HttpResponse *head, Str bytes, void *arg)
+{
+    Pieces *p = arg;
+    assert_false(p->answer.came);
+    assert_int_equal(head->status, 200);
+    p->count++;
+    for (size_t i = 0; i < bytes.len; i++, p->len++)
+        if (p->len < sizeof p->text - 1) p->text[p->len] = bytes.ptr[i];
+    if (p->cancels) http_cancel(p->call);
+}
+
+static Pieces get_pieces(LlmServer *model, int64_t idle_us, bool cancels)
+{
+    Pieces p = { .cancels = cancels };
+    HttpRequest request = { .method = "POST", .url = str_of(model->url), .body = STR("{}"), .on_piece = piece, .idle_us = idle_us };
+    p.call = http_send(client, &request, came, &p, NULL);
+    while (!p.answer.came && !(cancels && p.count)) event_base_loop(loop, EVLOOP_ONCE);
+    return p;
+}
+
+static void a_body_comes_in_pieces(void **state)
+{
+    LlmServer *model = llm_server_new(loop);
+    llm_server_say(model, (LlmServerLine){ .body = "one two three", .step = 4 });
+    Pieces p = get_pieces(model, 0, false);
+    assert_int_equal(p.answer.outcome, HTTP_ANSWERED);
+    assert_int_equal(p.answer.len, 0);                   /* it was handed out already */
+    assert_string_equal(p.text, "one two three");
+    assert_true(p.count >= 1);
+    llm_server_forget(model);
+    llm_server_say(model, (LlmServerLine){ .status = 503, .body = "not now" });
+    p = get_pieces(model, 0, false);
+    assert_int_equal(p.count, 0);                        /* an error is no answer in pieces */
+    assert_string_equal(p.answer.body, "not now");
+    llm_server_free(model);
+}
+
+static void silence_between_pieces_has_a_limit(void **state)
+{
+    LlmServer *model = llm_server_new(loop);
+    llm_server_say(model, (LlmServerLine){ .body = "one", .hang = true });
+    Pieces p = get_pieces(model, 100000, false);
+    assert_int_equal(p.answer.outcome, HTTP_TIMEOUT);
+    assert_non_null(strstr(p.answer.detail, "nothing came for 0.1 seconds"));
+    assert_string_equal(p.text, "one");
+    llm_server_free(model);
+}
+
+static void a_call_may_be_cancelled_by_its_own_piece(void **state)
+{
+    LlmServer *model = llm_server_new(loop);
+    llm_server_say(model, (LlmServerLine){ .body = "one two three", .step = 1 });
+    Pieces p = get_pieces(model, 0, true);
+    while (model->clients) event_base_loop(loop, EVLOOP_ONCE);
+    assert_int_equal(p.count, 1);
+    assert_false(p.answer.came);
+    llm_server_free(model);
+}
+
+static void pieces_have_a_limit_in_all(void **state)
+{
+    LlmServer *model = llm_server_new(loop);
+    char *text = mem_alloc(HTTP_STREAM_MAX + 2);
+    memset(text, 'x', HTTP_STREAM_MAX + 1);
+    llm_server_say(model, (LlmServerLine){ .body = text });
+    Pieces p = get_pieces(model, 0, false);
+    assert_int_equal(p.answer.outcome, HTTP_TOO_LARGE);
+    assert_non_null(strstr(p.answer.detail, "HTTP_STREAM_MAX"));
+    assert_true(p.len <= HTTP_STREAM_MAX);
+    free(text);
+    llm_server_free(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_body_comes_in_pieces), cmocka_unit_test(silence_between_pieces_has_a_limit), cmocka_unit_test(a_call_may_be_cancelled_by_its_own_piece), cmocka_unit_test(pieces_have_a_limit_in_all),
         cmocka_unit_test(an_answer_comes_with_status_and_body),
         cmocka_unit_test(a_redirect_is_not_followed),
         cmocka_unit_test(an_answer_above_the_limit_ends_the_request),
