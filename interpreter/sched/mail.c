@@ -504,6 +504,8 @@ Err engine_fork(Engine *engine, Str tenant, Str run_id, uint64_t at_seq, char ou
     Arena *arena = arena_new();
     RunRow run;
     Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
+    if (!err && engine_home(engine, &run) != engine->store)
+        err = err_set(error, ERR_UNSUPPORTED, "cannot fork run `%.*s`: it is `durability %s`, and its past is kept for nobody but itself", STR_ARG(run.run_id), run.durability == DURABILITY_NONE ? "none" : "session");
     if (!err) {
         ids_new(STR("R"), out_run_id);
         RunRow copy = run;

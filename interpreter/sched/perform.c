@@ -302,8 +302,7 @@ static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     arena_free(arena);
 }
 
-static void send_signal(LiveRun *run, Act *act, const VmRequest *request) {
-    if (commit_state_changed(run) || (session_is(run) && run->row_count)) { commit_flush(run); return; }
+static void signal_in_store(LiveRun *run, Act *act, const VmRequest *request) {
     const ImageEvent *signal = &run->image->signals[request->effect->target];
     Arena *arena = arena_new();
     Buf payload = { 0 };
@@ -318,6 +317,57 @@ static void send_signal(LiveRun *run, Act *act, const VmRequest *request) {
     else commit_result_submit(run, batch, true);
     buf_free(&payload);
     arena_free(arena);
+}
+
+/* Twice is once: the mail's id is that of the request. */
+static void session_signalled(LiveRun *run, const StoreResult *result) {
+    uint64_t id = run->current;
+    Err err = result->err == ERR_CONFLICT ? ERR_OK : result->err;
+    run->current = 0;
+    run->engine->claim_wanted = true;
+    if (err == ERR_IO) perform_raise(run, id, live_error(run, ERROR_KIND_unavailable, "the session store cannot be reached: %s", result->error.text));
+    else if (err) perform_raise(run, id, live_error_of(run, err, result->error.text));
+    else answer_now(run, id, true, nothing);
+}
+
+static void signal_session(LiveRun *run, Act *act, const VmRequest *request) {
+    const ImageEvent *signal = &run->image->signals[request->effect->target];
+    Str target = value_str(request->args[0]);
+    Arena *arena = arena_new();
+    Buf payload = { 0 };
+    value_to_json(run->image, signal->type, request->args[1], &payload);
+    StoreBatch *batch = store_batch(run->engine->sessions, run->row.tenant, (Str){ "", 0 }, 0);
+    store_put_mail(batch, &(MailRow){ .tenant = run->row.tenant, .run_id = target, .mail_id = request_key(run, act->id, arena), .kind = MAIL_SIGNAL, .name = signal->name, .payload = buf_str(&payload),
+                                      .created_us = engine_now(run->engine) });
+    LiveRun *there = engine_live_find(run->engine, run->row.tenant, target);
+    if (there) there->mail_wanted = true, engine_ready(there);
+    run->current = act->id;
+    commit_read(run, batch, session_signalled);
+    buf_free(&payload);
+    arena_free(arena);
+}
+
+/* Nobody but the two stores knows where the run is. One that the session store does not know, or does not tell of, is looked for in the other. */
+static void session_looked_up(LiveRun *run, const StoreResult *result) {
+    uint64_t id = run->current;
+    uint32_t count = 0;
+    VmRequest request;
+    Act *act = live_act(run, id);
+    run->current = 0;
+    if (!act || !live_request(run, id, &request)) return;
+    const RunRow *found = result->err ? NULL : store_runs(result->batch, 0, &count);
+    if (count == 0 || !str_eq(found->run_id, value_str(request.args[0]))) signal_in_store(run, act, &request);
+    else if (run_status_ended(found->status)) answer_now(run, id, true, nothing);        /* maybe by this very signal, before a crash of ours */
+    else signal_session(run, act, &request);
+}
+
+static void send_signal(LiveRun *run, Act *act, const VmRequest *request) {
+    if (commit_state_changed(run) || (session_is(run) && run->row_count && !session_is_unjournalled(run))) { commit_flush(run); return; }
+    if (!run->engine->sessions || run->txn) { signal_in_store(run, act, request); return; }
+    StoreBatch *batch = store_batch(run->engine->sessions, run->row.tenant, (Str){ "", 0 }, 0);
+    store_get_run(batch, value_str(request->args[0]));
+    run->current = act->id;
+    commit_read(run, batch, session_looked_up);
 }
 
 /* ---- outside ----------------------------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* test_durability.c - runs that are kept for a day (`durability session` in rows) and runs that are not kept (`durability none`). */
+/* test_durability.c - runs that are kept for a day (`durability session` in rows), runs that are not kept (`durability none`), and, when FLOW_TEST_REDIS
+ * names a server, runs in the session store: crashes between its operations, signals from strict runs; and the hot copy of strict ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include <sqlite3.h>
 #include "base/time.h"
 #include "compiler/typed.h"
 #include "interpreter/sched/engine_internal.h"
@@ -28,6 +30,13 @@ static const char *const PROGRAM =
     "flow fails(n: int) -> int\n    durability none\n{\n    book.mark(n)\n    fail rejected \"no\"\n}\n"
     "flow asks(n: int) -> int\n    durability session\n{\n    insert marks { n }\n    let yes = ask \"Go on?\" as bool within 90d else false\n    insert marks { n }\n    return if yes { n } else { 0 - n }\n}\n"
     "flow naps(n: int) -> int\n    durability session\n{\n    sleep 26h\n    insert marks { n }\n    return n\n}\n"
+    "signal Go { n: int }\n"
+    "flow told(n: int) -> int\n    durability session\n{\n    let go = await Go within 1h\n    insert marks { n: go.n }\n    return go.n\n}\n"
+    "flow tells(n: int, target: string) -> int {\n    signal target Go { n }\n    return n\n}\n"
+    "flow story(n: int) -> int\n    durability session\n{\n"
+    "    book.mark(n)\n    transaction {\n        insert marks { n }\n        insert marks { n }\n    }\n    emit Marked { n }\n    let yes = ask \"Go on?\" as bool within 1h else false\n"
+    "    sleep 1m\n    book.mark(n)\n    return if yes { count(marks) } else { 0 - 1 }\n}\n"
+    "flow strict_asks(n: int) -> int {\n    insert marks { n }\n    let yes = ask \"Go on?\" as bool within 1h else false\n    insert marks { n }\n    return if yes { n } else { 0 - n }\n}\n"
     "flow counted() -> int { return count(marks) }\n";
 
 static bool on_postgres;
@@ -263,15 +272,210 @@ static void upkeep_removes_sessions_that_are_over(void **state)
     engine_close(engine);
 }
 
+/* ---- the session store ---- */
+
+/* A database of its own in the server, empty. */
+static const char *redis_url(void)
+{
+    static char text[300];
+    const char *server = getenv("FLOW_TEST_REDIS");
+    snprintf(text, sizeof text, "%s%cdb=%d", server, strchr(server, '?') ? '&' : '?', (int)getpid() % 1000 + 1);
+    return text;
+}
+
+static Engine *open_with_redis(int64_t now_us)
+{
+    EngineOptions options = { .store_url = url, .redis_url = redis_url(), .virtual_time = true, .virtual_start_us = now_us };
+    Engine *engine;
+    Error error = { 0 };
+    if (engine_open(&options, &engine, &error) || engine_deploy(engine, image, &error)) fail_msg("%s", error.text);
+    return engine;
+}
+
+static bool no_redis(void)
+{
+    if (!getenv("FLOW_TEST_REDIS")) return true;
+    Error error = { 0 };
+    if (store_drop(redis_url(), &error)) fail_msg("%s", error.text);
+    return false;
+}
+
+static RunStatus status_of(Engine *engine, Str tenant, const char *id, char result[64])
+{
+    Arena *arena = arena_new();
+    RunRow row;
+    Error error = { 0 };
+    if (engine_find_run(engine, tenant, str_of(id), arena, &row, &error)) fail_msg("%s", error.text);
+    snprintf(result, 64, "%.*s", STR_ARG(row.result_json));
+    arena_free(arena);
+    return row.status;
+}
+
+/* The store of the runs crashes at one of its operations; another engine goes on. True while there was such an operation. */
+static bool tell_story(uint64_t nth, CrashSide side)
+{
+    char id[64] = "", tenant[32], result[64] = "";
+    snprintf(tenant, sizeof tenant, "t%d-%d", (int)nth, (int)side);
+    const EnginePrincipal who = { .tenant = str_of(tenant), .user = { "anna", 4 }, .user_name = { "Anna", 4 } };
+    Engine *engine = open_with_redis(START);
+    Error error = { 0 };
+    bool crashed = false, answered = false;
+    if (engine_start(engine, image, STR("story"), STR("{\"n\":1}"), &who, id, &error)) fail_msg("%s", error.text);
+    store_crash_at(engine->sessions, nth, side, false);
+    for (int turns = 0; turns < 20; turns++) {
+        Arena *arena = arena_new();
+        RunRow row = { .status = RUN_READY };
+        Err err = engine_work(engine, str_of(tenant), NOBODY, &error);
+        if (!err && !answered) {
+            err = engine_answer(engine, str_of(tenant), str_of(id), STR("true"), &error);
+            answered = err == ERR_OK || err == ERR_CONFLICT;
+            if (err == ERR_CONFLICT) err = ERR_OK;           /* it was durable before the crash */
+        } else if (!err) err = engine_advance(engine, 61 * TIME_SECOND, &error);
+        if (!err) err = engine_find_run(engine, str_of(tenant), str_of(id), arena, &row, &error);        /* a worker goes on without its sessions: here it shows */
+        bool over = !err && run_status_ended(row.status);
+        arena_free(arena);
+        if (over) break;
+        if (!err) continue;
+        if (err != ERR_CRASH) fail_msg("%llu %d: %s: %s", (unsigned long long)nth, (int)side, err_name(err), error.text);
+        assert_false(crashed);
+        crashed = true;
+        int64_t now = engine->virtual_now;
+        engine_close(engine);
+        engine = open_with_redis(now);
+    }
+    if (status_of(engine, str_of(tenant), id, result) != RUN_COMPLETED || !str_is(str_of(result), "5")) fail_msg("crash %s operation %llu: %s", side == CRASH_BEFORE ? "before" : "after", (unsigned long long)nth, result);
+    engine_close(engine);
+    return crashed;
+}
+
+/* Each step once, whichever operation the process dies at: four rows of its own, one of the handler. */
+static void a_session_run_survives_a_crash_at_each_operation_of_its_store(void **state)
+{
+    if (no_redis()) skip();
+    uint64_t crashes = 0;
+    for (int side = CRASH_BEFORE; side <= CRASH_AFTER; side++) {
+        uint64_t nth = 1, step = on_postgres ? 3 : 1;       /* the store of the sessions is the same one */
+        for (; nth < 100 && tell_story(nth, (CrashSide)side); nth += step) crashes++;
+    }
+    if (crashes < (on_postgres ? 4 : 10)) fail_msg("only %d operations were hit", (int)crashes);
+}
+
+static void a_strict_run_signals_a_session_run(void **state)
+{
+    if (no_redis()) skip();
+    char id[64], teller[64] = "", input[128];
+    Engine *engine = open_with_redis(START);
+    Error error = { 0 };
+    start(engine, "told", 1, id);
+    work(engine);
+    for (int round = 0; round < 2; round++) {                /* the second finds it ended, which is no failure */
+        teller[0] = '\0';
+        snprintf(input, sizeof input, "{\"n\":%d,\"target\":\"%s\"}", 7 + round, id);
+        if (engine_start(engine, image, STR("tells"), str_of(input), &WHO, teller, &error)) fail_msg("%s", error.text);
+        work(engine);
+        expect_run(engine, teller, RUN_COMPLETED, round ? "8" : "7");
+        expect_run(engine, id, RUN_COMPLETED, "7");
+    }
+    teller[0] = '\0';
+    if (engine_start(engine, image, STR("tells"), STR("{\"n\":1,\"target\":\"R-nobody\"}"), &WHO, teller, &error)) fail_msg("%s", error.text);
+    work(engine);
+    expect_run(engine, teller, RUN_FAILED, "not_found");
+    assert_int_equal(marks(engine), 1);
+    engine_close(engine);
+}
+
+static void what_is_kept_for_itself_alone_cannot_be_forked(void **state)
+{
+    if (no_redis()) skip();
+    char session[64], none[64], out[64];
+    Engine *engine = open_with_redis(START);
+    Error error = { 0 };
+    start(engine, "asks", 1, session), start(engine, "fast", 1, none);
+    work(engine);
+    assert_int_equal(engine_fork(engine, TENANT, str_of(session), 1, out, &error), ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "durability session"));
+    assert_int_equal(engine_fork(engine, TENANT, str_of(none), 1, out, &error), ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.text, "durability none"));
+    engine_close(engine);
+}
+
+/* ---- the hot copy of a strict run ---- */
+
+typedef enum { COPY_KEPT, COPY_FLUSHED, COPY_DAMAGED, COPY_OLD } Copy;
+
+static void read_copy(const HotResult *result, void *arg)
+{
+    *(bool *)arg = !result->err && result->found;
+}
+
+static void settle_hot(Engine *engine)
+{
+    while (hot_busy(engine->hot)) hot_wait(engine->hot);
+}
+
+/* A strict run parks; its copy is treated as said; without_snapshot: the store's own is taken away. Returns how it ended. */
+static RunStatus resume_with(Copy copy, bool without_snapshot)
+{
+    char id[64], key[128], result[64] = "";
+    bool there = false;
+    Engine *engine = open_with_redis(START);
+    Error error = { 0 };
+    start(engine, "strict_asks", 1, id);
+    work(engine);
+    snprintf(key, sizeof key, "session:%s:state", id);
+    settle_hot(engine);
+    hot_read(engine->hot, TENANT, str_of(key), START, read_copy, &there);
+    settle_hot(engine);
+    assert_true(there);
+    const HotField damaged[] = { { STR("bytes"), STR("no snapshot at all") } }, old[] = { { STR("seq"), STR("1") } };
+    if (copy == COPY_FLUSHED) hot_erase(engine->hot, TENANT, str_of(key), NULL, NULL);
+    if (copy == COPY_DAMAGED) hot_put(engine->hot, TENANT, str_of(key), damaged, 1, START, 3600 * TIME_SECOND, NULL, NULL);
+    if (copy == COPY_OLD) hot_put(engine->hot, TENANT, str_of(key), old, 1, START, 3600 * TIME_SECOND, NULL, NULL);
+    settle_hot(engine);
+    engine_close(engine);
+    if (without_snapshot) {
+        sqlite3 *db;
+        assert_int_equal(sqlite3_open(url + strlen("sqlite:"), &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "UPDATE flow_snapshots SET seq = seq + 1000", NULL, NULL, NULL), SQLITE_OK);
+        sqlite3_close(db);
+    }
+    engine = open_with_redis(START);
+    if (engine_answer(engine, TENANT, str_of(id), STR("true"), &error)) fail_msg("%s", error.text);
+    work(engine);
+    RunStatus status = status_of(engine, TENANT, id, result);
+    if (status == RUN_COMPLETED) {
+        assert_string_equal(result, "1");
+        settle_hot(engine);
+        hot_read(engine->hot, TENANT, str_of(key), START, read_copy, &there);
+        settle_hot(engine);
+        assert_false(there);                                 /* it went with the run */
+    }
+    engine_close(engine);
+    return status;
+}
+
+static void the_hot_copy_is_used_and_missed_by_nobody(void **state)
+{
+    if (no_redis()) skip();
+    for (Copy copy = COPY_KEPT; copy <= COPY_OLD; copy++) assert_int_equal(resume_with(copy, false), RUN_COMPLETED);
+    if (on_postgres) return;
+    assert_int_equal(resume_with(COPY_KEPT, true), RUN_COMPLETED);           /* nothing but the copy has it */
+    assert_int_equal(resume_with(COPY_FLUSHED, true), RUN_FAILED);
+    assert_int_equal(resume_with(COPY_DAMAGED, true), RUN_FAILED);
+}
+
 #define DURABILITY_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
+    if (getenv("FLOW_TEST_ONLY")) cmocka_set_test_filter(getenv("FLOW_TEST_ONLY"));
     const struct CMUnitTest tests[] = {
         DURABILITY_TEST(a_run_without_durability_leaves_nothing_but_what_it_did), DURABILITY_TEST(it_is_lost_with_its_process_and_not_begun_again),
         DURABILITY_TEST(it_is_never_taken_over_however_long_it_takes), DURABILITY_TEST(many_of_them_are_forgotten_when_they_have_ended),
         DURABILITY_TEST(a_session_in_rows_is_over_a_day_after_its_last_write), DURABILITY_TEST(a_session_that_wakes_too_late_fails),
         DURABILITY_TEST(upkeep_removes_sessions_that_are_over),
+        DURABILITY_TEST(a_session_run_survives_a_crash_at_each_operation_of_its_store), DURABILITY_TEST(a_strict_run_signals_a_session_run),
+        DURABILITY_TEST(what_is_kept_for_itself_alone_cannot_be_forked), DURABILITY_TEST(the_hot_copy_is_used_and_missed_by_nobody),
     };
     int failed = cmocka_run_group_tests_name("durability on sqlite", tests, NULL, NULL);
     if (!getenv("FLOW_TEST_POSTGRES")) {
