@@ -68,13 +68,14 @@ Str identity_visitor(const Identity *identity, Str cookie_header, Arena *arena, 
     Str value = { "", 0 };
     char name[SHA256_HEX + 1];
     *set_cookie = (Str){ "", 0 };
-    if (find_cookie(cookie_header, IDENTITY_VISITOR_COOKIE, &value) != 1 || !visitor_ok(value)) {
+    const char *cookie_name = IDENTITY_VISITOR_COOKIE + (identity->insecure_cookies ? sizeof "__Host-" - 1 : 0);
+    if (find_cookie(cookie_header, cookie_name, &value) != 1 || !visitor_ok(value)) {
         uint8_t bytes[VISITOR_CHARS / 4 * 3];
         Buf text = { 0 }, cookie = { 0 };
         random_bytes(bytes, sizeof bytes);
         base64url_encode((Str){ (const char *)bytes, sizeof bytes }, &text);
         value = arena_str(arena, buf_str(&text));
-        put_cookie(identity, IDENTITY_VISITOR_COOKIE, value, 0, false, &cookie);
+        put_cookie(identity, cookie_name, value, 0, false, &cookie);
         *set_cookie = arena_str(arena, buf_str(&cookie));
         buf_free(&text), buf_free(&cookie);
     }

@@ -87,7 +87,7 @@ bool identity_same_origin(const char *method, Str origin, Str sec_fetch_site, St
 
 /* Who asks without a token, on a public route: a name made from a cookie of his browser, so that a login ends where it began. *set_cookie is the value of
    a Set-Cookie when he had none yet, else empty. The name of the run's user; its tenant is IDENTITY_PUBLIC_TENANT. */
-#define IDENTITY_VISITOR_COOKIE "fidus_visitor"
+#define IDENTITY_VISITOR_COOKIE "__Host-fidus_visitor"         /* no neighbouring site can set one of that name; without Secure: the rest of it */
 enum { VISITOR_CHARS = 24 };
 Str identity_visitor(const Identity *identity, Str cookie_header, Arena *arena, Str *set_cookie);
 

@@ -540,13 +540,26 @@ static void test_cookies(void **state) {
     assert_string_equal(buf_cstr(&out), "fidus_session=; Path=/; HttpOnly; SameSite=Lax; Secure; Max-Age=0");
     Arena *arena = arena_new();
     Str set, again, first = identity_visitor(identity, STR(""), arena, &set);
-    assert_true(str_starts(set, STR("fidus_visitor=")) && str_starts(first, STR("visitor-")) && first.len == 40);
+    assert_true(str_starts(set, STR("__Host-fidus_visitor=")) && str_starts(first, STR("visitor-")) && first.len == 40);
     Str pair = { set.ptr, (size_t)((const char *)memchr(set.ptr, ';', set.len) - set.ptr) };
     assert_true(str_eq(identity_visitor(identity, pair, arena, &again), first));
     assert_int_equal(again.len, 0);
-    assert_null(memmem(first.ptr, first.len, pair.ptr + 14, 8));            /* the name does not tell the cookie */
-    assert_false(str_eq(identity_visitor(identity, STR("fidus_visitor=short"), arena, &again), first));
+    assert_null(memmem(first.ptr, first.len, pair.ptr + 21, 8));            /* the name does not tell the cookie */
+    assert_false(str_eq(identity_visitor(identity, STR("__Host-fidus_visitor=short"), arena, &again), first));
     assert_true(again.len > 0);
+    Buf renamed = { 0 };
+    buf_put_str(&renamed, (Str){ pair.ptr + 7, pair.len - 7 });               /* the same value under a name that anybody can set */
+    assert_false(str_eq(identity_visitor(identity, buf_str(&renamed), arena, &again), first));
+    IdentityOptions how = options();
+    Identity *plain;
+    how.insecure_cookies = true;
+    assert_int_equal(identity_open(&how, loop, http, store, &plain, NULL), ERR_OK);
+    assert_true(str_eq(identity_visitor(plain, buf_str(&renamed), arena, &again), first));
+    buf_clear(&out);
+    identity_put_cookie(plain, STR("a.b.c"), TIME_DAY, &out);
+    assert_null(strstr(buf_cstr(&out), "Secure"));
+    identity_close(plain);
+    buf_free(&renamed);
     arena_free(arena);
     buf_free(&out);
 }
