@@ -229,7 +229,7 @@ static bool list_ok(const Str *items, uint32_t count) {
     return count <= PRINCIPAL_LIST_MAX;
 }
 
-Err identity_mint(Identity *identity, const Principal *p, Buf *out, Error *error) {
+Err identity_mint_at(Identity *identity, const Principal *p, int64_t issued_us, Buf *out, Error *error) {
     int64_t now = identity_now(identity);
     const JwsKey *key = keyring_signer(identity->own.keys);
     if (!key) return err_set(error, ERR_INVALID, "this deployment has no key that signs");
@@ -240,11 +240,13 @@ Err identity_mint(Identity *identity, const Principal *p, Buf *out, Error *error
     if (p->expires_us <= now || p->expires_us - now > IDENTITY_TOKEN_LIFE_MAX_US) return err_set(error, ERR_INVALID, "a token lives at most IDENTITY_TOKEN_LIFE_MAX_US (30 days), and not in the past");
     Buf payload = { 0 };
     size_t start = out->len;
-    claims_print(p, identity->own.issuer, identity->own.audience, now, &payload);
+    claims_print(p, identity->own.issuer, identity->own.audience, issued_us, &payload);
     Err err = jws_sign(key, jws_key_alg(key), identity->own.typ, buf_str(&payload), out, error);
     buf_free(&payload);
     if (!err && out->len - start > JWS_TOKEN_MAX) err = err_set(error, ERR_LIMIT, "the token would be longer than JWS_TOKEN_MAX (%d bytes)", JWS_TOKEN_MAX), out->len = start;
     return err;
 }
+
+Err identity_mint(Identity *identity, const Principal *principal, Buf *out, Error *error) { return identity_mint_at(identity, principal, identity_now(identity), out, error); }
 
 void identity_put_jwks(const Identity *identity, Buf *out) { keyring_print_public(identity->own.keys, out); }

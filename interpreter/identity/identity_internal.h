@@ -43,6 +43,7 @@ struct Identity {
 
 int64_t identity_now(const Identity *identity);
 bool    identity_release(Identity *identity);                 /* false: it was closed meanwhile, and may be gone now */
+Err     identity_mint_at(Identity *identity, const Principal *principal, int64_t issued_us, Buf *out, Error *error);          /* identity_mint with another iat */
 int64_t identity_clock(void *identity);
 
 void service_close(Identity *identity);  /* service.c */

@@ -258,7 +258,7 @@ static void open_session(ServiceTask *task) {
     task->answer = print_session(&who, task->arena);
     StoreBatch *batch = store_batch(task->identity->store, who.tenant, STR(""), 0);
     store_put_auth_session(batch, &(AuthSessionRow){ .session_id = who.session_id, .user = who.user, .run_id = task->run_id, .claims_json = task->answer,
-                                                     .issued_us = identity_now(task->identity), .expires_us = who.expires_us });
+                                                     .issued_us = who.expires_us - IDENTITY_SESSION_US, .expires_us = who.expires_us });
     submit(task, batch, stored);
 }
 
@@ -328,8 +328,9 @@ static void session_found(const StoreResult *result, void *arg) {
     Error error = result->error;
     Buf token = { 0 };
     Err err = result->err;
-    if (!err) err = read_principal(m, store_auth_session(result->batch, 0), &who, &error);
-    if (!err) err = identity_mint(m->identity, &who, &token, &error);
+    const AuthSessionRow *row = err ? NULL : store_auth_session(result->batch, 0);
+    if (!err) err = read_principal(m, row, &who, &error);
+    if (!err) err = identity_mint_at(m->identity, &who, row->issued_us, &token, &error);
     m->done(err, &error, buf_str(&token), err ? 0 : who.expires_us - identity_now(m->identity), m->arg);
     if (token.ptr) explicit_bzero(token.ptr, token.cap);
     buf_free(&token);
