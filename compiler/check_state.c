@@ -100,6 +100,9 @@ void resolve_cache_clause(Checker *c, Symbol *table, Ast_cache_clause *clause)
     info->cache = clause;
     if (!clause->most && !str_is(clause->word.text, "never"))
         diag_unknown_word(c->diags, clause->word.span, "word", clause->word.text, "`cache never` or `cache at most 5m`");
+    int64_t most = clause->most && clause->most->kind == AST_DURATION_EXPR ? as_duration_expr(clause->most)->us : CACHE_TTL_MIN;
+    if (most < CACHE_TTL_MIN || most > CACHE_TTL_MAX)
+        diag_ttl_range(c->diags, clause->most->span, "cache at most", "CACHE_TTL_MIN (1s)", "CACHE_TTL_MAX (7d)");
     info->cached |= clause->most != NULL;
 }
 

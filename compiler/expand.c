@@ -197,6 +197,8 @@ static void read_member(Expander *x, Aggregate *a, Ast *member)
             check_when(x, a, as_when_clause(member));
         break;
     case AST_CHILDREN_CLAUSE:
+        if (sourced)
+            diag_help(x->diags, misshapen(x, a, member->span, "has children, but is sourced by events"), "what it consists of is its `state`");
         for (uint32_t i = 0; i < as_children_clause(member)->tables.count; i++)
             if (as_children_clause(member)->tables.items[i]->kind == AST_NAME_REF)
                 add_child(x, a, as_name_ref(as_children_clause(member)->tables.items[i])->name);

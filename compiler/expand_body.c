@@ -486,9 +486,46 @@ static void put_statement(Body *b, AstList *out, Ast *item)
     }
 }
 
+static Str written_table(const Ast *node)
+{
+    switch (node->kind) {
+    case AST_INSERT_EXPR: return as_insert_expr((Ast *)node)->table.text;
+    case AST_UPDATE_EXPR: return as_update_expr((Ast *)node)->table.text;
+    case AST_DELETE_EXPR: return as_delete_expr((Ast *)node)->table.text;
+    default: return (Str){ 0 };
+    }
+}
+
+/* Does nothing there change the root or its children? */
+static bool leaves_rows(Ast *node, void *arg)
+{
+    const Body *b = arg;
+    Str table = written_table(node);
+    bool writes = assigns_field(b, node);
+    for (uint32_t i = 0; table.len && i < b->a->child_count; i++)
+        writes |= str_eq(b->a->children[i].table->name.text, table);
+    return !writes && !(table.len && str_eq(b->a->root->name.text, table)) && ast_each_child(node, leaves_rows, arg);
+}
+
+/* Rows that are gone are not changed, and new children would be nobody's. Of the statements of one block. */
+static void refuse_behind_deletion(Body *b, AstList items)
+{
+    const Ast *deletion = NULL;
+    for (uint32_t i = 0; i < items.count; i++) {
+        Ast *item = items.items[i];
+        if (deletion && !leaves_rows(item, b)) {
+            Diag *diag = diag_aggregate_boundary(b->x->diags, item->span, "the aggregate is changed after it was deleted");
+            diag_note(b->x->diags, diag, deletion->span, "its root and children are gone from here on");
+            diag_help(b->x->diags, diag, "put the deletion last, or leave the change out");
+        } else if (deletes_root(b, item))
+            deletion = item;
+    }
+}
+
 static AstList statements(Body *b, AstList items)
 {
     AstList out = { 0 };
+    refuse_behind_deletion(b, items);
     for (uint32_t i = 0; i < items.count; i++) {
         if (items.items[i]->kind == AST_RETURN_STMT)
             refuse_return(b, items.items[i]);
@@ -502,6 +539,7 @@ AstList expand_body(Expander *x, Aggregate *a, Ast_command_decl *command, const 
     Body *b = ARENA_NEW(x->arena, Body);
     *b = (Body){ .x = x, .a = a, .command = command, .fields = fields };
     AstList items = command->body->kind == AST_BLOCK ? as_block(command->body)->items : (AstList){ 0 }, out = { 0 };
+    refuse_behind_deletion(b, items);
     collect(command->body, b);
     make_parts(b);
     for (uint32_t i = 0; i < items.count; i++) {

@@ -121,6 +121,7 @@ Ast *expand_replay(Expander *x, const Aggregate *a, Ast *id, Ast *version, Ast *
     Ast_binary_expr *where = as_binary_expr(from->where);
     if (version) {
         as_binary_expr(where->right)->right = version;
+        where->right->span = version->span;              /* what is wrong with it is wrong there */
         where = as_binary_expr(where->left);
     }
     as_binary_expr(where->right)->right = id;
