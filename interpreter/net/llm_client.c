@@ -14,6 +14,7 @@ typedef struct Provider {
     const LlmWire *wire;
     bool plain;                                          /* it refused what not every server knows */
     uint32_t failures;                                   /* how often it was given up since it last answered */
+    LlmCall *probe;                                      /* who finds out whether it is well again; nobody else asks it meanwhile */
     int64_t down_until_us;
 } Provider;
 
@@ -86,6 +87,11 @@ void llm_client_free(LlmClient *client) {
 
 static Provider *provider_of(const LlmCall *call) { return &call->client->providers[call->provider]; }
 
+static void end_probe(const LlmCall *call) {
+    for (uint32_t i = 0; i < call->client->provider_count; i++)
+        if (call->client->providers[i].probe == call) call->client->providers[i].probe = NULL;
+}
+
 static void give_up(LlmClient *client, Provider *provider, const char *why, int64_t retry_after_us) {
     int64_t now = clock_monotonic(), rest = client->down_us;
     if (provider->down_until_us > now) return;           /* another call was first */
@@ -99,6 +105,7 @@ static void is_well(LlmClient *client, Provider *provider) {
     if (provider->failures && client->on_change) client->on_change(provider->row.name, false, "", client->change_arg);
     provider->failures = 0;
     provider->down_until_us = 0;
+    provider->probe = NULL;
 }
 
 /* ---- the end of a call --------------------------------------------------------------------------------------- */
@@ -132,6 +139,7 @@ static void finish(LlmCall *call, bool ok) {
 
 void llm_cancel(LlmCall *call) {
     if (!call) return;
+    end_probe(call);
     http_cancel(call->http);
     event_free(call->timer);
     if (call->previous) call->previous->next = call->next; else call->client->calls = call->next;
@@ -166,6 +174,7 @@ static void note_failure(LlmCall *call, const char *why) {
 }
 
 static void next_provider(LlmCall *call) {
+    end_probe(call);
     call->provider++;
     call->tries = 0;
     call->plain = call->repaired_here = false;
@@ -336,8 +345,9 @@ static void answered(const HttpResponse *response, void *arg) {
 static bool find_provider(LlmCall *call) {
     int64_t now = clock_monotonic();
     for (; call->provider < call->client->provider_count; next_provider(call)) {
-        if (provider_of(call)->down_until_us <= now) return true;
-        call->retry_after_us = provider_of(call)->down_until_us - now;
+        const Provider *provider = provider_of(call);
+        if (provider->down_until_us <= now && (!provider->probe || provider->probe == call)) return true;
+        call->retry_after_us = provider->down_until_us > now ? provider->down_until_us - now : 0;
         note_failure(call, "down");
     }
     return false;
@@ -355,6 +365,7 @@ static void send_try(LlmCall *call) {
     HttpRequest request = { .method = "POST", .url = str_of(arena_printf(arena, "%.*s%s", STR_ARG(provider->row.url), provider->wire->path)), .body = buf_str(&body), .headers = headers,
                             .header_count = provider->row.key.len ? 3 : 2, .timeout_us = timeout };
     if (call->ask.stream) request.on_piece = piece_came, request.idle_us = timeout, request.timeout_us = left < HTTP_STREAM_TIMEOUT ? left : HTTP_STREAM_TIMEOUT;
+    if (provider->failures) provider->probe = call;
     llm_reply_free(&call->reply);
     llm_reply_init(&call->reply);
     call->matched = 0;

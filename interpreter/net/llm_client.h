@@ -3,7 +3,7 @@
  * Two dialects: servers that are compatible with OpenAI's API (POST URL/chat/completions) and Ollama (POST URL/api/chat). A provider that fails in a way
  * that passes (408, 429, 5xx, the network) is asked again, LLM_TRIES_MAX times in all, with growing pauses or as its Retry-After asks, when that is not
  * longer than LLM_PAUSE_MAX; then, and at once after anything else (401, 403, an answer that is none), the next one is asked. A provider that was given up
- * is not asked at all for LLM_DOWN_FIRST, doubled each time up to LLM_DOWN_MAX. Nobody left: the call fails, and its caller has the rules to fall back to.
+ * is not asked at all for LLM_DOWN_FIRST, doubled each time up to LLM_DOWN_MAX; then one call finds out whether it is well. Nobody left: the call fails, and its caller has the rules to fall back to.
  *
  * What a model says is untrusted: it must be UTF-8, at most LLM_ANSWER_MAX bytes, and is handed on as text; calls of tools in it are ignored. An answer
  * that `accept` refuses is given back to the same provider once, with the complaint; then the next one is asked.

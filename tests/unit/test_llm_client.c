@@ -336,6 +336,36 @@ static void who_was_down_answers_again(void **state)
     assert_false(has(first->seen[0], "Authorization"));
 }
 
+static int answers_left;
+
+static void counted(const LlmAnswer *answer, void *arg)
+{
+    came(answer, arg);
+    answers_left--;
+}
+
+static void one_question_finds_out_for_all(void **state)
+{
+    LlmSettings settings = { .provider_count = 1, .pause_us = 1000, .down_us = 1 };
+    settings.providers[0] = (LlmProvider){ STR("main"), LLM_OPENAI, str_of(first->url), STR("m"), STR(""), 0 };
+    llm_client_free(client);
+    client = llm_client_new(loop, http, &settings);
+    llm_server_say(first, (LlmServerLine){ .status = 503 });
+    ask_text();
+    size_t before = first->seen_count;
+    LlmAsk ask = { .messages = &question, .message_count = 1, .done = counted };
+    for (answers_left = 0; answers_left < 8; answers_left++) llm_ask(client, &ask);
+    while (answers_left) event_base_loop(loop, EVLOOP_ONCE);
+    assert_int_equal(first->seen_count - before, 1);
+    LlmCall *probe = llm_ask(client, &ask);              /* one that is cancelled leaves the task to the next */
+    llm_server_forget(first);
+    llm_server_say(first, (LlmServerLine){ .body = HELLO });
+    while (!first->seen_count) event_base_loop(loop, EVLOOP_ONCE);
+    llm_cancel(probe);
+    ask_text();
+    assert_true(outcome.ok);
+}
+
 static void what_is_no_answer(void **state)
 {
     static const struct { LlmServerLine line; const char *why; size_t tries; } cases[] = {
@@ -554,7 +584,7 @@ int main(void)
         WITH(a_completion_by_the_dialect_of_openai), WITH(a_completion_by_the_dialect_of_ollama), WITH(a_schema_is_sent_and_left_out_when_it_is_not_known), WITH(calls_of_tools_in_an_answer_are_ignored),
         WITH(a_stream_cut_at_every_size), WITH(lines_of_ollama_cut_at_every_size), WITH(a_stream_may_come_as_a_whole_and_need_not_say_done), WITH(what_breaks_off_is_asked_again_and_told_from_where_it_differs),
         WITH(a_shorter_second_try_takes_back_what_was_told), WITH(an_error_in_the_middle_of_a_stream_goes_on_with_the_next), WITH(silence_ends_a_stream), WITH(what_passes_is_tried_again), WITH(a_wish_to_wait_is_granted),
-        WITH(a_long_wish_to_wait_goes_to_the_next_and_keeps_away), WITH(a_refusal_is_not_repeated), WITH(who_was_down_answers_again), WITH(what_is_no_answer), WITH(what_is_no_stream), WITH(an_answer_has_a_limit),
+        WITH(a_long_wish_to_wait_goes_to_the_next_and_keeps_away), WITH(a_refusal_is_not_repeated), WITH(who_was_down_answers_again), WITH(one_question_finds_out_for_all), WITH(what_is_no_answer), WITH(what_is_no_stream), WITH(an_answer_has_a_limit),
         WITH(what_does_not_fit_is_repaired_once), WITH(what_cannot_be_repaired_goes_to_the_next), WITH(nobody_answers), WITH(a_deadline_bounds_all_tries), WITH(a_cancelled_question_answers_nobody),
         cmocka_unit_test(settings_come_from_the_environment), cmocka_unit_test(wrong_settings_name_the_variable_and_no_key), cmocka_unit_test(a_chain_has_a_limit),
     };
