@@ -115,6 +115,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add model
     python3 tests/gateway/streams_test.py "$build" >"$log" 2>&1
     add streams
+    python3 tests/gateway/streams_test.py "$build" --postgres >"$log" 2>&1
+    add "streams pg"
     python3 tests/gateway/family_test.py "$build" >"$log" 2>&1
     add family
     python3 tests/gateway/question_test.py "$build" >"$log" 2>&1

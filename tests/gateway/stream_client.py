@@ -1,5 +1,7 @@
 """flowd serve on a port of its own, tokens for it, and a reader of event-streams. For tests of processes."""
+import copy
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -25,22 +27,41 @@ def same(found, wanted, what=""):
     assert found == wanted, "%s: expected %r, found %r" % (what, wanted, found)
 
 
+serial = itertools.count()
+
+
+def servers():
+    """Where to keep things, for a test on PostgreSQL and Redis: a schema that nobody else uses."""
+    number = next(serial)
+    return {"FLOW_STORE": "%s&schema=streams_%d_%d" % (os.environ["FLOW_TEST_POSTGRES"], os.getpid(), number), "FLOW_REDIS": "%s?db=%d" % (os.environ["FLOW_TEST_REDIS"], 1 + number % 15)}
+
+
 class Served:
     def __init__(self, build, *programs, **environment):
         self.build = build
         self.folder = tempfile.mkdtemp(prefix="flow_served_")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("FLOW_") or k == "FLOW_STDLIB"}
-        self.environment = dict(clean, FLOW_STORE="sqlite:" + os.path.join(self.folder, "flow.db"), FLOW_KEYS=os.path.join(self.folder, "keys.json"), **environment)
+        self.environment = dict(clean, FLOW_STORE="sqlite:" + os.path.join(self.folder, "flow.db"), FLOW_KEYS=os.path.join(self.folder, "keys.json"))
+        self.environment.update(environment)
         self.programs = programs
         self.tokens = {}
         self.token("anna", "test")                         # makes the keys
+        if self.environment["FLOW_STORE"].startswith("postgres"):
+            done = self.flowd("migrate")
+            assert done.returncode == 0, done.stderr
         self.start()
 
-    def start(self):
-        self.log_path = os.path.join(self.folder, "log")
+    def start(self, log="log"):
+        self.log_path = os.path.join(self.folder, log)
         self.process = subprocess.Popen([os.path.join(self.build, "flowd"), "serve", "--listen", "127.0.0.1:0", "--lease", "2s"] + list(self.programs), env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.log_path, "wb"))
         self.port = until(self.listening, "a process that listens")
+
+    def beside(self):
+        """Another process on the same store; to be stopped."""
+        other = copy.copy(self)
+        other.start("log-of-another")
+        return other
 
     def log(self):
         return open(self.log_path, encoding="utf-8").read()
@@ -78,7 +99,7 @@ class Served:
         connection.close()
         return response.status, json.loads(data) if data else None
 
-    def close(self):
+    def stop(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:
@@ -86,6 +107,9 @@ class Served:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+
+    def close(self):
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

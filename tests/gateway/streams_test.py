@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Flow 3 over HTTP with a model on the loopback: progress, the answer while it is written, clients that go away, come back, are slow, or see the server die.
 
-Usage: streams_test.py BUILD        closes with `N passed, N failed`
+Usage: streams_test.py BUILD [--postgres]        closes with `N passed, N failed`; --postgres: on the servers of FLOW_TEST_POSTGRES and FLOW_TEST_REDIS
 """
 import json
 import os
@@ -12,7 +12,7 @@ import threading
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from model import Model, Reply
-from stream_client import Events, Served, run_tests, same, texts_of, until
+from stream_client import Events, Served, run_tests, same, servers, texts_of, until
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 SCOPES = "learning:read,learning:write"
@@ -27,9 +27,9 @@ def is_summary(request):
 class World:
     """The served flow, a model, a document."""
 
-    def __init__(self, answer, **more):
+    def __init__(self, answer):
         self.model = Model(answer)
-        self.served = Served(BUILD, "flows/03_streaming.flow", **dict(self.model.environment(), **more))
+        self.served = Served(BUILD, "flows/03_streaming.flow", **dict(self.model.environment(), **(servers() if "--postgres" in sys.argv else {})))
         self.anna = self.served.token("anna", "family-123", SCOPES)
         status, body = self.served.ask("POST", "/api/v1/documents", self.anna, {"title": "On long papers", "text": PAPER})
         same((status, body["pages"]), (200, 50))
@@ -38,8 +38,8 @@ class World:
     def chat(self, token=None, headers=None):
         return Events(*self.served.connect("POST", "/api/v1/chat/stream", token or self.anna, {"message": "Summarize this", "document_id": self.document}, headers))
 
-    def follow(self, run, last_id=None):
-        return Events(*self.served.connect("GET", "/runs/%s/events" % run, self.anna, headers={"Last-Event-ID": last_id} if last_id else None))
+    def follow(self, run, last_id=None, at=None):
+        return Events(*(at or self.served).connect("GET", "/runs/%s/events" % run, self.anna, headers={"Last-Event-ID": last_id} if last_id else None))
 
     def status(self, run):
         return self.served.ask("GET", "/runs/%s" % run, self.anna)[1]["status"]
@@ -189,6 +189,25 @@ def after_a_crash_the_stream_goes_on(world_of):
     same(len(world.model.requests), asked + 1)
 
 
+def another_process_tells_what_is_durable(world_of):
+    hold = threading.Event()
+    world = world_of(notes_and(lambda: Reply(pieces=["First", " and last"], hold=hold)))
+    second = world.served.beside()
+    try:
+        stream = world.chat()
+        stream.until(lambda name, data: name == "text")
+        elsewhere = world.follow(stream.run, at=second)
+        before = elsewhere.until(lambda name, data: data.get("percent") == 100)
+        hold.set()
+        events = before + elsewhere.rest()
+        same([d["percent"] for _, n, d in events if n == "progress"], PERCENTS)
+        same(texts_of(events), ["First and last"])
+        same(events[-1][1], "complete")
+        same(stream.rest()[-1][1], "complete")
+    finally:
+        second.stop()
+
+
 def a_slow_client_stalls_nobody(world_of):
     text = "x" * 100000
     world = world_of(notes_and(lambda: Reply(pieces=[text[i:i + 1000] for i in range(0, len(text), 1000)])))
@@ -231,7 +250,7 @@ def the_key_is_nowhere(world_of):
 
 
 TESTS = [the_whole_way, pieces_come_while_the_model_writes, who_goes_away_ends_the_run, who_comes_back_in_time_goes_on, who_comes_back_and_goes_again_ends_the_run, a_stream_resumes_behind_every_event,
-         what_breaks_off_is_replaced_and_never_told_twice, a_model_that_is_down_leaves_the_rules, after_a_crash_the_stream_goes_on, a_slow_client_stalls_nobody, a_stream_is_for_its_owner, the_key_is_nowhere]
+         what_breaks_off_is_replaced_and_never_told_twice, a_model_that_is_down_leaves_the_rules, after_a_crash_the_stream_goes_on, another_process_tells_what_is_durable, a_slow_client_stalls_nobody, a_stream_is_for_its_owner, the_key_is_nowhere]
 
 
 if __name__ == "__main__":
