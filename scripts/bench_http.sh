@@ -52,7 +52,7 @@ turn() {
 best() { sort -rn "$work/$1.$2" | head -n 1; }
 row() {
     set -- "$1" "$2" $(best "$1" "$2") $(best bare "$2")
-    printf '  %-34s %6s %10s %9s ms %9s ms %9s us %9s\n' "$(cat "$work/$1.title")" "$2" "$3" "$4" "$5" "$6" "$(awk -v a="$3" -v b="$7" 'BEGIN { printf "%.2f", a / b }')"
+    printf '  %-34s %6s %10s %9s ms %9s ms %9s us %9s\n' "$(cat "$work/$1.title")" "$2" "$3" "$4" "$5" "$6" "$(awk -v a="$3" -v b="$7" 'BEGIN { printf (a < b / 10 ? "%.3f" : "%.2f"), a / b }')"
 }
 
 echo "machine: $(nproc) processors, $(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | sed 's/^ *//'), load $(cut -d' ' -f1 /proc/loadavg) when this began"
