@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static bool read_stdin(Buf *out) {
+bool cmd_read_stdin(Buf *out) {
     char chunk[65536];
     ssize_t got;
     while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0) {
@@ -18,7 +18,7 @@ Program *cmd_load(const char *path, const CmdSearch *search) {
     Program *program = NULL;
     if (strcmp(path, "-") == 0) {
         Buf text = { 0 };
-        if (read_stdin(&text)) program = program_of_text("-", buf_str(&text), search->items, (uint32_t)search->count);
+        if (cmd_read_stdin(&text)) program = program_of_text("-", buf_str(&text), search->items, (uint32_t)search->count);
         else fprintf(stderr, "flowc: could not read standard input (at most %d bytes)\n", SOURCE_SIZE_MAX);
         buf_free(&text);
         return program;

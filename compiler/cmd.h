@@ -17,6 +17,7 @@ int cmd_explain(int argc, char **argv);
 typedef struct CmdSearch { const char *items[CLI_REPEAT_MAX]; const char **list; int count; } CmdSearch;   /* --path DIR … */
 #define CMD_SEARCH_OPTION(search) { .name = "--path", .values = &(search).list, .value_count = &(search).count }
 
+bool cmd_read_stdin(Buf *out);           /* at most SOURCE_SIZE_MAX bytes; false when there are more, or it cannot be read */
 /* Loads FILE (or "-": standard input). NULL after printing why. */
 Program *cmd_load(const char *path, const CmdSearch *search);
 /* Prints the diagnostics to standard error (text) or output (json, sarif); the exit code they mean. */

@@ -52,10 +52,7 @@ static int finish_file(const char *path, Str before, const Buf *after, FmtMode m
 static Err load_text(SourceSet *sources, const char *path, Source **source, Error *error) {
     if (strcmp(path, "-") != 0) return source_load(sources, path, source, error);
     Buf text = { 0 };
-    char chunk[65536];
-    ssize_t got;
-    while ((got = read(STDIN_FILENO, chunk, sizeof chunk)) > 0 && text.len <= SOURCE_SIZE_MAX) buf_put(&text, chunk, (size_t)got);
-    Err err = source_add(sources, "-", buf_str(&text), source, error);
+    Err err = cmd_read_stdin(&text) ? source_add(sources, "-", buf_str(&text), source, error) : err_set(error, ERR_IO, "could not read standard input (at most %d bytes)", SOURCE_SIZE_MAX);
     buf_free(&text);
     return err;
 }

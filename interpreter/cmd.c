@@ -188,14 +188,11 @@ bool cmd_patience(const char *text, int64_t *us) {
 /* When the earliest sleep of a parked run ends; INT64_MAX when it sleeps not at all, or waits for somebody as well. */
 static int64_t sleep_end(const RunRow *run) {
     Arena *arena = arena_new();
-    Json *waits = NULL;
-    int64_t earliest = INT64_MAX;
-    if (run->status == RUN_PARKED && json_parse(arena, run->waits_json, 1 << 20, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
-        for (size_t i = 0; i < waits->count; i++) {
-            int64_t due;
-            if (!str_is(json_get_text(waits->items[i], "kind"), "sleep_until") || timestamp_parse(json_get_text(waits->items[i], "due"), &due) != ERR_OK) continue;
-            if (due < earliest) earliest = due;
-        }
+    const Json *waits = run->status == RUN_PARKED ? engine_waits(run, arena) : NULL;
+    int64_t earliest = INT64_MAX, due;
+    for (size_t i = 0; waits && i < waits->count; i++) {
+        if (!str_is(json_get_text(waits->items[i], "kind"), "sleep_until") || timestamp_parse(json_get_text(waits->items[i], "due"), &due) != ERR_OK) continue;
+        if (due < earliest) earliest = due;
     }
     arena_free(arena);
     return earliest;
@@ -293,15 +290,12 @@ void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out) {
 
 static void print_waits(const RunRow *run) {
     Arena *arena = arena_new();
-    Json *waits = NULL;
+    const Json *waits = engine_waits(run, arena);
     printf("parked %.*s\n", STR_ARG(run->run_id));
-    if (json_parse(arena, run->waits_json, 1 << 20, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
-        for (size_t i = 0; i < waits->count; i++) {
-            Str kind = json_get_text(waits->items[i], "kind"), text = json_get_text(waits->items[i], "text"), due = json_get_text(waits->items[i], "due");
-            printf("  waits for %.*s%s%.*s%s%.*s\n", STR_ARG(kind), text.len ? ": " : "", STR_ARG(text), due.len ? ", until " : "", STR_ARG(due));
-            if (str_is(kind, "answer") || str_is(kind, "ask"))
-                printf("  go on with: flowd answer %.*s VALUE\n", STR_ARG(run->run_id));
-        }
+    for (size_t i = 0; waits && i < waits->count; i++) {
+        Str kind = json_get_text(waits->items[i], "kind"), text = json_get_text(waits->items[i], "text"), due = json_get_text(waits->items[i], "due");
+        printf("  waits for %.*s%s%.*s%s%.*s\n", STR_ARG(kind), text.len ? ": " : "", STR_ARG(text), due.len ? ", until " : "", STR_ARG(due));
+        if (str_is(kind, "answer") || str_is(kind, "ask")) printf("  go on with: flowd answer %.*s VALUE\n", STR_ARG(run->run_id));
     }
     arena_free(arena);
 }

@@ -8,18 +8,12 @@
 
 /* ---- questions ------------------------------------------------------------------------------------------------------ */
 
-static const Json *read_waits(const RunRow *run, Arena *arena) {
-    Json *waits = NULL;
-    if (!run->waits_json.len || json_parse(arena, run->waits_json, 1 << 20, &waits, NULL) != ERR_OK || waits->kind != JSON_ARRAY) return NULL;
-    return waits;
-}
-
 static bool is_question(const Json *wait) { return str_is(json_get_text(wait, "kind"), "ask"); }
 
 bool outcome_asks(const RunRow *run) {
     if (run->status != RUN_PARKED) return false;
     Arena *arena = arena_new();
-    const Json *waits = read_waits(run, arena);
+    const Json *waits = engine_waits(run, arena);
     bool asks = false;
     for (size_t i = 0; waits && i < waits->count; i++) asks |= is_question(waits->items[i]);
     arena_free(arena);
@@ -42,7 +36,7 @@ static void put_question(const Json *wait, Buf *out) {
 
 void outcome_put_questions(const RunRow *run, Buf *out) {
     Arena *arena = arena_new();
-    const Json *waits = read_waits(run, arena);
+    const Json *waits = engine_waits(run, arena);
     bool some = false;
     buf_put_char(out, '[');
     for (size_t i = 0; waits && i < waits->count; i++) {

@@ -416,20 +416,24 @@ static Err work_round(Engine *engine, Str tenant, Str run_id, bool *more, Error 
     return ERR_OK;
 }
 
+const Json *engine_waits(const RunRow *run, Arena *arena) {
+    Json *waits = NULL;
+    if (!run->waits_json.len || json_parse(arena, run->waits_json, INPUT_JSON_MAX, &waits, NULL) || waits->kind != JSON_ARRAY) return NULL;
+    return waits;
+}
+
 /* How far automatic time may go for a parked run: when it only sleeps, to the first end of a sleep. One that waits for nothing in particular
    (the next attempt of a handler) has a timer only. */
-static int64_t jump_of(Str waits_json, int64_t next_due_us, bool *asks) {
+static int64_t jump_of(const RunRow *run, int64_t next_due_us, bool *asks) {
     Arena *arena = arena_new();
-    Json *waits = NULL;
+    const Json *waits = engine_waits(run, arena);
     int64_t jump_us = TIME_NEVER, due;
     bool sleeps_only = true;
-    if (json_parse(arena, waits_json, INPUT_JSON_MAX, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY) {
-        if (waits->count == 0) jump_us = next_due_us;
-        for (size_t i = 0; i < waits->count; i++) {
-            *asks |= str_is(json_get_text(waits->items[i], "kind"), "ask");
-            sleeps_only &= str_is(json_get_text(waits->items[i], "kind"), "sleep_until");
-            if (timestamp_parse(json_get_text(waits->items[i], "due"), &due) == ERR_OK && due < jump_us) jump_us = due;
-        }
+    if (waits && waits->count == 0) jump_us = next_due_us;
+    for (size_t i = 0; waits && i < waits->count; i++) {
+        *asks |= str_is(json_get_text(waits->items[i], "kind"), "ask");
+        sleeps_only &= str_is(json_get_text(waits->items[i], "kind"), "sleep_until");
+        if (timestamp_parse(json_get_text(waits->items[i], "due"), &due) == ERR_OK && due < jump_us) jump_us = due;
     }
     arena_free(arena);
     return sleeps_only ? jump_us : TIME_NEVER;
@@ -449,7 +453,7 @@ static void note_parked(Engine *engine, Str tenant, Str run_id) {
     for (uint32_t i = 0; i < count; i++) {
         if (rows[i].status != RUN_PARKED) continue;
         bool asks = false;
-        int64_t jump_us = jump_of(rows[i].waits_json, store_time(batch, due), &asks);
+        int64_t jump_us = jump_of(&rows[i], store_time(batch, due), &asks);
         LiveRun shown = { .row = rows[i] };
         engine_note_park(engine, &shown, asks, jump_us);
     }

@@ -110,6 +110,9 @@ Err engine_replay_dead(Engine *engine, Str tenant, Str event_id, Str subscriber,
 /* The run's row, texts in the arena; an unambiguous prefix of the id is enough. */
 Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error);
 
+/* What the run waits for: an array of {request, kind, text, choices, type, due, since}, in the arena; NULL when its row says nothing of it. */
+struct Json;
+const struct Json *engine_waits(const RunRow *run, Arena *arena);
 /* The store that a run lives in: the engine's; for `durability session` that of the sessions, when there is one (redis_url); for `durability none` this process's memory. */
 Store *engine_home(Engine *engine, const RunRow *run);
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */

@@ -262,17 +262,16 @@ static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found
 }
 
 /* Since when it waited, for the trace: the VM does not know. And which waits stand in the store already. */
-static void restore_waits(LiveRun *run, Str waits_json) {
+static void restore_waits(LiveRun *run) {
     Arena *arena = arena_new();
-    Json *waits = NULL;
-    if (waits_json.len && json_parse(arena, waits_json, INPUT_JSON_MAX, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY)
-        for (size_t i = 0; i < waits->count; i++) {
-            const Json *request = json_get(waits->items[i], "request");
-            Act *act = request && request->kind == JSON_INT ? live_act(run, (uint64_t)request->integer) : NULL;
-            if (!act) continue;
-            timestamp_parse(json_get_text(waits->items[i], "since"), &act->started_us);
-            act->waits_durably = true;
-        }
+    const Json *waits = engine_waits(&run->row, arena);
+    for (size_t i = 0; waits && i < waits->count; i++) {
+        const Json *request = json_get(waits->items[i], "request");
+        Act *act = request && request->kind == JSON_INT ? live_act(run, (uint64_t)request->integer) : NULL;
+        if (!act) continue;
+        timestamp_parse(json_get_text(waits->items[i], "since"), &act->started_us);
+        act->waits_durably = true;
+    }
     arena_free(arena);
 }
 
@@ -297,7 +296,7 @@ static Err load(LiveRun *run, const JournalRow *rows, uint32_t count, Str snapsh
         vm_pending_each(run->vm, adopt_pending, run);
     } else to_quiescence(run, &replay);
     restore_timers(run);
-    restore_waits(run, run->row.waits_json);
+    restore_waits(run);
     run->needs_run = false;
     return replay_rows(run, &replay, error);
 }

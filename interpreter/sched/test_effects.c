@@ -458,10 +458,9 @@ static void expect_asked(TestRun *t, const VmRequest *q) {
     if (!find_run(t, &run)) return;
     Str asked = { 0 };
     each_row(t, visit_question, &asked);
-    Json *waits = NULL;
-    if (run.status == RUN_PARKED && json_parse(t->arena, run.waits_json, 1 << 20, &waits, NULL) == ERR_OK && waits->kind == JSON_ARRAY)
-        for (size_t i = 0; i < waits->count; i++)
-            if (str_is(json_get_text(waits->items[i], "kind"), "ask")) asked = json_get_text(waits->items[i], "text");
+    const Json *waits = run.status == RUN_PARKED ? engine_waits(&run, t->arena) : NULL;
+    for (size_t i = 0; waits && i < waits->count; i++)
+        if (str_is(json_get_text(waits->items[i], "kind"), "ask")) asked = json_get_text(waits->items[i], "text");
     Str wanted = text_arg(q, 0);
     if (!str_eq(asked, wanted)) testrun_fail(t, "expected the question \"%.*s\"; found \"%.*s\"", STR_ARG(wanted), STR_ARG(asked));
 }

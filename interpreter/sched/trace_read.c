@@ -709,9 +709,8 @@ static void read_start(RunReader *r) {
 
 /* A run that still waits: the questions that nobody has answered yet. */
 static void read_open_questions(RunReader *r) {
-    Json *waits = NULL;
-    if (r->run->status != RUN_PARKED || json_parse(r->trace->arena, r->run->waits_json, 1 << 20, &waits, NULL) != ERR_OK || waits->kind != JSON_ARRAY) return;
-    for (size_t i = 0; i < waits->count; i++) {
+    const Json *waits = r->run->status == RUN_PARKED ? engine_waits(r->run, r->trace->arena) : NULL;
+    for (size_t i = 0; waits && i < waits->count; i++) {
         if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
         Str text = json_get_text(waits->items[i], "text");
         Message *m = add(r->trace, MESSAGE_CALL, r->base, part_title(r->image, "user", "User"), str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))));
