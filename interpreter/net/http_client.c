@@ -28,7 +28,6 @@ struct HttpCall {
     struct curl_slist *headers;
     Buf body, request_body;
     size_t header_bytes;
-    Str content_type, retry_after;
     char content_type_text[128], retry_after_text[64];
     char curl_error[CURL_ERROR_SIZE];
     bool too_large;

@@ -16,7 +16,7 @@ from stream_client import Events, Served, run_tests, same, servers, texts_of, un
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 SCOPES = "learning:read,learning:write"
-PAPER = "\f".join("Page %d.\n\nFinding %d." % (page, page) for page in range(1, 51))
+PAPER = "\f".join("Page %d. %s\n\nFinding %d." % (page, "Ünd so on. " * 20, page) for page in range(1, 51))
 PERCENTS = [0, 20, 40, 60, 80, 100]
 
 
@@ -75,6 +75,8 @@ def the_whole_way(world_of):
     entries = world.served.ask("GET", "/runs/%s/journal" % stream.run, world.anna)[1]["entries"]
     told = [e["result"] for e in entries if e["entry"] == "model"]
     same([(t["provider"], t["model"], t["prompt_tokens"], t["completion_tokens"]) for t in told], [("main", "test-model", 7, 3)] * 5 + [("main", "test-model", 7, 5)])
+    shown = [e["args"][0] for e in entries if e["entry"] == "result" and e["name"] == "llm_complete"]
+    assert len(shown) == 5 and all(len(text.encode()) <= 1003 and text.endswith("…") for text in shown), shown
     world.nothing_is_left()
 
 
@@ -100,7 +102,7 @@ def who_goes_away_ends_the_run(world_of):
     until(lambda: world.status(stream.run) == "cancelled", "a cancelled run")
     asked = len(world.model.requests)
     hold.set()
-    world.model.gone.wait(30)
+    assert world.model.gone.wait(30), "the model's request was not broken off"
     same(len(world.model.requests), asked, "nothing more is asked")
     trace = world.served.flowd("trace", stream.run, "--as", "anna@family-123").stdout
     assert "Cancel" in trace, trace
