@@ -22,7 +22,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HEADERS_MAX = 4096, BODY_MAX = 4096, REQUESTS_MAX = 64, BYTES_MAX = 16384 };
+enum { HEADERS_MAX = 4096, BODY_MAX = 4096, REQUESTS_MAX = 64, BYTES_MAX = 16384, TOO_MANY = -2 };
 typedef struct Passed { Str method, target; Buf body; } Passed;
 
 static struct event_base *loop;
@@ -67,7 +67,7 @@ static void take_head(Passed *one, Str head)
     buf_clear(&one->body);
 }
 
-/* The guard alone. Returns the status of the refusal, or 0. */
+/* The guard alone. Returns the status of the refusal, 0, -1 when an HTTP/1.0 request was the last, or TOO_MANY. */
 static int judge(Str bytes)
 {
     HttpGuard guard;
@@ -84,7 +84,9 @@ static int judge(Str bytes)
         if (before == GUARD_BODY || before == GUARD_CHUNK_DATA) buf_put(&passed[passed_count].body, bytes.ptr + at, some);
         at += some;
         if (guard.state == GUARD_DONE) {
-            if (guard.old || ++passed_count == REQUESTS_MAX) { passed_count += guard.old; return -1; }      /* the connection ends with it */
+            passed_count++;
+            if (guard.old) return -1;                    /* the connection ends with it */
+            if (passed_count == REQUESTS_MAX) return TOO_MANY;
             http_guard_next(&guard);
         } else if (!some) break;
     }
@@ -170,7 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     } else buf_put(&bytes, data + 2, size - 2);
     if (bytes.len <= BYTES_MAX) {
         int status = judge(buf_str(&bytes));
-        play(buf_str(&bytes), data[1] ? data[1] : BYTES_MAX, status);
+        if (status != TOO_MANY) play(buf_str(&bytes), data[1] ? data[1] : BYTES_MAX, status);
     }
     buf_free(&bytes);
     return 0;
