@@ -18,6 +18,8 @@
 #include "interpreter/identity/identity.h"
 #include "interpreter/identity/jws.h"
 #include "interpreter/identity/keyring.h"
+#include "interpreter/identity/oidc.h"
+#include "interpreter/identity/service.h"
 #include "interpreter/store/store.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -477,6 +479,125 @@ static void test_rotation_at_a_url(void **state) {
     now_us = NOW_S * TIME_SECOND;
 }
 
+/* ---- the tools of programs --------------------------------------------------------------------------------- */
+
+typedef struct Served { bool there; int status; char body[1000]; } Served;
+
+static void tool_answered(const HttpResponse *response, void *arg) {
+    Served *answer = arg;
+    *answer = (Served){ .there = true, .status = response->status };
+    snprintf(answer->body, sizeof answer->body, "%.*s", STR_ARG(response->body));
+}
+
+static Served use_tool(Identity *whom, const Image *image, const char *tool, const char *body, const char *run, const char *user) {
+    Served answer = { 0 };
+    service_call(whom, &(ServiceCall){ .image = image, .tool = str_of(tool), .body = str_of(body), .run_id = str_of(run), .user = str_of(user), .key = str_of(run) }, tool_answered, &answer);
+    for (int i = 0; i < 2000 && !answer.there; i++) event_base_loop(loop, EVLOOP_ONCE);
+    assert_true(answer.there);
+    return answer;
+}
+
+typedef struct Minted { bool there; Err err; char token[2000]; int64_t life_us; } Minted;
+
+static void token_made(Err err, const Error *error, Str token, int64_t life_us, void *arg) {
+    Minted *made = arg;
+    *made = (Minted){ .there = true, .err = err, .life_us = life_us };
+    snprintf(made->token, sizeof made->token, "%.*s", STR_ARG(token));
+}
+
+static Minted mint(const char *session, const char *run) {
+    Minted made = { 0 };
+    service_mint(identity, str_of(session), str_of(run), token_made, &made);
+    for (int i = 0; i < 2000 && !made.there; i++) event_base_loop(loop, EVLOOP_ONCE);
+    assert_true(made.there);
+    return made;
+}
+
+/* The token of a session is made for the run that gave it, a moment after, and for nobody else: its name is no secret. */
+static void test_a_session_is_for_its_run_alone(void **state) {
+    Str granted[] = { STR("calendar:read"), STR("calendar:write") }, all[] = { STR("admin:all") };
+    ImageRole roles[] = { { STR("USER"), true, granted, 2 }, { STR("ADMIN"), false, all, 1 } };
+    Image image = { .roles = roles, .role_count = 2 };
+    Served given = use_tool(identity, &image, "open_session", "{\"user_id\":\"anna\",\"tenant_id\":\"family/1\",\"email\":\"a@b.c\",\"roles\":[],\"scopes\":[\"x:y\"],\"device_id\":null}", "R-1", "visitor-1");
+    assert_int_equal(given.status, 200);
+    assert_null(strstr(given.body, "eyJ"));
+    Arena *arena = arena_new();
+    Json *json;
+    assert_int_equal(json_parse(arena, str_of(given.body), sizeof given.body, &json, NULL), ERR_OK);
+    char session[200];
+    snprintf(session, sizeof session, "%.*s", STR_ARG(json_get_text(json, "session")));
+    Served again = use_tool(identity, &image, "open_session", "{\"user_id\":\"anna\",\"tenant_id\":\"family/1\",\"roles\":[],\"scopes\":[]}", "R-1", "visitor-1");
+    assert_non_null(strstr(again.body, session));            /* asked again after a crash: the same session */
+    assert_int_equal(mint(session, "R-2").err, ERR_NOT_FOUND);
+    assert_int_equal(mint(session, "").err, ERR_NOT_FOUND);
+    assert_int_equal(mint("family/1/S-NOBODY", "R-1").err, ERR_NOT_FOUND);
+    assert_int_equal(mint(strrchr(session, '/'), "R-1").err, ERR_NOT_FOUND);
+    assert_int_equal(mint("S-1", "R-1").err, ERR_NOT_FOUND);
+    Minted made = mint(session, "R-1");
+    assert_int_equal(made.err, ERR_OK);
+    assert_int_equal(made.life_us, IDENTITY_SESSION_US);
+    Answer answer = ask(identity, str_of(made.token));
+    assert_int_equal(answer.outcome, AUTH_OK);
+    assert_string_equal(answer.tenant, "family/1");
+    assert_string_equal(answer.scopes, "x:y calendar:read calendar:write");        /* given by name, and of the default role; not of ADMIN */
+    now_us += SERVICE_MINT_US - TIME_SECOND;
+    assert_int_equal(mint(session, "R-1").err, ERR_OK);
+    now_us += TIME_SECOND;
+    assert_int_equal(mint(session, "R-1").err, ERR_NOT_FOUND);
+    now_us -= SERVICE_MINT_US;
+    char body[400];
+    snprintf(body, sizeof body, "{\"tenant_id\":\"family/1\",\"session_id\":\"%s\"}", strrchr(session, '/') + 1);
+    assert_int_equal(use_tool(identity, &image, "close_session", body, "R-3", "anna").status, 200);
+    assert_int_equal(mint(session, "R-1").err, ERR_NOT_FOUND);
+    assert_int_equal(ask(identity, str_of(made.token)).outcome, AUTH_REVOKED);
+    static const struct { const char *tool, *body; int status; } refused[] = {
+        { "open_session", "{\"user_id\":\"anna\",\"tenant_id\":\"public\"}", 400 }, { "open_session", "{\"user_id\":\"\",\"tenant_id\":\"t\"}", 400 }, { "open_session", "{\"user_id\":\"a\",\"tenant_id\":\"t\",\"roles\":[\"KING\"]}", 400 },
+        { "open_session", "{\"user_id\":\"a\",\"tenant_id\":\"t\",\"scopes\":\"admin:all\"}", 400 }, { "open_session", "[]", 400 }, { "close_session", "{\"tenant_id\":\"t\"}", 400 }, { "nothing", "{}", 404 },
+        { "begin_login", "{}", 503 }, { "exchange", "{\"code\":\"c\",\"state\":\"s\"}", 503 },
+    };
+    for (size_t i = 0; i < COUNT(refused); i++) assert_int_equal(use_tool(identity, &image, refused[i].tool, refused[i].body, "R-4", "visitor-1").status, refused[i].status);
+    Served admin = use_tool(identity, &image, "open_session", "{\"user_id\":\"root\",\"tenant_id\":\"t\",\"roles\":[\"ADMIN\"]}", "R-5", "visitor-1");
+    assert_non_null(strstr(admin.body, "\"scopes\":[\"admin:all\"]"));
+    arena_free(arena);
+}
+
+/* Too late, another browser, a second time: denied before the provider hears of it (nobody listens where it should be). */
+static void test_a_state_has_its_time_its_browser_and_one_use(void **state) {
+    static const struct { const char *state, *user; int64_t later_us; int status; } cases[] = {
+        { "s-late", "visitor-1", OIDC_LOGIN_US, 401 }, { "s-late", "visitor-1", 0, 401 }, { "s-other", "visitor-2", 0, 401 }, { "s-other", "visitor-1", 0, 401 }, { "s-never", "visitor-1", 0, 401 },
+        { "s-none", "", 0, 401 }, { "s-good", "visitor-1", OIDC_LOGIN_US - 1, 503 }, { "s-good", "visitor-1", 0, 401 },
+    };
+    IdentityOptions how = options();
+    Identity *there;
+    Image image = { 0 };
+    how.oidc_issuer = "http://127.0.0.1:9", how.oidc_client_id = "flow", how.oidc_redirect = "http://127.0.0.1:9/back";
+    assert_int_equal(identity_open(&how, loop, http, store, &there, NULL), ERR_OK);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char hash[SHA256_HEX + 1], body[200];
+        oidc_state_hash(str_of(cases[i].state), hash);
+        bool first = strcmp(cases[i].state, "s-never") != 0 && (i == 0 || strcmp(cases[i].state, cases[i - 1].state) != 0);
+        StoreBatch *batch = store_batch(store, STR(""), STR(""), 0);
+        if (first) store_put_auth_login(batch, &(AuthLoginRow){ str_of(hash), STR("visitor-1"), STR("n"), STR("v"), now_us, now_us + OIDC_LOGIN_US });
+        assert_int_equal(store_run_batch(batch, NULL), ERR_OK);
+        store_batch_free(batch);
+        snprintf(body, sizeof body, "{\"code\":\"c\",\"state\":\"%s\",\"issuer\":null}", cases[i].state);
+        now_us += cases[i].later_us;
+        Served answer = use_tool(there, &image, "exchange", body, "R-9", cases[i].user);
+        if (answer.status != cases[i].status) fail_msg("case %zu: %d %s", i, answer.status, answer.body);
+        now_us -= cases[i].later_us;
+    }
+    identity_close(there);
+    static const char *const incomplete[] = { "http://issuer.example", "https://", "issuer" };
+    for (size_t i = 0; i < COUNT(incomplete); i++) {
+        how.oidc_issuer = incomplete[i];
+        assert_int_equal(identity_open(&how, loop, http, store, &there, NULL), ERR_INVALID);
+    }
+    how.oidc_issuer = "https://issuer.example", how.oidc_client_id = NULL;
+    assert_int_equal(identity_open(&how, loop, http, store, &there, NULL), ERR_INVALID);
+    how.oidc_client_id = "flow", how.oidc_alg = "HS256";     /* an ID token is signed with a key that is published */
+    assert_int_equal(identity_open(&how, loop, http, store, &there, NULL), ERR_INVALID);
+}
+
 /* ---- scopes, cookies ----------------------------------------------------------------------------------------- */
 
 static void test_scopes(void **state) {
@@ -568,7 +689,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_claims_one_by_one), cmocka_unit_test(test_typ_is_pinned), cmocka_unit_test(test_who_it_is), cmocka_unit_test(test_other_keys), cmocka_unit_test(test_mint),
         cmocka_unit_test(test_revocation_is_seen_by_all), cmocka_unit_test(test_a_store_that_is_gone_denies), cmocka_unit_test(test_keys_are_made_once_and_kept),
-        cmocka_unit_test(test_rotation_of_our_own), cmocka_unit_test(test_rotation_at_a_url), cmocka_unit_test(test_scopes), cmocka_unit_test(test_credentials_of_a_request),
+        cmocka_unit_test(test_rotation_of_our_own), cmocka_unit_test(test_rotation_at_a_url), cmocka_unit_test(test_a_session_is_for_its_run_alone), cmocka_unit_test(test_a_state_has_its_time_its_browser_and_one_use), cmocka_unit_test(test_scopes), cmocka_unit_test(test_credentials_of_a_request),
         cmocka_unit_test(test_same_origin), cmocka_unit_test(test_cookies),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
