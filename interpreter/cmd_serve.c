@@ -99,36 +99,44 @@ static bool local(const char *host) {
     return !strncmp(host, "unix:", 5);
 }
 
-static Err open_gateway(Serve *serve, const HttpServerOptions *http, const char *title, const char *url, Error *error) {
+static Err open_gateway(Serve *serve, GatewayOptions *options, Error *error) {
     IdentityOptions who;
     Engine *engine = serve->session.engine;
     identity_options_from_environment(&who);
-    if (who.insecure_cookies && !local(http->host)) return err_set(error, ERR_INVALID, "FLOW_INSECURE_COOKIES is for loopback: this listens on `%s`, where others could read the cookies", http->host);
+    if (who.insecure_cookies && !local(options->http.host)) return err_set(error, ERR_INVALID, "FLOW_INSECURE_COOKIES is for loopback: this listens on `%s`, where others could read the cookies", options->http.host);
     Err err = identity_open(&who, engine_loop(engine), engine_http(engine), engine_store(engine), &serve->identity, error);
     if (err) return err;
     engine_set_identity(engine, find_identity, serve);
-    GatewayOptions options = { .engine = engine, .identity = serve->identity, .http = *http, .title = title, .server_url = url, .on_log = cmd_log_line };
-    return gateway_open(&options, &serve->gateway, error);
+    options->engine = engine;
+    options->identity = serve->identity;
+    options->on_log = cmd_log_line;
+    return gateway_open(options, &serve->gateway, error);
+}
+
+static bool read_drain(const char *text, int64_t *out) {
+    if (!text || (duration_parse(str_of(text), out) == ERR_OK && *out > 0 && *out <= 3600 * TIME_SECOND)) return true;
+    return cli_usage("--drain wants a duration up to 1h, not `%s`", text), false;
 }
 
 int cmd_serve(int argc, char **argv) {
     CmdCommon common = { 0 };
     Serve serve = { .session = { .quiet = true, .patience_us = 60 * TIME_SECOND } };      /* it may be started together with its database */
-    const char *concurrency = NULL, *lease = NULL, *listen = SERVE_LISTEN, *title = NULL, *url = NULL, *items[CLI_REPEAT_MAX], **search = items;
+    const char *concurrency = NULL, *lease = NULL, *listen = SERVE_LISTEN, *drain = NULL, *items[CLI_REPEAT_MAX], **search = items;
     int search_count = 0;
     char host[256];
-    HttpServerOptions http = { .host = host };
+    GatewayOptions gateway = { .http.host = host };
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--concurrency", .value = &concurrency }, { .name = "--lease", .value = &lease }, { .name = "--listen", .value = &listen },
-                                  { .name = "--reuse-port", .flag = &http.reuse_port }, { .name = "--title", .value = &title }, { .name = "--url", .value = &url },
+                                  { .name = "--reuse-port", .flag = &gateway.http.reuse_port }, { .name = "--title", .value = &gateway.title }, { .name = "--url", .value = &gateway.server_url },
+                                  { .name = "--drain", .value = &drain },
                                   { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
     int count = cli_options(argc, argv, options);
     Error error = { 0 };
     if (count < 0) return EXIT_USAGE;
-    if (http_listen_parse(listen, host, sizeof host, &http.port, &error) != ERR_OK) return cli_usage("--listen: %s", error.text);
+    if (http_listen_parse(listen, host, sizeof host, &gateway.http.port, &error) != ERR_OK) return cli_usage("--listen: %s", error.text);
     EngineOptions engine = { .on_log = cmd_log_line, .on_note = on_note, .on_settled = on_settled, .on_call = on_call };
-    if (!cmd_read_concurrency(concurrency, &engine.concurrency) || !cmd_read_lease(lease, &engine.lease_us)) return EXIT_USAGE;
+    if (!cmd_read_concurrency(concurrency, &engine.concurrency) || !cmd_read_lease(lease, &engine.lease_us) || !read_drain(drain, &gateway.drain_us)) return EXIT_USAGE;
     if (!cmd_open_with(&serve.session, &common, &engine)) return EXIT_USAGE;
-    Err err = open_gateway(&serve, &http, title, url, &error);
+    Err err = open_gateway(&serve, &gateway, &error);
     int code = err ? cmd_failed(&error) : serve_files(&serve, count, argv + 1, search, search_count, host);
     gateway_close(serve.gateway);
     serve.gateway = NULL;

@@ -31,6 +31,7 @@ static const Command commands[] = {
       "FILE is a .flow program or a .flowb image; its `on METHOD` routes and its webhooks are served. docs/gateway.md says how.\n"
       "--listen HOST:PORT  where (127.0.0.1:8080); port 0: any that is free; unix:PATH: a socket of this machine\n"
       "--reuse-port        several processes may listen there, the kernel spreads the connections\n"
+      "--drain DURATION    how long requests under way are waited for at the end (5s)\n"
       "--title TEXT, --url URL  what /openapi.json says of the service\n"
       "Tokens: the FLOW_… variables of docs/security.md; `flowd token` makes one. Secrets of webhooks: the variables that the program names.\n"
       "SIGTERM: takes no more requests, answers those under way, gives the rest of its runs back, exits 0. A second one: at once.\n"

@@ -111,6 +111,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add authorization
     python3 tests/identity/test_provider.py "$build" >"$log" 2>&1
     add provider
+    python3 tests/gateway/requests_test.py "$build" "$FLOW_TEST_SERVICES" >"$log" 2>&1
+    add gateway
     python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
     add model
     python3 tests/gateway/streams_test.py "$build" >"$log" 2>&1

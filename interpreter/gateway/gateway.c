@@ -129,7 +129,7 @@ void gateway_drain(Gateway *gateway, void (*done)(void *arg), void *arg) {
     gateway->draining = true;
     gateway->drained = done;
     gateway->drained_arg = arg;
-    gateway->drain_us = clock_monotonic() + GATEWAY_DRAIN;
+    gateway->drain_us = clock_monotonic() + (gateway->options.drain_us ? gateway->options.drain_us : GATEWAY_DRAIN);
     http_server_drain(gateway->server);
     event_add(gateway->drain_timer, &(struct timeval){ DRAIN_LOOK / TIME_SECOND, DRAIN_LOOK % TIME_SECOND });
 }

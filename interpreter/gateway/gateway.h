@@ -27,7 +27,7 @@ enum {
 };
 #define GATEWAY_WAIT        (10 * INT64_C(1000000))      /* how long an answer waits for its run */
 #define GATEWAY_WAIT_MAX    (60 * INT64_C(1000000))      /* `Prefer: wait=N`, and a flow's `within`, up to this */
-#define GATEWAY_DRAIN       (5 * INT64_C(1000000))       /* how long requests under way are waited for at the end */
+#define GATEWAY_DRAIN       (5 * INT64_C(1000000))
 #define GATEWAY_COME_BACK   (3 * INT64_C(1000000))       /* how long a run waits for a client that went away, when it is to be cancelled then */
 #define GATEWAY_BEAT        (15 * INT64_C(1000000))      /* a silent stream says so */
 #define IDEMPOTENCY_TTL     (24 * 3600 * INT64_C(1000000))
@@ -36,6 +36,7 @@ typedef struct GatewayOptions {
     Engine *engine;                                      /* its on_note, on_settled and on_call must come here, see below */
     Identity *identity;
     HttpServerOptions http;
+    int64_t drain_us;                                    /* how long requests under way are waited for at the end; 0: GATEWAY_DRAIN */
     const char *title, *server_url;                      /* of /openapi.json; NULL: "Fidus Flow", none */
     void (*on_log)(Str line, void *arg); void *log_arg;  /* one JSON object a request, without personal data. May be NULL */
 } GatewayOptions;
@@ -45,7 +46,7 @@ Err      gateway_open(const GatewayOptions *options, Gateway **out, Error *error
 /* The routes and webhooks of a deployed image, which the engine keeps. ERR_CONFLICT: another image has one of that method and shape. */
 Err      gateway_add_image(Gateway *gateway, Image *image, Error *error);
 uint16_t gateway_port(const Gateway *gateway);
-/* No new connections, /readyz says 503. Requests under way have GATEWAY_DRAIN for their answers; then they are answered 202, and streams end: both can go
+/* No new connections, /readyz says 503. Requests under way have drain_us for their answers; then they are answered 202, and streams end: both can go
    on elsewhere. `done` comes when nothing is under way any more. Called once. */
 void     gateway_drain(Gateway *gateway, void (*done)(void *arg), void *arg);
 void     gateway_close(Gateway *gateway);                /* NULL is fine. Before the engine and the identity are closed */

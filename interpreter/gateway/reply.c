@@ -81,6 +81,7 @@ static void split_pointer(Str text, ProblemMore *more) {
     if (!colon) return;
     more->pointer = (Str){ text.ptr, (size_t)(colon - text.ptr) };
     more->detail = (Str){ colon + 2, text.len - more->pointer.len - 2 };
+    if (more->pointer.len > 1 && colon[-1] == '/') more->pointer.len--;            /* the value itself, which has no name of its own */
 }
 
 static void invalid_reply(Str text, Str request_id, Arena *arena, Reply *reply) {

@@ -12,8 +12,10 @@
 
 #define LOOK_SOON    INT64_C(25000)                      /* the worker of this process may be about to claim it */
 #define LOOK_CALLED  INT64_C(2000)                       /* calls come in bursts */
+#define LOOK_AGAIN   INT64_C(40000)                      /* and four times that … until its worker must have heard that it is watched */
 #define QUIET        INT64_C(200000)
 #define QUIET_EACH   INT64_C(1000)
+enum { LOOKS_AGAIN = 4 };
 
 struct Watched {
     Gateway *gateway;
@@ -23,6 +25,7 @@ struct Watched {
     uint32_t visits;                                     /* it is being walked through, or read: not to be freed */
     bool asked, parked;                                  /* look at it next time; it was parked when last read */
     bool told;                                           /* whoever has it calls us */
+    int64_t due_us; int looks;                           /* of the looks after it was told, which it may not have heard before its end; 0: none */
     bool reading, again;
     bool in_sessions;                                    /* it was not in the store: it is one of those that live in Redis */
 };
@@ -120,6 +123,7 @@ static void look(Watched *w);
 static void watch_asked(Err err, void *arg) {
     Watched *w = arg;
     if (err != ERR_OK && err != ERR_CONFLICT) w->told = false;           /* the store was away; the next look asks again */
+    else w->looks = 0, w->due_us = clock_monotonic() + LOOK_AGAIN, arm(w->gateway, LOOK_AGAIN);
     if (err == ERR_CONFLICT && w->calls) look(w);        /* it may have ended in between */
     let_go(w);
 }
@@ -161,22 +165,34 @@ static void look(Watched *w) {
     store_submit(batch, looked, w);
 }
 
-/* The timer of gateway->look_timer. Without `called` only those that were asked for. */
+static bool is_due(Watched *w, int64_t now) {
+    if (!w->due_us || w->due_us > now) return false;
+    w->due_us = ++w->looks < LOOKS_AGAIN ? now + (LOOK_AGAIN << 2 * w->looks) : 0;
+    return true;
+}
+
+/* The timer of gateway->look_timer. Without `called` only those that were asked for, and those that are due. */
 void watch_look(Gateway *gateway) {
     Engine *engine = gateway->options.engine;
-    int64_t now = clock_monotonic();
+    int64_t now = clock_monotonic(), next = INT64_MAX;
     bool called = gateway->called, left = false;
     uint32_t parked = 0;
     gateway->called = false;
     MAP_EACH(&gateway->watched, entry) {
         Watched *w = entry->value;
-        if ((!called && !w->asked) || engine_is_live(engine, w->tenant, w->run_id)) continue;
-        if (w->parked && !w->asked && now < gateway->quiet_us) { left = true; continue; }
+        bool asked = is_due(w, now) || w->asked;
+        if (w->due_us && w->due_us < next) next = w->due_us;
+        if ((!called && !asked) || engine_is_live(engine, w->tenant, w->run_id)) continue;
+        if (w->parked && !asked && now < gateway->quiet_us) { left = true; continue; }
         parked += w->parked;
         look(w);
     }
     if (parked) gateway->quiet_us = now + QUIET + (int64_t)parked * QUIET_EACH;
-    if (left) gateway->called = true, arm(gateway, gateway->quiet_us > now ? gateway->quiet_us - now : QUIET);
+    if (left) {
+        gateway->called = true;
+        if (gateway->quiet_us < next) next = gateway->quiet_us;
+    }
+    if (next != INT64_MAX) arm(gateway, next > now ? next - now : 0);
 }
 
 void watch_look_soon(Gateway *gateway, Str tenant, Str run_id) {

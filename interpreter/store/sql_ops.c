@@ -184,14 +184,24 @@ static Err wake_for_mail(SqlDb *db, StoreBatch *batch, const MailRow *r, int64_t
     return err_set(error, ERR_BUSY, "run `%.*s` changes its state too often to take mail", STR_ARG(r->run_id));
 }
 
-/* Who watches wants to know what happens, and lets it happen: a parked run stays as it is. */
+/* Who watches wants to know what happens, and lets it happen: a parked run stays as it is. It is touched, so that nobody claims it before the mail is
+   there; whoever works on a run is called for fresh mail. */
 static Err status_for_watch(SqlDb *db, StoreBatch *batch, const MailRow *r, int64_t *status, Error *error)
 {
     SqlRows rows;
     const Cell key[] = { cell_text(r->tenant), cell_text(r->run_id) };
-    Err err = SQL_RUN(db, "SELECT status FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error);
-    *status = !err && rows.set.rows ? rows.set.cells[0].i : -1;
-    return err;
+    for (int tries = 0; tries < STORE_BUSY_TRIES; tries++) {     /* it may park between the two statements */
+        Err err = SQL_RUN(db, "UPDATE flow_runs SET status = status WHERE tenant = ?1 AND run_id = ?2 AND status = 2", key, batch->arena, &rows, error);
+        *status = RUN_PARKED;
+        if (err || rows.changes)
+            return err;
+        if ((err = SQL_RUN(db, "SELECT status FROM flow_runs WHERE tenant = ?1 AND run_id = ?2", key, batch->arena, &rows, error)))
+            return err;
+        *status = rows.set.rows ? rows.set.cells[0].i : -1;
+        if (*status != RUN_PARKED)
+            return ERR_OK;
+    }
+    return err_set(error, ERR_BUSY, "run `%.*s` changes its state too often to be watched", STR_ARG(r->run_id));
 }
 
 static Err put_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
