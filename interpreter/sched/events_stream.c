@@ -347,6 +347,7 @@ void events_rest(Engine *engine) {
     if (!stream) return;
     stream->closing = true;
     streams_close(stream->streams);
+    stream->streams = NULL;                              /* a round that is under way has nowhere to publish any more: its claim ends by itself */
     while (stream->outstanding && store_busy(engine->store)) store_wait(engine->store);
     event_free(stream->timer);
     engine->stream = NULL;
