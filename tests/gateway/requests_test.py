@@ -344,8 +344,8 @@ def health_and_log(world):
     same(world.server.ask("GET", "/readyz", want=200).json, {"ready": True})
     paths = world.server.ask("GET", "/openapi.json", want=200).json["paths"]
     assert "/api/v1/chat" in paths, sorted(paths)
-    world.server.ask("GET", "/test/types/7?ratio=1&flag=true&tag=personal-tag", token=reader("personal-user"), want=200)
-    line = until("it is logged", lambda: [l for l in world.server.log() if l.get("route") == "/test/types/{id}"])[-1]
+    known = world.server.ask("GET", "/test/types/7?ratio=1&flag=true&tag=personal-tag", token=reader("personal-user"), want=200).headers["x-request-id"]
+    line = until("it is logged", lambda: [l for l in world.server.log() if l.get("route") == "/test/types/{id}" and l["id"] == known])[-1]
     same((line["event"], line["method"], line["status"]), ("request", "GET", 200))
     assert "personal" not in "".join(world.server.lines)
 
