@@ -93,7 +93,7 @@ struct Call {
     OnceIds once; bool on_before;        /* which of the ids is tried */
     char run_id[64];
     Str run_tenant;
-    RunRow run; bool in_sessions;        /* of a command on a run: runs.c */
+    RunRow run; uint32_t place;          /* of a command on a run: runs.c */
     uint64_t retry_seq;
     Watched *watched; Call *watch_next;  /* it waits for a run */
     void (*moved)(Call *call, const RunRow *run);        /* the run moved: `run` is as it is now */

@@ -371,9 +371,9 @@ static void found(const StoreResult *result, void *arg) {
     const RunRow *run = result->err ? NULL : store_runs(result->batch, 0, &count);
     if (!call_release(call)) return;
     bool there = count > 0 && str_is(run->run_id, call->run_id), visible = there && (is_own(call, run) || is_admin(call));
-    Store *sessions = engine_home(call->gateway->options.engine, &(RunRow){ .durability = DURABILITY_SESSION });
+    Store *next = engine_place(call->gateway->options.engine, call->place + 1);
     if (result->err && result->err != ERR_NOT_FOUND && result->err != ERR_CONFLICT) call_error(call, result->err, &result->error);
-    else if (!there && !call->in_sessions && sessions != engine_store(call->gateway->options.engine)) call->in_sessions = true, look_in(call, sessions);
+    else if (!there && next) call->place++, look_in(call, next);
     else if (!visible) call->run_id[0] = '\0', call_problem(call, PROBLEM_not_found, "no such run");
     else {
         copy_run(call, run);

@@ -27,7 +27,7 @@ struct Watched {
     bool told;                                           /* whoever has it calls us */
     int64_t due_us; int looks;                           /* of the looks after it was told, which it may not have heard before its end; 0: none */
     bool reading, again;
-    bool in_sessions;                                    /* it was not in the store: it is one of those that live in Redis */
+    uint32_t place;                                      /* where it is, of engine_place: in those before it was not */
 };
 
 static Str key_of(Str tenant, Str run_id, Buf *out) {
@@ -141,7 +141,7 @@ static void looked(const StoreResult *result, void *arg) {
     const RunRow *run = result->err ? NULL : store_runs(result->batch, 0, &count);
     bool found = count > 0 && str_eq(run->run_id, w->run_id), gone = !found && (!result->err || result->err == ERR_NOT_FOUND);
     w->reading = false;
-    if (gone && !w->in_sessions) w->in_sessions = w->again = true;       /* the other place where a run can be */
+    if (gone && engine_place(gateway->options.engine, w->place + 1)) w->place++, w->again = true;
     else if (gone) tell(w, NULL, NULL);
     if (found) {
         w->parked = run->status == RUN_PARKED;
@@ -159,8 +159,7 @@ static void look(Watched *w) {
     w->reading = true;
     w->asked = false;
     hold(w);
-    Store *store = w->in_sessions ? engine_home(engine, &(RunRow){ .durability = DURABILITY_SESSION }) : engine_store(engine);
-    StoreBatch *batch = store_batch(store, w->tenant, w->run_id, 0);
+    StoreBatch *batch = store_batch(engine_place(engine, w->place), w->tenant, w->run_id, 0);
     store_get_run(batch, w->run_id);
     store_submit(batch, looked, w);
 }

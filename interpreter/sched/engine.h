@@ -115,6 +115,8 @@ struct Json;
 const struct Json *engine_waits(const RunRow *run, Arena *arena);
 /* The store that a run lives in: the engine's; for `durability session` that of the sessions, when there is one (redis_url); for `durability none` this process's memory. */
 Store *engine_home(Engine *engine, const RunRow *run);
+/* Where to look for a run of which nothing but the id is known: 0 the engine's store, 1 and 2 the others that there are; NULL behind the last. */
+Store *engine_place(const Engine *engine, uint32_t nth);
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);
 /* Appends what an operator may see of an ended run's result_json: pii and secret fields are "***". The full text is for whoever started it. */

@@ -23,6 +23,11 @@ Store *engine_home(Engine *engine, const RunRow *row) {
     return row->durability == DURABILITY_SESSION && engine->sessions ? engine->sessions : engine->store;
 }
 
+Store *engine_place(const Engine *engine, uint32_t nth) {
+    Store *const places[] = { engine->store, engine->sessions ? engine->sessions : engine->memory, engine->sessions ? engine->memory : NULL };
+    return nth < sizeof places / sizeof *places ? places[nth] : NULL;
+}
+
 Err session_memory(Engine *engine, Error *error) {
     if (engine->memory) return ERR_OK;
     StoreOptions options = { .loop = engine->loop };
