@@ -49,6 +49,8 @@ static void handle(HttpExchange *exchange, const HttpServerRequest *request, voi
     http_answer(exchange, 200, STR("text/plain"), STR("x"), NULL, 0);
 }
 
+static void remove_socket(void) { unlink(address.sun_path); }
+
 static void open_server(void)
 {
     char host[100];
@@ -57,6 +59,7 @@ static void open_server(void)
     snprintf(host, sizeof host, "unix:/tmp/flow-fuzz-http-%d.sock", (int)getpid());
     snprintf(address.sun_path, sizeof address.sun_path, "%s", host + 5);
     if (http_server_open(loop, &(HttpServerOptions){ .host = host, .headers_max = HEADERS_MAX, .body_max = BODY_MAX }, handle, NULL, &server, &error)) fault(error.text);
+    atexit(remove_socket);
 }
 
 static void take_head(Passed *one, Str head)

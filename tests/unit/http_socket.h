@@ -13,7 +13,7 @@
 #include "base/time.h"
 
 typedef struct Client { int fd; Buf in; bool ended; } Client;
-#define CLIENT_DEADLINE (20 * TIME_SECOND)
+#define CLIENT_DEADLINE (60 * TIME_SECOND)
 
 static struct event_base *loop;
 

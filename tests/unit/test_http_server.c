@@ -396,7 +396,7 @@ static void a_lack_of_descriptors_is_waited_out(void **state)
     Client clients[ALL];
     struct rlimit before, few;
     close_server(state);
-    open_with((HttpServerOptions){ .header_us = 2 * TIME_SECOND });
+    open_with((HttpServerOptions){ .header_us = CLIENT_DEADLINE });
     for (int i = 0; i < ALL; i++) clients[i] = client_open(http_server_port(server));
     int next = dup(0);
     close(next);
