@@ -632,25 +632,52 @@ static bool may_raise(const QueryExpr *expr)
     return false;
 }
 
-/* A database tests conditions in the order it likes, and arithmetic fails on some rows: on a row that must stay hidden, the failure would tell of it.
-   So it is only tried on rows, of the sources up to this one, that are known to be visible. */
-static void put_condition(Render *r, Buf *out, const QueryExpr *expr, uint32_t last_source)
+/* The scopes of the visible tables among the sources up to this one. */
+static void put_guard(Render *r, Buf *out, uint32_t last_source)
 {
-    if (!expr->count)
-        return;
-    Buf guard = { 0 };
-    for (uint32_t i = 0; i <= last_source && may_raise(expr) && !r->err; i++) {
+    for (uint32_t i = 0; i <= last_source && !r->err; i++) {
         const ImageTable *table = source_table(r, i);
         if (!table || !table->visibility.declared)
             continue;
-        buf_put_text(&guard, guard.len ? " AND " : "");
-        put_scope(r, &guard, i);
+        buf_put_text(out, out->len ? " AND " : "");
+        put_scope(r, out, i);
     }
+}
+
+/* Where the operand that ends before `end` begins. */
+static uint16_t operand_begin(const QueryExpr *expr, uint16_t end)
+{
+    int wanted = 1;
+    while (end && wanted)
+        wanted += operands((QueryOp)expr->items[--end].op) - 1;
+    return end;
+}
+
+static void put_conjunct(Render *r, Buf *out, const QueryExpr *expr, Buf *guard)
+{
     const char *sql = expression(r, expr).sql;
-    if (guard.len)
-        buf_printf(out, " AND CASE WHEN %s THEN %s ELSE FALSE END", buf_cstr(&guard), sql);
+    if (guard->len && may_raise(expr))
+        buf_printf(out, " AND CASE WHEN %s THEN %s ELSE FALSE END", buf_cstr(guard), sql);
     else
         buf_printf(out, " AND %s", sql);
+}
+
+/* A database tests conditions in the order it likes, and arithmetic fails on some rows: on a row that must stay hidden, the failure would tell of it.
+   So that part of a condition is only tried on rows that are known to be visible. */
+static void put_condition(Render *r, Buf *out, const QueryExpr *expr, uint32_t last_source)
+{
+    Buf guard = { 0 };
+    QueryExpr rest = *expr;
+    if (may_raise(expr))
+        put_guard(r, &guard, last_source);
+    while (guard.len && rest.count && rest.items[rest.count - 1].op == QX_AND && !r->err) {
+        uint16_t begin = operand_begin(expr, (uint16_t)(rest.count - 1));
+        QueryExpr last = { rest.items + begin, (uint16_t)(rest.count - 1 - begin) };
+        put_conjunct(r, out, &last, &guard);
+        rest.count = begin;
+    }
+    if (rest.count)
+        put_conjunct(r, out, &rest, &guard);
     buf_free(&guard);
 }
 

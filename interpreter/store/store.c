@@ -165,11 +165,13 @@ void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32])
     memcpy(bytes, store->key, sizeof store->key);
 }
 
-void store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process)
+uint64_t store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process)
 {
+    uint64_t left = store->crash_in;
     store->crash_in = nth;
     store->crash_side = side;
     store->crash_kills = kill_process;
+    return left;
 }
 
 uint64_t store_commits(const Store *store)

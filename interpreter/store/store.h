@@ -125,7 +125,7 @@ void store_close(Store *store);                                    /* flushes wh
 const char *store_kind(const Store *store);                        /* "sqlite" */
 void store_snapshot_key(Store *store, uint32_t *id, uint8_t bytes[32]);     /* made at the first open, kept in the store */
 typedef enum { CRASH_BEFORE, CRASH_AFTER } CrashSide;
-void store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process);                 /* nth 0: off; also by FLOW_CRASH_AT=N:before|after */
+uint64_t store_crash_at(Store *store, uint64_t nth, CrashSide side, bool kill_process);             /* nth 0: off; what was left of the one before. Also by FLOW_CRASH_AT=N:before|after */
 uint64_t store_commits(const Store *store);                        /* durable operations so far */
 
 /* Called from the loop when another process may have left work here: runs that are ready, mail, events. Many changes may come as one call, and one may come for

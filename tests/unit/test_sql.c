@@ -118,6 +118,11 @@ static void arithmetic_is_tried_on_visible_rows_alone(void **state)
     query(QUERY_EXISTS, 0, NULL, 0)->where = EXPR({ QX_COLUMN, 0, PRICE }, { QX_COLUMN, 0, PRICE }, { QX_MUL, 0, 0 }, { QX_COLUMN, 0, PRICE }, { QX_EQ, 0, 0 });
     Str sql = render().sql;
     assert_non_null(strstr(sql.ptr, VISIBLE " AND CASE WHEN s0.tenant_id = $1 AND " VISIBLE " THEN ((s0.\"c_price\" * s0.\"c_price\") = s0.\"c_price\") ELSE FALSE END)"));
+    query(QUERY_EXISTS, 0, NULL, 0)->where = EXPR({ QX_COLUMN, 0, NOTE }, { QX_COLUMN, 0, ID }, { QX_EQ, 0, 0 }, { QX_COLUMN, 0, PRICE }, { QX_COLUMN, 0, PRICE }, { QX_MUL, 0, 0 }, { QX_COLUMN, 0, PRICE }, { QX_EQ, 0, 0 },
+                                                  { QX_AND, 0, 0 }, { QX_COLUMN, 0, ID }, { QX_COLUMN, 0, ID }, { QX_EQ, 0, 0 }, { QX_AND, 0, 0 });
+    sql = render().sql;                                     /* what cannot fail stands for itself, so that an index may lead there */
+    assert_non_null(strstr(sql.ptr, VISIBLE " AND (s0.\"c_id\" = s0.\"c_id\") AND CASE WHEN "));
+    assert_non_null(strstr(sql.ptr, " ELSE FALSE END AND (s0.\"c_note\" IS NOT DISTINCT FROM s0.\"c_id\"))"));
     image->tables[0].visibility.declared = false;
     sql = render().sql;
     assert_null(strstr(sql.ptr, "CASE WHEN"));
