@@ -68,7 +68,7 @@ Str identity_visitor(const Identity *identity, Str cookie_header, Arena *arena, 
     Str value = { "", 0 };
     char name[SHA256_HEX + 1];
     *set_cookie = (Str){ "", 0 };
-    const char *cookie_name = IDENTITY_VISITOR_COOKIE + (identity->insecure_cookies ? sizeof "__Host-" - 1 : 0);
+    const char *cookie_name = &IDENTITY_VISITOR_COOKIE[identity->insecure_cookies ? sizeof "__Host-" - 1 : 0];
     if (find_cookie(cookie_header, cookie_name, &value) != 1 || !visitor_ok(value)) {
         uint8_t bytes[VISITOR_CHARS / 4 * 3];
         Buf text = { 0 }, cookie = { 0 };
