@@ -53,6 +53,12 @@ $(BUILD)/%.lua.h: %.lua
 	@mkdir -p $(@D)
 	$(Q)sed -e 's/[\\"]/\\&/g' -e 's/^/"/' -e 's/$$/\\n"/' $< > $@
 $(BUILD)/interpreter/store/redis_runs.o: $(BUILD)/interpreter/store/redis_runs.lua.h
+# The page for people is part of flowd.
+UI_FILES := $(sort $(wildcard interpreter/gateway/ui/*))
+$(BUILD)/interpreter/gateway/ui_files.h: $(UI_FILES) scripts/embed.sh
+	@mkdir -p $(@D)
+	$(Q)sh scripts/embed.sh $(UI_FILES) > $@
+$(BUILD)/interpreter/gateway/ui.o: $(BUILD)/interpreter/gateway/ui_files.h
 $(BUILD)/dsl/grammar/%.o: $(BUILD)/dsl/grammar/%.c
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -Wno-unused-function -Wno-shadow -Wno-sign-compare -Wno-unused-but-set-variable -MMD -MP -c -o $@ $<

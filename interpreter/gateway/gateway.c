@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/time.h"
+#include "interpreter/gateway/ui.h"
 
 #define DRAIN_LOOK INT64_C(20000)                        /* between two looks whether everything is done, while it ends */
 
@@ -270,6 +271,16 @@ static void serve_visitor(Call *call) {
     serve_route(call);
 }
 
+/* The page's files are for everybody: they hold no data. */
+static void serve_ui(Call *call) {
+    call->route = STR("/ui");
+    if (strcmp(call->request->method, "GET") != 0) {
+        reply_header(&call->reply, STR("Allow"), STR("GET"));
+        call_problem(call, PROBLEM_no_method, "this is for GET");
+    } else if (ui_reply(call->request->path, &call->reply)) call_answer(call);
+    else call_problem(call, PROBLEM_not_found, "the page has no such file");
+}
+
 static bool serve_built_in(Call *call) {
     const HttpServerRequest *request = call->request;
     const char *other = NULL;
@@ -306,5 +317,6 @@ static void on_request(HttpExchange *exchange, const HttpServerRequest *request,
     else if (call->target && call->target->route->flags & ROUTE_PUBLIC) serve_visitor(call);
     else if (call->target) authenticate(call, serve_route);
     else if (runs_is(request->path)) call->route = STR("/runs"), authenticate(call, runs_serve);
+    else if (ui_is(request->path)) serve_ui(call);
     else if (!serve_built_in(call)) refuse_unknown(call, allow);
 }
