@@ -33,7 +33,7 @@ static const Command commands[] = {
       "--reuse-port        several processes may listen there, the kernel spreads the connections\n"
       "--drain DURATION    how long requests under way are waited for at the end (5s)\n"
       "--title TEXT, --url URL  what /openapi.json says of the service\n"
-      "Tokens: the FLOW_… variables of docs/security.md; `flowd token` makes one. Secrets of webhooks: the variables that the program names.\n"
+      "Tokens: the FLOW_… variables of docs/gateway.md; `flowd token` makes one. Secrets of webhooks: the variables that the program names.\n"
       "SIGTERM: takes no more requests, answers those under way, gives the rest of its runs back, exits 0. A second one: at once.\n"
       "What happens is logged as JSON lines on standard error, one for each request, without personal data.\n", cmd_serve },
     { "token", "--user U --tenant T [--scopes S,…] [--roles R,…] [--ttl DURATION] [--keys FILE]", "make a token of this deployment, for development and scripts",
