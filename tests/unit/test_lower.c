@@ -216,8 +216,11 @@ static void a_wait_carries_its_condition_and_what_that_captures(void **state)
 {
     const Answer events[] = { { "Done", "{\"n\":2}" }, { 0 } };
     assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done\n return e.n }", "main", events, "Done(); = 2");
-    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == 2\n return e.n }", "main", events, "Done(1); = 2");
+    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == 2\n return e.n }", "main", events, "Done(1, 2); = 2");      /* the key, the condition */
     assert_trace("event Done { n: int }\nflow main() -> int { let k = 1\n let s = \"x\"\n let e = await Done as d where d.n > k and s == \"x\"\n return e.n + k }", "main", events, "Done(1, 1, \"x\"); = 3");
+    assert_trace("event Done { n: int }\nflow main() -> int { let k = 1\n let e = await Done as d where d.n > 0 and k + 1 == d.n\n return e.n }", "main", events, "Done(1, 2, 1); = 2");
+    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == d.n\n return e.n }", "main", events, "Done(1); = 2");         /* not known before */
+    assert_trace("event Done { n: int }\nflow main() -> int { let e = await Done as d where d.n == 2 or d.n == 3\n return e.n }", "main", events, "Done(1); = 2");
     assert_trace("event Done { n: int }\nflow main() { emit Done { n: 4 }\n sleep 2s\n wait until @2025-01-01T00:00:00Z\n }", "main", NULL,
                  "Done({\"n\":4}); sleep(\"1970-01-01T00:00:03Z\"); sleep(\"2025-01-01T00:00:00Z\"); = ");
     assert_trace("signal note { text: string }\nflow other(x: int = 3) -> int { return x }\nflow main() -> int { let r = start other()\n signal r note { text: \"hi\" }\n return other() + other(4) }", "main", NULL,
