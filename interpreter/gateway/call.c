@@ -14,7 +14,8 @@
 Call *call_new(Gateway *gateway, HttpExchange *http, const HttpServerRequest *request) {
     Arena *arena = arena_new();
     Call *call = ARENA_NEW(arena, Call);
-    *call = (Call){ .gateway = gateway, .arena = arena, .http = http, .request = request, .began_us = clock_monotonic(), .method = arena_str(arena, str_of(request->method)) };
+    *call = (Call){ .gateway = gateway, .arena = arena, .http = http, .request = request, .began_us = clock_monotonic(), .method = arena_str(arena, str_of(request->method)),
+                    .id = arena_str(arena, str_of(request->request_id)) };
     call->next = gateway->calls;
     call->link = &gateway->calls;
     if (call->next) call->next->link = &call->next;
@@ -41,7 +42,7 @@ bool call_release(Call *call) {
     return wants;
 }
 
-Str call_request_id(const Call *call) { return str_of(call->request->request_id); }
+Str call_request_id(const Call *call) { return call->id; }
 
 /* Neither paths nor queries, which may hold anything, nor who asked and from where. */
 static void write_log(Call *call, int status) {

@@ -79,6 +79,7 @@ struct Call {
     Arena *arena;
     HttpExchange *http;                  /* NULL: answered, or its client is gone */
     const HttpServerRequest *request;    /* as long as http */
+    Str id;                              /* of the request; outlives it */
     Reply reply;                         /* to fill in and to send */
     uint32_t owed;                       /* callbacks that will come */
     bool logged;
