@@ -102,7 +102,7 @@ static const int statement_starts[] = {
 };
 static const int declaration_starts[] = {
     T_USE, T_AGENT, T_TOOL, T_RESOURCE, T_ON, T_EVENT, T_SIGNAL, T_TYPE, T_ENUM, T_MACHINE, T_TABLE, T_POLICY, T_FN, T_FLOW, T_PARTICIPANTS, T_FIXTURE, T_TEST,
-    T_SESSION, T_CONTEXT, T_AGGREGATE, T_PROJECTION, 0
+    T_SESSION, T_CONTEXT, T_AGGREGATE, T_PROJECTION, T_WEBHOOK, T_SCOPE, T_ROLE, 0
 };
 static const int type_starts[] = { T_LIST, T_MAP, T_ID, T_LABEL, T_NAME, T_RECORD_OPEN, 0 };
 static const int operators[] = {
