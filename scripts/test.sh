@@ -123,6 +123,8 @@ if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     add family
     python3 tests/gateway/question_test.py "$build" >"$log" 2>&1
     add question
+    python3 tests/ui/page_test.py "$build" >"$log" 2>&1
+    add page
     python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
     add crash
     python3 tests/crash/crash_loop.py "$build" --services "$FLOW_TEST_SERVICES" >"$log" 2>&1

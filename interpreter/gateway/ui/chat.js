@@ -41,6 +41,10 @@ function showResult(value) {
     return [element("p", { class: "text" }, text), Object.keys(more).length ? element("details", {}, element("summary", {}, "More"), showValue(more)) : null];
 }
 
+function messageField() { return document.querySelector(".composer textarea"); }
+/** Somebody writes: the focus is not taken away. */
+function isBusy() { return document.activeElement !== document.body && (document.activeElement !== messageField() || messageField().value !== ""); }
+
 class Answer {
     constructor() {
         this.parts = new Map();
@@ -49,8 +53,9 @@ class Answer {
         this.working = element("div", { class: "working" }, this.bar, this.step);
         this.texts = element("div", { "aria-busy": "true" });
         this.asked = element("div");
+        this.result = element("div");
         this.foot = element("footer");
-        this.node = element("article", { class: "message theirs", "aria-label": "Answer" }, this.working, this.texts, this.asked, this.foot);
+        this.node = element("article", { class: "message theirs", "aria-label": "Answer" }, this.texts, this.asked, this.working, this.result, this.foot);
     }
 
     link(run) {
@@ -78,17 +83,24 @@ class Answer {
         if (!first || this.request === first.request) return;
         this.request = first.request;
         this.working.hidden = true;
-        const box = await showQuestion(this.run, first, () => { this.working.hidden = false; this.step.textContent = "Going on …"; });
+        const box = await showQuestion(this.run, first, () => this.goOn());
         this.asked.append(box);
         announce(first.text);
-        box.querySelector("button, input, select")?.focus({ preventScroll: true });
+        if (!isBusy()) box.querySelector("button, input, select")?.focus({ preventScroll: true });
         box.scrollIntoView({ block: "nearest" });
+    }
+
+    goOn() {
+        this.working.hidden = false;
+        this.step.textContent = "Going on …";
+        messageField()?.focus({ preventScroll: true });  // the control that had the focus is gone
     }
 
     end(...nodes) {
         this.working.remove();
         this.texts.setAttribute("aria-busy", "false");
-        this.texts.replaceChildren(...nodes.filter(Boolean));
+        this.texts.replaceChildren();                    // the result says it again, and is what counts
+        this.result.replaceChildren(...nodes.filter(Boolean));
         for (const control of this.asked.querySelectorAll("button, input, select")) control.disabled = true;
     }
 

@@ -1,7 +1,7 @@
 // diagram.js - a run's trace (Mermaid's sequenceDiagram, in the few kinds of lines that the server writes) as a drawing and as a list.
 import { drawing, element } from "./dom.js";
 
-const COLUMN = 190, ROW = 42, TOP = 56, MARGIN = 20, LINE = 15, NAME_CHARS = 22, CHAR = 6.6;
+const WIDE = 1080, COLUMN_MIN = 180, COLUMN_MAX = 320, ROW = 42, TOP = 56, MARGIN = 20, LOOP_ROOM = 90, LINE = 15, CHAR = 6.9;
 const ENTITIES = { "#59;": ";", "#35;": "#", "#lt;": "<", "#gt;": ">", "<br/>": "\n" };
 
 function plain(text) { return text.replace(/#59;|#35;|#lt;|#gt;|<br\/>/g, entity => ENTITIES[entity]); }
@@ -39,11 +39,11 @@ function cut(text, chars) {
 
 function label(x, y, text, chars, more = {}) { return drawing("text", { x, y, "text-anchor": "middle", ...more }, drawing("title", {}, text), cut(text, chars)); }
 
-function arrow(step, x1, x2, y) {
+function arrow(step, x1, x2, y, column) {
     const dashed = step.kind === "reply" ? "dashed" : "";
     const group = drawing("g", { class: `arrow ${dashed}` });
     if (x1 === x2) {
-        group.append(drawing("path", { d: `M${x1} ${y - 8} h34 v16 h-28`, "marker-end": "url(#tip)" }), drawing("text", { x: x1 + 42, y: y + 4 }, drawing("title", {}, step.text), cut(step.text, Math.floor((COLUMN - 50) / CHAR))));
+        group.append(drawing("path", { d: `M${x1} ${y - 8} h34 v16 h-28`, "marker-end": "url(#tip)" }), drawing("text", { x: x1 + 42, y: y + 4 }, drawing("title", {}, step.text), cut(step.text, Math.floor((column - 50) / CHAR))));
         return group;
     }
     const tip = x2 > x1 ? -2 : 2;
@@ -51,8 +51,8 @@ function arrow(step, x1, x2, y) {
     return group;
 }
 
-function note(step, x, y) {
-    const width = COLUMN - 20;
+function note(step, x, y, column) {
+    const width = column - 20;
     return drawing("g", { class: "note" }, drawing("rect", { x: x - width / 2, y: y - 13, width, height: 24, rx: 4 }), label(x, y + 4, step.text, Math.floor((width - 12) / CHAR)));
 }
 
@@ -60,15 +60,16 @@ function frame(from, to, y1, y2, text) {
     return drawing("g", { class: "frame" }, drawing("rect", { x: from, y: y1, width: to - from, height: y2 - y1, rx: 4 }), drawing("text", { x: from + 8, y: y1 + LINE }, cut(`in parallel ${text}`, 60)));
 }
 
-function head(participant, x, height) {
-    const width = COLUMN - 24;
+function head(participant, x, height, column) {
+    const width = column - 24;
     return drawing("g", { class: "participant" }, drawing("line", { x1: x, y1: TOP - 12, x2: x, y2: height - 8, class: "life" }),
-        drawing("rect", { x: x - width / 2, y: 8, width, height: 34, rx: 6 }), label(x, 30, participant.title, NAME_CHARS));
+        drawing("rect", { x: x - width / 2, y: 8, width, height: 34, rx: 6 }), label(x, 30, participant.title, Math.floor((width - 12) / CHAR)));
 }
 
 export function drawTrace(trace) {
-    const columns = new Map(trace.participants.map((one, i) => [one.alias, MARGIN + COLUMN * (i + 0.5)]));
-    const width = MARGIN * 2 + COLUMN * Math.max(trace.participants.length, 1), height = TOP + ROW * (trace.steps.length + 0.5);
+    const count = Math.max(trace.participants.length, 1), column = Math.max(COLUMN_MIN, Math.min(COLUMN_MAX, (WIDE - LOOP_ROOM) / count));
+    const columns = new Map(trace.participants.map((one, i) => [one.alias, MARGIN + column * (i + 0.5)]));
+    const width = MARGIN * 2 + column * count + LOOP_ROOM, height = TOP + ROW * (trace.steps.length + 0.5);
     const svg = drawing("svg", { viewBox: `0 0 ${width} ${height}`, width, height, class: "sequence", role: "img", "aria-label": `Sequence of ${trace.steps.length} steps between ${trace.participants.length} participants` },
         drawing("defs", {}, drawing("marker", { id: "tip", viewBox: "0 0 10 10", refX: 9, refY: 5, markerWidth: 8, markerHeight: 8, orient: "auto-start-reverse" }, drawing("path", { d: "M0 0 L10 5 L0 10 z", class: "tip" }))));
     const frames = [], open = [], steps = [];
@@ -78,10 +79,10 @@ export function drawTrace(trace) {
         else if (step.kind === "end") {
             const begun = open.pop();
             if (begun) frames.push(frame(MARGIN / 2 + open.length * 6, width - MARGIN / 2 - open.length * 6, begun.y - 14, y + 10, begun.text));
-        } else if (step.kind === "note") steps.push(note(step, columns.get(step.from), y));
-        else steps.push(arrow(step, columns.get(step.from), columns.get(step.to), y));
+        } else if (step.kind === "note") steps.push(note(step, columns.get(step.from), y, column));
+        else steps.push(arrow(step, columns.get(step.from), columns.get(step.to), y, column));
     });
-    svg.append(...frames, ...trace.participants.map(one => head(one, columns.get(one.alias), height)), ...steps);
+    svg.append(...frames, ...trace.participants.map(one => head(one, columns.get(one.alias), height, column)), ...steps);
     return svg;
 }
 

@@ -42,15 +42,16 @@ function answerForm(question, send) {
  */
 export async function showQuestion(run, question, answered) {
     const controls = element("div", { class: "controls" });
-    const trouble = element("div");
+    const trouble = element("div"), until = question.due ? element("small", { class: "quiet" }, "Until ", showTime(question.due)) : null;
     const box = element("section", { class: "question", "aria-label": "Question" }, element("p", { class: "text" }, question.text), controls,
-        question.due ? element("small", {}, "Until ", showTime(question.due)) : null, trouble);
+        until, trouble);
     const send = async (value, text) => {
         for (const control of box.querySelectorAll("button, input, select")) control.disabled = true;
         try {
             await post(runPath(run, "/answer"), { value }, { headers: { Prefer: "respond-async" } });
             controls.replaceChildren(element("p", {}, element("strong", {}, "Answered: "), text));
             trouble.replaceChildren();
+            until?.remove();
             answered(text);
         } catch (error) {
             for (const control of box.querySelectorAll("button, input, select")) control.disabled = false;

@@ -6,6 +6,7 @@ import { drawTrace, listTrace, parseTrace } from "./diagram.js";
 import { showQuestion } from "./question.js";
 
 const ENDED = new Set(["completed", "failed", "cancelled"]);
+const IS_RUN = /^[A-Z]-\w+$/;                 // else it is what was asked for, or an event
 const REFRESH_MS = 2000, SOON_MS = 150, JOURNAL_MAX = 2000;
 
 export function showRun(view, signal, id) { return new RunView(view, signal, id).open(); }
@@ -126,7 +127,7 @@ class RunView {
     }
 
     drawFacts() {
-        const run = this.run, cause = run.cause && element("a", { href: `#/runs/${encodeURIComponent(run.cause)}` }, run.cause);
+        const run = this.run, cause = IS_RUN.test(run.cause) ? element("a", { href: `#/runs/${encodeURIComponent(run.cause)}` }, run.cause) : run.cause;
         const rows = [["Flow", run.flow], ["User", run.user], ["Began", showTime(run.created)], ["Ended", run.ended && showTime(run.ended)], ["Caused by", cause]];
         const waits = (run.waits || []).filter(wait => wait.kind !== "ask").map(wait => element("li", {}, `${wait.kind} ${wait.text || ""}`.trim(), wait.due ? [" until ", showTime(wait.due)] : null));
         this.facts.replaceChildren(

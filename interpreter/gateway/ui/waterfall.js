@@ -36,7 +36,7 @@ function barOf(entry, scale) {
 function detailsOf(entry) {
     const has = name => entry[name] !== undefined && !(Array.isArray(entry[name]) && !entry[name].length);
     if (!has("args") && !has("result")) return null;
-    return element("details", {}, element("summary", {}, `With what`),
+    return element("details", {}, element("summary", {}, "Details"),
         has("args") ? [element("h4", {}, "Arguments"), showJson(entry.args)] : null, has("result") ? [element("h4", {}, "Result"), showJson(entry.result)] : null);
 }
 
@@ -44,7 +44,7 @@ function rowOf(entry, scale, fork) {
     const took = time(entry.ended) - time(entry.started);
     return element("tr", { class: `entry ${entry.entry}` },
         element("th", { scope: "row" }, String(entry.seq)),
-        element("td", {}, element("div", {}, titleOf(entry), " ", element("span", { class: `badge ${entry.entry}` }, entry.entry)), entry.effect && titleOf(entry) !== entry.effect ? element("div", { class: "quiet small" }, entry.effect) : null, detailsOf(entry)),
+        element("td", {}, element("div", {}, titleOf(entry), " ", titleOf(entry) === entry.entry ? null : element("span", { class: `badge ${entry.entry}` }, entry.entry)), entry.effect && titleOf(entry) !== entry.effect ? element("div", { class: "quiet small" }, entry.effect) : null, detailsOf(entry)),
         element("td", { class: "time" }, barOf(entry, scale)),
         element("td", { class: "number" }, took > 0 ? durationText(took) : ""),
         element("td", {}, element("button", { type: "button", class: "small", "aria-label": `Fork after entry ${entry.seq}`, click: event => fork(entry.seq, event.target) }, "Fork here")));
