@@ -51,9 +51,9 @@ class Served:
             assert done.returncode == 0, done.stderr
         self.start()
 
-    def start(self, log="log"):
+    def start(self, log="log", port=0):
         self.log_path = os.path.join(self.folder, log)
-        self.process = subprocess.Popen([os.path.join(self.build, "flowd"), "serve", "--listen", "127.0.0.1:0", "--lease", "2s"] + list(self.programs), env=self.environment,
+        self.process = subprocess.Popen([os.path.join(self.build, "flowd"), "serve", "--listen", "127.0.0.1:%d" % port, "--lease", "2s"] + list(self.programs), env=self.environment,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(self.log_path, "wb"))
         self.port = until(self.listening, "a process that listens")
 

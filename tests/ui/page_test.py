@@ -5,6 +5,7 @@ Usage: page_test.py BUILD        closes with `N passed, N failed`; pictures of w
 """
 import http.client
 import os
+import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -30,8 +31,10 @@ class World:
     def __init__(self):
         self.hold = threading.Event()
         self.model = Model(self.model_says)
-        self.served = Served(BUILD, *PROGRAMS, **self.model.environment())
-        self.browser = Browser()
+        with ThreadPoolExecutor(1) as pool:
+            browser = pool.submit(Browser)                 # takes seconds to come up, as does the server
+            self.served = Served(BUILD, *PROGRAMS, **self.model.environment())
+            self.browser = browser.result()
         self.home = "http://127.0.0.1:%d/ui" % self.served.port
         self.anna = self.served.token("anna", "family-123", SCOPES)
         self.begun = False
@@ -214,6 +217,17 @@ def the_message_of_a_problem_is_shown(world):
     world.browser.says("There is no stone left.")
 
 
+def a_question_survives_a_restart_of_the_server(world):
+    """The page comes back by itself, and what it shows goes on."""
+    world.enter()
+    world.say("cook", "leftovers")
+    world.browser.says("Shall I cook leftovers?")
+    world.served.stop()
+    world.served.start("log-of-the-second", world.served.port)
+    world.browser.click(".question button", "No")
+    world.browser.says("As you wish, nothing was cooked.")
+
+
 # ---- runs -----------------------------------------------------------------------------------------------------------------------
 
 
@@ -254,6 +268,25 @@ def a_run_is_forked_from_a_step(world):
     world.browser.says("Shall I cook stew?")
     fork = world.browser.run("return location.hash").split("/")[-1]
     same((world.state(fork)["status"], world.state(run)["status"]), ("parked", "completed"))
+
+
+def flow_2_goes_on_by_a_button(world):
+    """Begun at a terminal without a route, answered in the page, finished by the server with all its agents."""
+    rules = {name: value for name, value in world.served.environment.items() if not name.startswith("FLOW_LLM")}
+    begun = subprocess.run([os.path.join(BUILD, "flowd"), "run", "--as", "anna@family-123", "--fixture", "berlin", "--input", '{"request":"Book a flight to Berlin on 2025-11-03 and add to my calendar"}',
+                            "flows/02_multi_agent_command.flow"], env=rules, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60, universal_newlines=True)
+    same(begun.returncode, 3, begun.stdout)                # parked
+    world.enter()
+    world.browser.run("location.hash = '#/runs?flow=multi_agent_command&status=parked'")
+    world.browser.says("asks you")
+    world.browser.click("td a", "multi_agent_command")
+    world.browser.says("Flight LH123 departs 10:00 for €150. Book it?")
+    world.browser.click(".question button", "Yes")
+    world.browser.says("Flight booked and added to calendar!")
+    drawn = world.browser.wait(lambda: world.browser.run("""const s = document.querySelector('svg.sequence');
+        return s.textContent.includes('Finance Agent') && [s.querySelectorAll('.participant').length, s.querySelectorAll('.frame').length]"""), "the agents in the drawing")
+    same(drawn, [6, 1])
+    world.whole_picture("flow_2")
 
 
 def a_run_is_cancelled(world):
@@ -362,7 +395,7 @@ def the_console_is_silent(world):
 
 
 TESTS = [files_are_fenced_in, a_wrong_token_is_refused, nothing_is_parsed_as_html, a_question_to_flow_1_is_answered, text_comes_as_it_is_written, hostile_text_stays_text,
-         questions_are_answered_by_button_field_and_choice, the_message_of_a_problem_is_shown, a_run_is_drawn_and_goes_on, a_run_is_forked_from_a_step, a_run_is_cancelled,
+         questions_are_answered_by_button_field_and_choice, a_question_survives_a_restart_of_the_server, the_message_of_a_problem_is_shown, a_run_is_drawn_and_goes_on, a_run_is_forked_from_a_step, flow_2_goes_on_by_a_button, a_run_is_cancelled,
          runs_are_filtered_searched_and_paged, runs_of_others_are_not_found, a_cookie_signs_in_and_signing_out_ends_it, controls_have_names_and_texts_contrast,
          narrow_screens_do_not_scroll_sideways, the_keyboard_is_enough, the_console_is_silent]
 

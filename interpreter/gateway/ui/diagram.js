@@ -1,7 +1,7 @@
 // diagram.js - a run's trace (Mermaid's sequenceDiagram, in the few kinds of lines that the server writes) as a drawing and as a list.
 import { drawing, element } from "./dom.js";
 
-const WIDE = 1080, COLUMN_MIN = 180, COLUMN_MAX = 320, ROW = 42, TOP = 56, MARGIN = 20, LOOP_ROOM = 90, LINE = 15, CHAR = 6.9;
+const WIDE = 1080, COLUMN_MIN = 160, COLUMN_MAX = 320, ROW = 42, TOP = 56, MARGIN = 20, LOOP_ROOM = 90, LINE = 15, CHAR = 6.9;
 const ENTITIES = { "#59;": ";", "#35;": "#", "#lt;": "<", "#gt;": ">", "<br/>": "\n" };
 
 function plain(text) { return text.replace(/#59;|#35;|#lt;|#gt;|<br\/>/g, entity => ENTITIES[entity]); }
@@ -57,7 +57,7 @@ function note(step, x, y, column) {
 }
 
 function frame(from, to, y1, y2, text) {
-    return drawing("g", { class: "frame" }, drawing("rect", { x: from, y: y1, width: to - from, height: y2 - y1, rx: 4 }), drawing("text", { x: from + 8, y: y1 + LINE }, cut(`in parallel ${text}`, 60)));
+    return drawing("g", { class: "frame" }, drawing("rect", { x: from, y: y1, width: to - from, height: y2 - y1, rx: 4 }), drawing("text", { x: from + 8, y: y1 + LINE }, cut(text || "in parallel", 60)));
 }
 
 function head(participant, x, height, column) {

@@ -4,7 +4,11 @@ import { durationText, element, showJson } from "./dom.js";
 const NARROWEST = 0.4;                       // per cent of the width
 const LONGEST = 12;                          // times the middle pause: longer ones are drawn shorter, else a wait of a day hides everything else
 
-const time = text => new Date(text).getTime();
+/** Milliseconds with their fraction, which Date drops: steps take less than one. */
+function time(text) {
+    const [, seconds, fraction] = /^([^.Z]*)(\.\d+)?/.exec(text);
+    return Date.parse(`${seconds}Z`) + Number(`0${fraction || ""}`) * 1000;
+}
 
 /** Moments to places from 0 to 100. `even` is false when long pauses were shortened. */
 export function scaleOf(entries) {
@@ -46,7 +50,7 @@ function rowOf(entry, scale, fork) {
         element("th", { scope: "row" }, String(entry.seq)),
         element("td", {}, element("div", {}, titleOf(entry), " ", titleOf(entry) === entry.entry ? null : element("span", { class: `badge ${entry.entry}` }, entry.entry)), entry.effect && titleOf(entry) !== entry.effect ? element("div", { class: "quiet small" }, entry.effect) : null, detailsOf(entry)),
         element("td", { class: "time" }, barOf(entry, scale)),
-        element("td", { class: "number" }, took > 0 ? durationText(took) : ""),
+        element("td", { class: "number" }, took >= 0.001 ? durationText(took) : ""),
         element("td", {}, element("button", { type: "button", class: "small", "aria-label": `Fork after entry ${entry.seq}`, click: event => fork(entry.seq, event.target) }, "Fork here")));
 }
 
