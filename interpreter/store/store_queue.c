@@ -196,19 +196,26 @@ static bool held_elsewhere(const Seat *seat, const StoreBatch *batch)
     return false;
 }
 
-/* A seat that finds all others idle leaves them half of much work: then the server works on one half while the callbacks make more of the other. */
+/* A seat that finds all others idle leaves them half of much work: then the server works on one half while the callbacks make more of the other. Work on few
+   runs, or with a batch of none in it, is not much: the other half could not begin beside it. */
 static int most_for(const Seat *seat)
 {
     const Store *store = seat->store;
-    int waiting = 0;
+    uint64_t seen[STORE_HELD_BITS / 64] = { 0 };
+    int waiting = 0, runs = 0;
     if (store->write_seats == 1)
         return STORE_GROUP_MAX;
     for (uint32_t i = 0; i < store->write_seats; i++)
         if (seat_busy(&store->seats[i]))
             return STORE_GROUP_MAX;
-    for (const Work *work = store->writes.first; work && waiting < STORE_GROUP_MAX; work = work->next)
-        waiting++;
-    return waiting < 2 * STORE_SPLIT_MIN ? STORE_GROUP_MAX : waiting / 2;
+    for (const Work *work = store->writes.first; work && waiting < STORE_GROUP_MAX; work = work->next, waiting++) {
+        if (work->kind != WORK_BATCH || work->batch->run_id.len == 0)
+            return STORE_GROUP_MAX;
+        uint32_t bit = held_bit(work->batch);
+        runs += !(seen[bit / 64] >> bit % 64 & 1);
+        seen[bit / 64] |= UINT64_C(1) << bit % 64;
+    }
+    return runs < 2 * STORE_SPLIT_MIN ? STORE_GROUP_MAX : waiting / 2;
 }
 
 /* The batches at the head of the queue, up to the next transaction. What must come behind the group of another seat is passed over, and so is what follows it of
