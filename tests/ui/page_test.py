@@ -411,6 +411,9 @@ def main():
             except (AssertionError, OSError, KeyError, ValueError, http.client.HTTPException) as problem:
                 failed += 1
                 print("!! %s: %r" % (test.__name__, problem))
+                ended = world.served.process.poll()
+                if ended is not None:
+                    print("   the server has ended (%s): %s" % (ended, world.served.log()[-2000:]))
     finally:
         world.close()
     print("%d passed, %d failed" % (len(TESTS) - failed, failed))
