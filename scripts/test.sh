@@ -17,14 +17,14 @@ services=$(FLOW_PG_OPTS="-c fsync=off -c full_page_writes=off" sh scripts/servic
 eval "$services"
 began=$(date +%s)
 
-# A line of the summary, with the seconds since the one before.
+# A line of the summary, with its seconds: those given, or since the line before.
 report() {
     now=$(date +%s)
-    printf '%-14s %s (%s s)\n' "$1" "$2" $((now - began))
+    printf '%-14s %s (%s s)\n' "$1" "$2" "${3:-$((now - began))}"
     began=$now
 }
 
-# Adds the last "N passed, N failed" of the log; a suite without one has failed.
+# add NAME [SECONDS]: adds the last "N passed, N failed" of the log; a suite without one has failed.
 add() {
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
     if [ -z "$line" ]; then
@@ -38,7 +38,7 @@ add() {
     f=${f%% failed*}
     passed=$((passed + p))
     failed=$((failed + f))
-    report "$1" "$line"
+    report "$1" "$line" "${2:-}"
     [ "$f" = 0 ] || grep -vE '^  ok ' "$log" | tail -n 80
 }
 
@@ -86,59 +86,60 @@ flows() {
     add "$1"
 }
 
+# Lines "LANE NAME COMMAND" from standard input: the lanes side by side, what is in one after the other. Each leaves a log and its seconds.
+suites() {
+    cat >"$work/lines"
+    run_lane a &
+    other=$!
+    run_lane b
+    wait "$other"
+    cat "$work/lines"
+}
+
+run_lane() {
+    grep "^$1 " "$work/lines" | while read -r _ name command; do
+        start=$(date +%s)
+        sh -c "$command" >"$work/$name.suite" 2>&1 </dev/null
+        echo $(($(date +%s) - start)) >"$work/$name.seconds"
+    done
+}
+
 unit
 # Every crash point on the embedded store; under the sanitizers, and where each life costs a server more, every Nth.
 flows flows "${FLOW_TEST_QUICK:+--crash-every 5 --fuel 100000000}"
 if [ -z "${FLOW_TEST_QUICK:-}" ]; then
     flows "flows pg" "--crash-every 15 --fuel 1000000000 --store $FLOW_TEST_POSTGRES&schema=flows_NUMBER --redis $FLOW_TEST_REDIS?db=NUMBER"
-    python3 tests/trace/check.py "$build" >"$log" 2>&1
-    add traces
-    sh scripts/golden.sh >"$log" 2>&1
-    add golden
-    python3 tests/openapi/check.py "$build" >"$log" 2>&1
-    add openapi
-    sh scripts/docs.sh >"$log" 2>&1
-    add docs
-    sh scripts/layers.sh >"$log" 2>&1 && echo "1 passed, 0 failed" >>"$log"
-    add layers
-    sh scripts/cli.sh >"$log" 2>&1
-    add cli
-    python3 tests/terminal/terminal.py "$build" >"$log" 2>&1
-    add terminal
-    python3 tests/identity/test_login.py "$build" >"$log" 2>&1
-    add login
-    python3 tests/identity/test_authorization.py "$build" >"$log" 2>&1
-    add authorization
-    python3 tests/identity/test_provider.py "$build" >"$log" 2>&1
-    add provider
-    python3 tests/gateway/requests_test.py "$build" "$FLOW_TEST_SERVICES" >"$log" 2>&1
-    add gateway
-    python3 tests/gateway/model_test.py "$build" >"$log" 2>&1
-    add model
-    python3 tests/gateway/streams_test.py "$build" >"$log" 2>&1
-    add streams
-    python3 tests/gateway/streams_test.py "$build" --postgres >"$log" 2>&1
-    add "streams pg"
-    python3 tests/gateway/family_test.py "$build" >"$log" 2>&1
-    add family
-    python3 tests/gateway/question_test.py "$build" >"$log" 2>&1
-    add question
-    python3 tests/ui/page_test.py "$build" >"$log" 2>&1
-    add page
-    python3 tests/crash/crash_loop.py "$build" >"$log" 2>&1
-    add crash
-    python3 tests/crash/crash_loop.py "$build" --services "$FLOW_TEST_SERVICES" >"$log" 2>&1
-    add "crash pg"
-    python3 tests/durable/lease.py "$build" >"$log" 2>&1
-    add lease
-    CHAOS_STORE=sqlite CHAOS_SECONDS=4 python3 tests/durable/chaos.py "$build" >"$log" 2>&1
-    add chaos
-    python3 tests/durable/state.py "$build" >"$log" 2>&1
-    add state
-    sh tests/durable/partitions.sh "$build" >"$log" 2>&1
-    add partitions
-    CHAOS_SECONDS=${CHAOS_SECONDS:-10} python3 tests/durable/chaos.py "$build" >"$log" 2>&1
-    add "chaos pg"
+    # Processes, documents and the page, in two lanes of about the same length.
+    suites >"$work/suites" <<SUITES
+a traces python3 tests/trace/check.py $build
+a golden sh scripts/golden.sh
+a openapi python3 tests/openapi/check.py $build
+a docs sh scripts/docs.sh
+a layers sh scripts/layers.sh && echo "1 passed, 0 failed"
+a cli sh scripts/cli.sh
+a terminal python3 tests/terminal/terminal.py $build
+a crash python3 tests/crash/crash_loop.py $build
+a crash_pg python3 tests/crash/crash_loop.py $build --services $FLOW_TEST_SERVICES
+b login python3 tests/identity/test_login.py $build
+b authorization python3 tests/identity/test_authorization.py $build
+b provider python3 tests/identity/test_provider.py $build
+b gateway python3 tests/gateway/requests_test.py $build $FLOW_TEST_SERVICES
+b model python3 tests/gateway/model_test.py $build
+b streams python3 tests/gateway/streams_test.py $build
+b streams_pg python3 tests/gateway/streams_test.py $build --postgres
+b family python3 tests/gateway/family_test.py $build
+b question python3 tests/gateway/question_test.py $build
+b page python3 tests/ui/page_test.py $build
+b lease python3 tests/durable/lease.py $build
+b chaos CHAOS_STORE=sqlite CHAOS_SECONDS=4 python3 tests/durable/chaos.py $build
+b state python3 tests/durable/state.py $build
+b partitions sh tests/durable/partitions.sh $build
+b chaos_pg CHAOS_SECONDS=${CHAOS_SECONDS:-10} python3 tests/durable/chaos.py $build
+SUITES
+    while read -r _ name _; do
+        log=$work/$name.suite
+        add "$(echo "$name" | tr _ ' ')" "$(cat "$work/$name.seconds")"
+    done <"$work/suites"
 fi
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

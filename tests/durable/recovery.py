@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from outside import Outside
-from services import PostgresStore, Services
+from services import PostgresStore, Services, journal
 
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 RUNS = int(sys.argv[2]) if len(sys.argv) > 2 else 500
@@ -65,8 +65,11 @@ def measure(store, outside, env):
         worker = begin()
         until("all have ended", ended, 0.02)
         over = time.monotonic() - began
-        steps = dict(store.query("SELECT run_id, min(started_us) FROM flow_journal WHERE started_us >= %d AND request > 0 GROUP BY run_id" % restart_us))
-        waits = [(int(steps[run]) - restart_us) / 1e6 for run in orphans if run in steps]
+        steps = {}
+        for _, run, _, row in journal(store, "ended_us >= %d" % restart_us):
+            if row["started_us"] >= restart_us and row["request"] > 0:
+                steps[run] = min(row["started_us"], steps.get(run, row["started_us"]))
+        waits = [(steps[run] - restart_us) / 1e6 for run in orphans if run in steps]
         worker.terminate()
         assert worker.wait(timeout=60) == 0
     finally:

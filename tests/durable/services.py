@@ -41,8 +41,12 @@ def journal_row(hex_body):
 def journal(store, condition="1 = 1"):
     """The rows of all runs, or of some, by the time of their end: (tenant, run, seq, fields)."""
     body = "encode(body, 'hex')" if isinstance(store, PostgresStore) else "hex(body)"
-    return [(tenant, run, int(seq), journal_row(text)) for tenant, run, seq, text in
-            store.query("SELECT tenant, run_id, seq, %s FROM flow_journal WHERE %s ORDER BY ended_us, seq" % (body, condition))]
+    rows = []
+    for tenant, run, seq, ended, text in store.query("SELECT tenant, run_id, seq, ended_us, %s FROM flow_journal WHERE %s ORDER BY ended_us, seq" % (body, condition)):
+        row = journal_row(text)
+        took = row["took"] >> 1 ^ -(row["took"] & 1)
+        rows.append((tenant, run, int(seq), dict(row, started_us=int(ended) - took, ended_us=int(ended))))
+    return rows
 
 
 class Services:
