@@ -70,15 +70,25 @@ static Err renew_plans(PgConn *c, Error *error)
     return c->begun & (c->begun - 1) ? ERR_OK : pg_send(c, STR("DISCARD PLANS"), NULL, 0, NULL, error);
 }
 
-static Err pg_begin(void *conn, bool writes, Error *error)
+/* Connected, and nothing is left of the transaction before. */
+static Err start_clean(PgConn *c, bool implicit, Error *error)
 {
-    PgConn *c = conn;
     Err err = pg_ready(c, c->store->wait_ms, error);
     if (err)
         return err;
     c->db.changed = c->announce = c->tenant_set = false;
     c->failed = ERR_OK;
     c->in_txn = true;
+    c->implicit = implicit;
+    return ERR_OK;
+}
+
+static Err pg_begin(void *conn, bool writes, Error *error)
+{
+    PgConn *c = conn;
+    Err err = start_clean(c, false, error);
+    if (err)
+        return err;
     if (!writes)
         err = pg_send(c, STR("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"), NULL, 0, NULL, error);
     else if (c->role == CONN_TXN)
@@ -92,13 +102,8 @@ static Err pg_begin(void *conn, bool writes, Error *error)
 static Err pg_begin_at_once(void *conn, Error *error)
 {
     PgConn *c = conn;
-    Err err = pg_ready(c, c->store->wait_ms, error);
-    if (err)
-        return err;
-    c->db.changed = c->announce = c->tenant_set = false;
-    c->failed = ERR_OK;
-    c->in_txn = c->implicit = true;
-    return renew_plans(c, error);
+    Err err = start_clean(c, true, error);
+    return err ? err : renew_plans(c, error);
 }
 
 /* COMMIT goes out with what was sent before it: after an error there the server skips it, so the answer decides. The notification follows in a

@@ -90,12 +90,12 @@ static Err read_count(PgConn *c, Error *error)
 /* A run that was found to be ours at an epoch, when its worker's count was `taken`. */
 struct PgOwned { uint64_t epoch; int64_t taken; char key[]; };
 
-static Str run_key(const StoreBatch *batch, Buf *key)
+static Str run_key(Str tenant, Str run_id, Buf *key)
 {
     buf_clear(key);
-    buf_put_str(key, batch->tenant);
+    buf_put_str(key, tenant);
     buf_put_char(key, 0);
-    buf_put_str(key, batch->run_id);
+    buf_put_str(key, run_id);
     return buf_str(key);
 }
 
@@ -196,16 +196,21 @@ static void add(Group *g, Kind kind, const Cell *cells)
     rows->count++;
 }
 
+/* Ours, once the group stands. The key lives as long as the group. */
+static void note_fenced(Group *g, Str key, uint64_t epoch)
+{
+    PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
+    *fenced = (PgFenced){ g->c->fenced, key, epoch, g->c->store->taken };
+    g->c->fenced = fenced;
+}
+
 /* Nobody can take it before the commit, and who takes it afterwards moves the count. */
 static void own_new(Group *g, const RunRow *r)
 {
     if (!r->worker.len || r->status != RUN_RUNNING)
         return;
     Buf key = { 0 };
-    const StoreBatch run = { .tenant = r->tenant, .run_id = r->run_id };
-    PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, arena_str(g->arena, run_key(&run, &key)), r->epoch, g->c->store->taken };
-    g->c->fenced = fenced;
+    note_fenced(g, arena_str(g->arena, run_key(r->tenant, r->run_id, &key)), r->epoch);
     buf_free(&key);
 }
 
@@ -337,7 +342,7 @@ static Err send_append(Group *g, Error *error)
 {
     const Rows *rows = &g->rows[V_JOURNAL];
     Cell args[2 + 5] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
-    for (uint32_t i = 0; i < 5; i++)
+    for (uint32_t i = 0; i < KINDS[V_JOURNAL].columns; i++)
         args[2 + i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
     return pg_send(g->c, STR("SELECT flow_append(?1, CAST(?2 AS bigint), ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bytea[])"), args, 7, g->arena, error);
 }
@@ -511,10 +516,10 @@ static void learn_worker(PgStore *store, const StoreBatch *batch)
     }
 }
 
-static bool is_renewal(const StoreBatch *batch)
+static bool has_op(const StoreBatch *batch, StoreDo kind)
 {
     for (const StoreOp *op = batch->first; op; op = op->next)
-        if (op->kind == DO_RENEW)
+        if (op->kind == kind)
             return true;
     return false;
 }
@@ -524,12 +529,11 @@ static void add_fence(Group *g, const StoreBatch *batch, Str key)
     if (batch->epoch == 0)
         return;
     g->counted = true;
-    if (is_owned(g->c->store, batch, key) && !is_renewal(batch))
+    if (is_owned(g->c->store, batch, key) && !has_op(batch, DO_RENEW))
         return;
     add(g, V_FENCE, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) });
-    PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, key, batch->epoch, g->c->store->taken };
-    g->c->fenced = fenced;
+    if (!has_op(batch, DO_RELEASE))                         /* it parks or ends with this very batch */
+        note_fenced(g, key, batch->epoch);
 }
 
 Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error)
@@ -548,7 +552,7 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     c->fenced = NULL;
     for (uint32_t i = 0; i < count; i++) {
         learn_worker(c->store, batches[i]);
-        key[i] = arena_str(g.arena, run_key(batches[i], &text));
+        key[i] = arena_str(g.arena, run_key(batches[i]->tenant, batches[i]->run_id, &text));
         bool second = batches[i]->run_id.len && map_find(&seen, key[i]);        /* the order of a run's batches is promised */
         is[i] = !second && is_hot(batches[i], &census);
         hot += is[i];

@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
+
+from stream_client import until
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 DEADLINE = 20
@@ -51,14 +52,7 @@ class Browser:
 
     @staticmethod
     def wait(condition, what, seconds=DEADLINE):
-        end = time.monotonic() + seconds
-        while True:
-            found = condition()
-            if found:
-                return found
-            if time.monotonic() > end:
-                raise AssertionError("it did not come to: " + what)
-            time.sleep(0.03)
+        return until(condition, what, seconds)
 
     def open(self, url):
         self.ask("POST", "/url", {"url": url})
