@@ -16,7 +16,7 @@ LDFLAGS := $(SAN)
 LIBS    := -levent -lsqlite3 -lpq -lhiredis -lcurl -ljose -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
 
 # Libraries, lowest first. A folder may include only what stands before it (see `make layers`).
-DIRS    := base dsl/syntax interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/identity interpreter/effect interpreter/sched interpreter/gateway compiler compiler/lint
+DIRS    := base dsl/syntax interpreter/bytecode interpreter/vm interpreter/store interpreter/net interpreter/identity interpreter/effect interpreter/sched interpreter/gateway compiler compiler/plan compiler/lint
 FLOWC_SRC := $(wildcard compiler/flowc.c compiler/cmd*.c)
 FLOWD_SRC := $(wildcard interpreter/flowd.c interpreter/cmd*.c)
 PROGRAM_SRC := $(FLOWC_SRC) $(FLOWD_SRC)
