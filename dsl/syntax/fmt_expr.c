@@ -530,6 +530,12 @@ Doc *node_change_expr(Printer *p, const Ast *node)
     return fmt_source(p, node->span);
 }
 
+/* Nor this: it stands in a plan. */
+Doc *node_condition_expr(Printer *p, const Ast *node)
+{
+    return doc_str(p, as_condition_expr((Ast *)node)->text);
+}
+
 Doc *node_replay_expr(Printer *p, const Ast *node)
 {
     NODE(replay_expr);
