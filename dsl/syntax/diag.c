@@ -24,6 +24,7 @@ const DiagInfo diag_infos[] = {
 #define D0(code, severity, name, pattern)              { #code, SEVERITY_##severity, pattern },
 #define L(lint, name, pattern, params, args)           { lint, SEVERITY_WARNING, pattern },
 #define L0(lint, name, pattern)                        { lint, SEVERITY_WARNING, pattern },
+#define J(code, severity, name, title)                 { #code, SEVERITY_##severity, title },
 #define P(...) __VA_ARGS__
 #include "dsl/syntax/diag.def"
 #undef D
@@ -31,6 +32,7 @@ const DiagInfo diag_infos[] = {
 #undef L
 #undef L0
 #undef P
+#undef J
     { NULL, SEVERITY_ERROR, NULL },
 };
 
@@ -114,6 +116,7 @@ static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span sp
     Diag *diag_##name(Diags *d, Span span, params) { return diag_add(d, lint, SEVERITY_WARNING, span, pattern, args); }
 #define L0(lint, name, pattern) \
     Diag *diag_##name(Diags *d, Span span) { return diag_add(d, lint, SEVERITY_WARNING, span, pattern); }
+#define J(code, severity, name, title)
 #define P(...) __VA_ARGS__
 #include "dsl/syntax/diag.def"
 #undef D
@@ -121,6 +124,7 @@ static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span sp
 #undef L
 #undef L0
 #undef P
+#undef J
 
 Diag *diag_label(Diags *d, Diag *diag, const char *format, ...)
 {

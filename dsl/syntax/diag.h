@@ -73,8 +73,10 @@ extern const DiagInfo diag_infos[];      /* every row, ends with code NULL */
 #define D0(code, severity, name, pattern)              Diag *diag_##name(Diags *d, Span span);
 #define L(lint, name, pattern, params, args)           Diag *diag_##name(Diags *d, Span span, params);
 #define L0(lint, name, pattern)                        Diag *diag_##name(Diags *d, Span span);
+#define J(code, severity, name, title)
 #define P(...) __VA_ARGS__
 #include "dsl/syntax/diag.def"
+#undef J
 #undef D
 #undef D0
 #undef L

@@ -1,0 +1,252 @@
+/* report.c - collects what is wrong with a plan.
+ *
+ * Places are lists from the value up to the root; a pointer is written only for a diagnostic, so that a plan without mistakes pays for none.
+ */
+#include "compiler/plan/report.h"
+
+#include "base/json.h"
+#include "dsl/syntax/columns.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct { const char *code; Severity severity; } rows[] = {
+#define D(...)
+#define D0(...)
+#define L(...)
+#define L0(...)
+#define J(code, severity, name, title) [PLAN_DIAG_##name] = { #code, SEVERITY_##severity },
+#include "dsl/syntax/diag.def"
+#undef D
+#undef D0
+#undef L
+#undef L0
+#undef J
+};
+
+/* ---- places ---------------------------------------------------------------------------------------------- */
+
+const PlanPlace *plan_place_key(Arena *arena, const PlanPlace *up, Str key)
+{
+    PlanPlace *place = ARENA_NEW(arena, PlanPlace);
+    *place = (PlanPlace){ .up = up, .key = { key.ptr ? key.ptr : "", key.len } };
+    return place;
+}
+
+const PlanPlace *plan_place_item(Arena *arena, const PlanPlace *up, uint32_t index)
+{
+    PlanPlace *place = ARENA_NEW(arena, PlanPlace);
+    *place = (PlanPlace){ .up = up, .index = index };
+    return place;
+}
+
+static void put_token(Buf *out, const PlanPlace *place)
+{
+    buf_put_char(out, '/');
+    if (!place->key.ptr) {
+        buf_printf(out, "%u", place->index);
+        return;
+    }
+    for (size_t i = 0; i < place->key.len; i++) {
+        char c = place->key.ptr[i];
+        if (c == '~') buf_put_text(out, "~0");
+        else if (c == '/') buf_put_text(out, "~1");
+        else buf_put_char(out, c);
+    }
+}
+
+Str plan_place_pointer(Arena *arena, const PlanPlace *place)
+{
+    const PlanPlace *chain[JSON_DEPTH_MAX + 8];             /* no value of a plan lies deeper: json_parse() has seen to it; a few more for what is missing */
+    uint32_t count = 0;
+    Buf out = { 0 };
+    for (; place; place = place->up) {
+        assert(count < sizeof chain / sizeof *chain);
+        chain[count++] = place;
+    }
+    while (count)
+        put_token(&out, chain[--count]);
+    Str pointer = arena_str(arena, buf_str(&out));
+    buf_free(&out);
+    return pointer;
+}
+
+/* ---- the collector --------------------------------------------------------------------------------------- */
+
+void plan_diags_init(PlanDiags *diags, Arena *arena)
+{
+    diags->arena = arena;
+    diags->count = diags->error_count = 0;
+}
+
+static PlanDiag *find_same(PlanDiags *d, const char *code, Str pointer, int32_t offset)
+{
+    for (uint32_t i = 0; i < d->count; i++)
+        if (d->items[i].offset == offset && !strcmp(d->items[i].code, code) && str_eq(d->items[i].pointer, pointer))
+            return &d->items[i];
+    return NULL;
+}
+
+/* Where the next one goes; one that is not kept is real all the same, so that the caller can go on decorating it. */
+static PlanDiag *slot_for(PlanDiags *d, const char *code, Severity severity, Str pointer, int32_t offset)
+{
+    bool known = find_same(d, code, pointer, offset) != NULL;
+    if (!known && severity == SEVERITY_ERROR)
+        d->error_count++;
+    return known || d->count == PLAN_DIAG_MAX ? ARENA_NEW(d->arena, PlanDiag) : &d->items[d->count++];
+}
+
+static PlanDiag *add(PlanDiags *d, const char *code, Severity severity, const PlanPlace *place, int32_t offset, Str message)
+{
+    Str pointer = plan_place_pointer(d->arena, place);
+    PlanDiag *diag = slot_for(d, code, severity, pointer, offset);
+    *diag = (PlanDiag){ .code = code, .severity = severity, .pointer = pointer, .offset = offset, .message = message };
+    return diag;
+}
+
+static Str format_text(Arena *arena, const char *format, va_list args)
+{
+    va_list measured;
+    va_copy(measured, args);
+    int length = vsnprintf(NULL, 0, format, measured);
+    va_end(measured);
+    if (length < 0)
+        return STR("");
+    char *text = arena_alloc(arena, (size_t)length + 1);
+    vsnprintf(text, (size_t)length + 1, format, args);
+    return (Str){ text, (size_t)length };
+}
+
+PlanDiag *plan_diag(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    Str message = format_text(d->arena, format, args);
+    va_end(args);
+    return add(d, rows[row].code, rows[row].severity, place, -1, message);
+}
+
+PlanDiag *plan_diag_at(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, int32_t offset, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    Str message = format_text(d->arena, format, args);
+    va_end(args);
+    return add(d, rows[row].code, rows[row].severity, place, offset, message);
+}
+
+PlanDiag *plan_warn(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    Str message = format_text(d->arena, format, args);
+    va_end(args);
+    return add(d, rows[row].code, SEVERITY_WARNING, place, -1, message);
+}
+
+PlanDiag *plan_diag_code(PlanDiags *d, const char *code, const PlanPlace *place, int32_t offset, Str message)
+{
+    uint32_t row = 0;
+    while (row < PLAN_DIAG_ROW_COUNT && strcmp(rows[row].code, code) != 0)
+        row++;
+    assert(row < PLAN_DIAG_ROW_COUNT);
+    return add(d, rows[row].code, rows[row].severity, place, offset, arena_str(d->arena, message));
+}
+
+PlanDiag *plan_diag_expected(PlanDiags *d, PlanDiag *diag, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    diag->expected = format_text(d->arena, format, args);
+    va_end(args);
+    return diag;
+}
+
+PlanDiag *plan_diag_actual(PlanDiags *d, PlanDiag *diag, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    diag->actual = format_text(d->arena, format, args);
+    va_end(args);
+    return diag;
+}
+
+PlanDiag *plan_diag_allowed(PlanDiags *d, PlanDiag *diag, const Str *words, uint32_t count)
+{
+    if (count > PLAN_ALLOWED_MAX)
+        count = PLAN_ALLOWED_MAX;
+    Str *copy = ARENA_ARRAY(d->arena, Str, count);
+    for (uint32_t i = 0; i < count; i++)
+        copy[i] = arena_str(d->arena, words[i]);
+    diag->allowed = copy;
+    diag->allowed_count = count;
+    return diag;
+}
+
+PlanDiag *plan_diag_suggest(PlanDiags *d, PlanDiag *diag, const char *op, Str json)
+{
+    if (diag->widens_authority)
+        return diag;
+    diag->suggestion_op = arena_str(d->arena, str_of(op));
+    diag->suggestion_json = arena_str(d->arena, json);
+    return diag;
+}
+
+PlanDiag *plan_diag_suggest_text(PlanDiags *d, PlanDiag *diag, const char *op, Str text)
+{
+    Buf json = { 0 };
+    json_put_string(&json, text);
+    plan_diag_suggest(d, diag, op, buf_str(&json));
+    buf_free(&json);
+    return diag;
+}
+
+PlanDiag *plan_diag_did_you_mean(PlanDiags *d, PlanDiag *diag, const char *op, Str wrong, const Str *words, uint32_t count)
+{
+    Str near = str_nearest(wrong, words, count);
+    plan_diag_allowed(d, diag, words, count);
+    return near.len ? plan_diag_suggest_text(d, diag, op, near) : diag;
+}
+
+PlanDiag *plan_diag_widens(PlanDiag *diag)
+{
+    diag->widens_authority = true;
+    diag->suggestion_op = diag->suggestion_json = (Str){ 0 };
+    return diag;
+}
+
+/* ---- texts ----------------------------------------------------------------------------------------------- */
+
+bool plan_text_deceives(uint32_t c)
+{
+    static const struct { uint32_t from, to; } ranges[] = {
+        { 0x00, 0x08 }, { 0x0b, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x180e, 0x180e }, { 0x200b, 0x200b }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
+        { 0xd800, 0xdfff }, { 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
+    };
+    if ((c & 0xfffe) == 0xfffe)                             /* the last two of every plane */
+        return true;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && c >= ranges[i].from; i++)
+        if (c <= ranges[i].to)
+            return true;
+    return false;
+}
+
+const char *plan_quote(Arena *arena, Str text)
+{
+    Buf out = { 0 };
+    size_t at = 0;
+    while (at < text.len && out.len < PLAN_QUOTE_MAX) {
+        size_t from = at;
+        uint32_t codepoint = codepoint_next(text, &at);
+        if (plan_text_deceives(codepoint) || codepoint == '\n' || codepoint == '\t')
+            buf_printf(&out, "\\u{%04X}", codepoint);
+        else
+            buf_put(&out, text.ptr + from, at - from);
+    }
+    if (at < text.len)
+        buf_put_text(&out, "…");
+    const char *quoted = arena_str(arena, buf_str(&out)).ptr;
+    buf_free(&out);
+    return quoted;
+}
