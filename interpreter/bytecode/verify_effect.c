@@ -78,6 +78,7 @@ static const EffectRule rules[] = {
     [EFFECT_TEST_RESPONSE_BODY] = { TARGET_NOBODY, "", "json" },
     [EFFECT_TEST_RESPONSE_HEADERS] = { TARGET_NOBODY, "", "map<string>" },
     [EFFECT_TEST_EXPECT_STREAM] = { TARGET_NOBODY, "list<json>", "void" },
+    [EFFECT_TEST_GIVEN_PLAN] = { TARGET_NOBODY, "json", "void" },
 };
 
 /* What a target brings along: its parameters, and the type that `@` means. */

@@ -20,6 +20,8 @@ struct EngineScript {
     Map uses;                                            /* idempotency key -> Use */
     Str *answers; uint32_t answer_count, answer_used;
     Map answered;                                        /* key -> Str */
+    Str *plans; uint32_t plan_count, plan_used;
+    Map planned;                                         /* "key#round" -> Str */
     IdList *id_lists;
     Map named;                                           /* key -> Str */
 };
@@ -32,7 +34,7 @@ EngineScript *script_new(void) {
 
 void script_free(EngineScript *script) {
     if (!script) return;
-    map_free(&script->uses), map_free(&script->answered), map_free(&script->named);
+    map_free(&script->uses), map_free(&script->answered), map_free(&script->planned), map_free(&script->named);
     arena_free(script->arena);
     free(script);
 }
@@ -70,6 +72,13 @@ void script_answers(EngineScript *script, const Str *json, uint32_t count) {
     Str *added = copy_all(script, json, count);
     for (uint32_t i = 0; i < count; i++) all[left + i] = added[i];
     script->answers = all, script->answer_count = left + count, script->answer_used = 0;
+}
+
+void script_plan_says(EngineScript *script, Str json) {
+    Str *all = ARENA_ARRAY(script->arena, Str, script->plan_count + 1u);
+    for (uint32_t i = 0; i < script->plan_count; i++) all[i] = script->plans[i];
+    all[script->plan_count++] = arena_str(script->arena, json);
+    script->plans = all;
 }
 
 void script_ids(EngineScript *script, Str table, const Str *ids, uint32_t count) {
@@ -116,6 +125,13 @@ static bool next_for(EngineScript *script, Map *map, Str key, const Str *list, u
 
 bool script_answer(EngineScript *script, Str key, Str *json) {
     return next_for(script, &script->answered, key, script->answers, script->answer_count, &script->answer_used, json);
+}
+
+bool script_has_plans(const EngineScript *script) { return script->plan_count > 0; }
+
+bool script_plan(EngineScript *script, Str key, uint32_t round, Str *json) {
+    Str of_round = str_of(arena_printf(script->arena, "%.*s#%u", STR_ARG(key), round));
+    return next_for(script, &script->planned, of_round, script->plans, script->plan_count, &script->plan_used, json);
 }
 
 bool script_id(EngineScript *script, Str table, Str key, Str *id) {

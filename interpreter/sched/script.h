@@ -15,5 +15,6 @@ void script_free(EngineScript *script);
 void script_tool_fails(EngineScript *script, Str tool, ErrorKind kind, Str message, int status, Str code, int64_t retry_after_us, uint32_t times /* 0 always */);
 void script_tool_returns(EngineScript *script, Str tool, Str value_json, int64_t delay_us);
 void script_answers(EngineScript *script, const Str *json, uint32_t count);     /* in order; none: no answer comes */
+void script_plan_says(EngineScript *script, Str json);             /* a model's next answer to `llm.plan`, good or bad; more follow in order */
 void script_ids(EngineScript *script, Str table, const Str *ids, uint32_t count);
 #endif

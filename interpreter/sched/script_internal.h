@@ -14,5 +14,8 @@ bool script_names_tool(const EngineScript *script, Str tool);
 /* False: no rule is left for this call. The same key gets the same answer again. */
 bool script_call(EngineScript *script, Str tool, Str key, int64_t now_us, ScriptAnswer *out);
 bool script_answer(EngineScript *script, Str key, Str *json);
+/* The answer to try `round` (0, 1, …) of the question with this key. False: none is left. */
+bool script_plan(EngineScript *script, Str key, uint32_t round, Str *json);
+bool script_has_plans(const EngineScript *script);       /* was there ever one */
 bool script_id(EngineScript *script, Str table, Str key, Str *id);
 #endif

@@ -307,6 +307,13 @@ static void given_answers(TestRun *t, const VmRequest *q) {
     script_answers(t->script, texts, count);
 }
 
+static void given_plan(TestRun *t, const VmRequest *q) {
+    Buf json = { 0 };
+    value_to_json(t->image, TYPE_INDEX_JSON, q->args[0], &json);
+    script_plan_says(t->script, buf_str(&json));
+    buf_free(&json);
+}
+
 static void given_ids(TestRun *t, const VmRequest *q) {
     const List *list = (const List *)q->args[0].o;
     uint32_t count = list ? list->count : 0;
@@ -509,6 +516,7 @@ void test_effect(TestRun *t, const VmRequest *q, Value *result, bool *raised) {
     case EFFECT_TEST_GIVEN_FAILS: given_fails(t, q); break;
     case EFFECT_TEST_GIVEN_RETURNS: given_returns(t, q); break;
     case EFFECT_TEST_GIVEN_ANSWERS: given_answers(t, q); break;
+    case EFFECT_TEST_GIVEN_PLAN: given_plan(t, q); break;
     case EFFECT_TEST_GIVEN_NOW: given_now(t, q->args[0].i); break;
     case EFFECT_TEST_GIVEN_IDS: given_ids(t, q); break;
     case EFFECT_TEST_AS: become(t, q); break;

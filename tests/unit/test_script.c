@@ -73,6 +73,22 @@ static void answers_and_ids_come_in_order_and_once_a_key(void **state)
     script_free(script);
 }
 
+static void plans_come_in_order_and_once_a_round(void **state)
+{
+    EngineScript *script = script_new();
+    Str out;
+    assert_false(script_has_plans(script) || script_plan(script, STR("r:1"), 0, &out));
+    script_plan_says(script, STR("1"));
+    script_plan_says(script, STR("2"));
+    assert_true(script_plan(script, STR("r:1"), 0, &out) && str_is(out, "1"));
+    assert_true(script_plan(script, STR("r:1"), 1, &out) && str_is(out, "2"));
+    assert_true(script_plan(script, STR("r:1"), 0, &out) && str_is(out, "1"));      /* asked again after a crash */
+    assert_false(script_plan(script, STR("r:2"), 0, &out));
+    script_plan_says(script, STR("3"));
+    assert_true(script_plan(script, STR("r:2"), 0, &out) && str_is(out, "3"));
+    script_free(script);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -80,6 +96,7 @@ int main(void)
         cmocka_unit_test(a_key_gets_what_it_got_before_and_when),
         cmocka_unit_test(a_rule_that_is_used_up_leaves_the_tool_alone),
         cmocka_unit_test(answers_and_ids_come_in_order_and_once_a_key),
+        cmocka_unit_test(plans_come_in_order_and_once_a_round),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
