@@ -113,16 +113,23 @@ out:
     return code;
 }
 
+/* Between scopes there may be commas, as in `flowd token`. */
+static Str with_spaces(const char *scopes, Arena *arena) {
+    char *text = arena_printf(arena, "%s", scopes);
+    for (char *at = text; (at = strchr(at, ','));) *at = ' ';
+    return str_of(text);
+}
+
 int cmd_run(int argc, char **argv) {
     CmdCommon common = { 0 };
-    const char *input = NULL, *fixture = NULL, *wait = NULL;
+    const char *input = NULL, *fixture = NULL, *wait = NULL, *scopes = ENGINE_SCOPES_ALL;
     int64_t patience_us;
     bool park = false;
     const char *items[CLI_REPEAT_MAX], **search = items;
     int search_count = 0;
     CmdSession session = { 0 };
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--input", .value = &input }, { .name = "--fixture", .value = &fixture }, { .name = "--wait", .value = &wait },
-                                  { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet }, { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
+                                  { .name = "--scopes", .value = &scopes }, { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet }, { .name = "--path", .values = &search, .value_count = &search_count }, { 0 } };
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
     if (count < 1 || count > 2) return cli_usage("which file?");
@@ -134,6 +141,8 @@ int cmd_run(int argc, char **argv) {
     if (choose_flow(image, argv[2], only, &flow) && cmd_open(&session, &common)) {
         signal(SIGINT, on_interrupt);
         signal(SIGTERM, on_interrupt);
+        session.arena = arena_new();
+        session.who.scopes = with_spaces(scopes, session.arena);
         code = run_image(&session, image, flow, input, fixture, park, patience_us);
         cmd_close(&session);
     }

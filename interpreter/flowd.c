@@ -11,7 +11,9 @@ static const Command commands[] = {
     { "run", "[--input JSON|@FILE] [--fixture NAME] [--park] [--as USER@TENANT] [--store URL] [--json] FILE [FLOW]", "run a flow to its end, or until it waits for somebody",
       "FILE is a .flow program or a .flowb image. FLOW may be left out when the file declares one flow.\n"
       "Questions are asked at the terminal if there is one; otherwise the run parks and `flowd answer` takes it on.\n"
-      "--input JSON|@FILE  the flow's parameters as a JSON object\n--fixture NAME      put this fixture's rows into the tables first\n--wait DURATION     stay while it only sleeps, up to this long (1m); then it is parked\n--park              only start it; a worker or `flowd resume` takes it on\n--path DIR          where used modules are looked for, too\n"
+      "--input JSON|@FILE  the flow's parameters as a JSON object\n--fixture NAME      put this fixture's rows into the tables first\n--wait DURATION     stay while it only sleeps, up to this long (1m); then it is parked\n--park              only start it; a worker or `flowd resume` takes it on\n"
+      "--scopes S,…        what its caller may do, as in a token: plans are granted no more (default: admin:all, everything)\n"
+      "--path DIR          where used modules are looked for, too\n"
       "Exit: 0 completed, 1 failed, 2 usage or internal, 3 parked.\n", cmd_run },
     { "resume", "[--store URL] [--json] [RUN]", "go on with a run, or with every run that can go on", store_help, cmd_resume },
     { "ps", "[--all] [--tenants] [--store URL] [--json]", "list runs: those that have not ended, or all", "--all      ended ones too\n--tenants  of every tenant\n", cmd_ps },

@@ -26,9 +26,16 @@ void plan_refuse_sender(AuthOutcome outcome, const HttpServerRequest *request, A
     reply_header(reply, STR("WWW-Authenticate"), outcome == AUTH_NONE ? STR("Bearer") : STR("Bearer error=\"invalid_token\""));
 }
 
+static Str joined(const Str *scopes, uint32_t count, Arena *arena) {
+    Buf text = { 0 };
+    for (uint32_t i = 0; i < count; i++) buf_printf(&text, "%s%.*s", i ? " " : "", STR_ARG(scopes[i]));
+    Str all = arena_str(arena, buf_str(&text));
+    buf_free(&text);
+    return all;
+}
+
 static bool refuse_scope(const ImageRoute *route, Str missing, const HttpServerRequest *request, Arena *arena, Reply *reply) {
-    Str all = { "", 0 };
-    for (uint16_t i = 0; i < route->scope_count; i++) all = str_of(arena_printf(arena, "%.*s%s%.*s", STR_ARG(all), i ? " " : "", STR_ARG(route->scopes[i])));
+    Str all = joined(route->scopes, route->scope_count, arena);
     problem_reply(PROBLEM_denied, str_of(request->request_id), str_of(arena_printf(arena, "this needs the scope `%.*s`", STR_ARG(missing))), &(ProblemMore){ .code = STR("insufficient_scope") }, arena, reply);
     reply_header(reply, STR("WWW-Authenticate"), str_of(arena_printf(arena, "Bearer error=\"insufficient_scope\", scope=\"%.*s\"", STR_ARG(all))));
     return false;
@@ -103,6 +110,7 @@ bool plan_route(const Target *target, const HttpServerRequest *request, const Pr
     out->who.tenant = principal->tenant;
     out->who.user = principal->user;
     out->who.user_name = principal->email.len ? principal->email : principal->user;
+    out->who.scopes = joined(principal->scopes, principal->scope_count, arena);
     out->stream = route->flags & ROUTE_STREAM;
     out->cancel_on_gone = route->flags & ROUTE_CANCEL_ON_DISCONNECT;
     out->wait_us = plan_wait(request, default_wait(&target->image->flows[route->flow]));

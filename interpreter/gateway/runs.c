@@ -352,7 +352,7 @@ bool runs_is(Str path) { return str_is(path, "/runs") || str_starts(path, STR("/
 
 static void copy_run(Call *call, const RunRow *run) {
     call->run = *run;
-    Str *texts[] = { &call->run.tenant, &call->run.run_id, &call->run.module_hash, &call->run.func_name, &call->run.user, &call->run.user_name, &call->run.correlation, &call->run.causation,
+    Str *texts[] = { &call->run.tenant, &call->run.run_id, &call->run.module_hash, &call->run.func_name, &call->run.user, &call->run.user_name, &call->run.scopes, &call->run.correlation, &call->run.causation,
                      &call->run.input, &call->run.input_json, &call->run.result_json, &call->run.waits_json, &call->run.concurrency_key, &call->run.limit_key, &call->run.worker };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(call->arena, *texts[i]);
     snprintf(call->run_id, sizeof call->run_id, "%.*s", STR_ARG(run->run_id));

@@ -165,6 +165,7 @@ void engine_close(Engine *engine) {
     }
     cache_free(engine);
     map_free(&engine->images);
+    scopes_free(engine);
     map_free(&engine->live);
     arena_free(engine->park_arena);
     event_free(engine->timer);

@@ -64,8 +64,10 @@ struct HttpClient *engine_http(Engine *engine);
 void engine_set_identity(Engine *engine, struct Identity *(*find)(void *arg), void *arg);
 int64_t engine_now(const Engine *engine);
 
-/* `cause`: what began the run from outside, as traces tell it ("POST /api/v1/chat"); empty: nothing that has a name. */
-typedef struct EnginePrincipal { Str tenant, user, user_name, cause; } EnginePrincipal;
+/* `cause`: what began the run from outside, as traces tell it ("POST /api/v1/chat"); empty: nothing that has a name. `scopes`: what he may do, as in a token
+   ("travel:read travel:write"; ENGINE_SCOPES_ALL: everything); kept by runs that may come to load a plan. */
+#define ENGINE_SCOPES_ALL "admin:all"
+typedef struct EnginePrincipal { Str tenant, user, user_name, cause, scopes; } EnginePrincipal;
 
 /* Puts the module into the store, makes its tables. The image is retained. */
 Err engine_deploy(Engine *engine, Image *image, Error *error);

@@ -6,7 +6,7 @@
  *   mail.c     answers, signals, cancellation, fork          events*.c  outbox to handlers and waiting runs
  *   serve.c    the worker: claims, leases, wake-ups, its end
  *   perform_state.c  sessions and contexts, by state.c    perform_cache.c  reads of tables from the cache
- *   perform_llm.c    questions to a language model
+ *   perform_llm.c    questions to a language model                  scopes.c  what the caller of a run may do
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
  * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.
@@ -141,6 +141,7 @@ struct Engine {
     LiveRun *ready_first, *ready_last;
     uint32_t open_txns;
     Map images;                                          /* hash hex -> Image */
+    Map reaches;                                         /* scopes.c */
     ParkNote *parks; Arena *park_arena;
     EventStream *stream;                                 /* while it serves: events for other workers, and from them */
     bool outbox_dirty, dispatching, stopping;
@@ -214,6 +215,11 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
 /* perform_llm.c */
 void llm_open(Engine *engine);
 void perform_llm(LiveRun *run, Act *act, const VmRequest *request);
+
+/* scopes.c */
+bool scopes_wanted(Engine *engine, const Image *image, uint16_t func); /* a run of that function may load a plan */
+const Str *scopes_of(const RunRow *run, Arena *arena, uint32_t *count, bool *any);      /* of its caller; any: there is nothing he may not */
+void scopes_free(Engine *engine);
 
 /* perform_cache.c */
 void perform_cached(LiveRun *run, Act *act, const VmRequest *request);

@@ -358,7 +358,7 @@ static void on_loaded(const StoreResult *result, void *arg) {
 
 static void copy_row(LiveRun *run, const RunRow *row) {
     run->row = *row;
-    Str *texts[] = { &run->row.tenant, &run->row.run_id, &run->row.module_hash, &run->row.func_name, &run->row.user, &run->row.user_name, &run->row.correlation, &run->row.causation,
+    Str *texts[] = { &run->row.tenant, &run->row.run_id, &run->row.module_hash, &run->row.func_name, &run->row.user, &run->row.user_name, &run->row.scopes, &run->row.correlation, &run->row.causation,
                      &run->row.input, &run->row.input_json, &run->row.result_json, &run->row.waits_json, &run->row.concurrency_key, &run->row.limit_key, &run->row.worker };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(run->arena, *texts[i]);
 }

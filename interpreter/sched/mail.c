@@ -190,7 +190,7 @@ static Err find_in(Engine *engine, Store *store, Str tenant, Str run_id, Arena *
     if (!err && count == 0) err = err_set(error, ERR_NOT_FOUND, "no run `%.*s`", STR_ARG(run_id));
     if (!err) {
         *out = rows[0];
-        Str *texts[] = { &out->tenant, &out->run_id, &out->module_hash, &out->func_name, &out->user, &out->user_name, &out->correlation, &out->causation, &out->input, &out->input_json,
+        Str *texts[] = { &out->tenant, &out->run_id, &out->module_hash, &out->func_name, &out->user, &out->user_name, &out->scopes, &out->correlation, &out->causation, &out->input, &out->input_json,
                          &out->result_json, &out->waits_json, &out->concurrency_key, &out->limit_key, &out->worker };
         for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(arena, *texts[i]);
     }

@@ -282,7 +282,7 @@ static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     Error error;
     snprintf(number, sizeof number, "%" PRIu64, act->id);
     ids_derived("R", run->row.run_id, str_of(number), id);
-    RunRow row = { .tenant = run->row.tenant, .run_id = str_of(id), .module_hash = run->row.module_hash, .user = run->row.user, .user_name = run->row.user_name,
+    RunRow row = { .tenant = run->row.tenant, .run_id = str_of(id), .module_hash = run->row.module_hash, .user = run->row.user, .user_name = run->row.user_name, .scopes = run->row.scopes,
                    .correlation = run->row.correlation, .causation = run->row.run_id, .hops = run->row.hops + 1, .created_us = engine_now(engine), .updated_us = engine_now(engine) };
     Err err = start_fill_row(engine, run->image, request->effect->target, request->args, arena, &row, &error);
     Store *home = engine_home(engine, &row);

@@ -169,6 +169,7 @@ Err start_fill_row(Engine *engine, Image *image, uint16_t flow_index, const Valu
     row->func = flow->func;
     row->status = RUN_READY;
     row->priority = (int)flow->priority;
+    if (!scopes_wanted(engine, image, flow->func)) row->scopes = (Str){ "", 0 };
     row->durability = flow->durability == DURABILITY_SESSION && !engine->sessions ? RUN_SESSION_IN_ROWS : flow->durability;
     Err err = row->durability == DURABILITY_NONE ? session_memory(engine, error) : ERR_OK;
     if (err) return err;
@@ -253,7 +254,7 @@ static Err read_start(Engine *engine, const Image *image_given, Str flow_name, S
     uint16_t count = 0;
     if (run_id[0] == '\0') ids_new(STR("R"), run_id);
     RunRow *row = &out->row;
-    *row = (RunRow){ .tenant = who->tenant, .run_id = str_of(run_id), .module_hash = str_of(out->hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .correlation = str_of(run_id), .causation = who->cause,
+    *row = (RunRow){ .tenant = who->tenant, .run_id = str_of(run_id), .module_hash = str_of(out->hash), .func_name = flow->name, .user = who->user, .user_name = who->user_name, .scopes = who->scopes, .correlation = str_of(run_id), .causation = who->cause,
                      .created_us = engine_now(engine), .updated_us = engine_now(engine) };
     err = json_parse(arena, json_text.len ? json_text : STR("{}"), INPUT_JSON_MAX, &input, error);
     if (!err && input->kind != JSON_OBJECT) err = err_set(error, ERR_INVALID, "the input is not a JSON object");

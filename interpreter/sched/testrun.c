@@ -8,7 +8,7 @@
 #include "base/time.h"
 #include "interpreter/store/redis_clear.h"
 
-static const EnginePrincipal default_who = { .tenant = { "test", 4 }, .user = { "anna", 4 }, .user_name = { "anna", 4 } };
+static const EnginePrincipal default_who = { .tenant = { "test", 4 }, .user = { "anna", 4 }, .user_name = { "anna", 4 }, .scopes = { ENGINE_SCOPES_ALL, sizeof ENGINE_SCOPES_ALL - 1 } };
 
 /* ---- stores and crashes ----------------------------------------------------------------------------- */
 

@@ -136,6 +136,7 @@ static const RunRow *copy_run(StoreBatch *batch, const RunRow *row)
     r->func_name = copy(batch, row->func_name);
     r->user = copy(batch, row->user);
     r->user_name = copy(batch, row->user_name);
+    r->scopes = copy(batch, row->scopes);
     r->correlation = copy_or(batch, row->correlation, r->run_id);
     r->causation = copy(batch, row->causation);
     r->input = copy(batch, row->input);

@@ -25,20 +25,20 @@
 #include <stdlib.h>
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_COUNT } Kind;
-enum { GROUP_COLUMNS_MAX = 30 };
+enum { GROUP_COLUMNS_MAX = 31 };
 
 /* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in `must`. */
 #define EVERY(statement) "WITH done AS (" statement " RETURNING 1) SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
 #define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
-    "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested) " \
+    "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested, scopes) " \
     "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::text[], ?8::text[], ?9::text[], ?10::text[], ?11::bigint[], ?12::bytea[], ?13::text[], ?14::text[], " \
-    "?15::text[], ?16::text[], ?17::text[], ?18::bigint[], ?19::bigint[], ?20::bigint[], ?21::text[], ?22::bigint[], ?23::bigint[], ?24::bigint[], ?25::bigint[], ?26::bigint[], ?27::bigint[], ?28::bigint[], ?29::bigint[], ?30::bigint[])"
+    "?15::text[], ?16::text[], ?17::text[], ?18::bigint[], ?19::bigint[], ?20::bigint[], ?21::text[], ?22::bigint[], ?23::bigint[], ?24::bigint[], ?25::bigint[], ?26::bigint[], ?27::bigint[], ?28::bigint[], ?29::bigint[], ?30::bigint[], ?31::text[])"
 
 static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
     [V_FENCE] = { 3, { STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, epoch) "
                            "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") } },
-    [V_RUN] = { 30, { STR(INSERT_RUNS) } },
-    [V_RUN_OR_IGNORE] = { 30, { STR(INSERT_RUNS " ON CONFLICT DO NOTHING") } },
+    [V_RUN] = { 31, { STR(INSERT_RUNS) } },
+    [V_RUN_OR_IGNORE] = { 31, { STR(INSERT_RUNS " ON CONFLICT DO NOTHING") } },
     [V_JOURNAL] = { 5, { STR("INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[])") } },
     [V_SNAPSHOT] = { 4, { STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
                               "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") } },
@@ -222,7 +222,7 @@ static void add_run(Group *g, const StoreOp *op)
         cell_text(r->user_name), cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_blob(r->input), cell_text(r->input_json),
         cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_int(r->limit_count), cell_int(r->priority),
         cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
-        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested) });
+        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested), cell_text(r->scopes) });
 }
 
 static void add_journal(Group *g, const StoreBatch *batch, const JournalRow *r)

@@ -151,6 +151,8 @@ static const char *const MIGRATIONS[] = {
     LET_PLANNER_KNOW
     "INSERT INTO flow_journal SELECT 'planner statistics', 'r' || n / 10, n, n, '' FROM generate_series(1, 2000) AS n WHERE NOT EXISTS (SELECT 1 FROM flow_journal);"
     "ANALYZE flow_journal; DELETE FROM flow_journal WHERE tenant = 'planner statistics';",
+    /* 14: what the caller of a run may do, for plans */
+    "ALTER TABLE flow_runs ADD COLUMN scopes " T " NOT NULL DEFAULT '';",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -8,7 +8,7 @@
 
 /* The columns of a run, texts and numbers, in the order in which the script gives them. */
 #define RUN_TEXTS(X) X(tenant) X(run_id) X(module_hash) X(func_name) X(user) X(user_name) X(correlation) X(causation) X(input) X(input_json) \
-    X(result_json) X(waits_json) X(concurrency_key) X(limit_key) X(worker)
+    X(result_json) X(waits_json) X(concurrency_key) X(limit_key) X(worker) X(scopes)
 #define RUN_NUMBERS(X) X(func) X(status) X(hops) X(limit_count) X(priority) X(epoch) X(lease_until_us) X(last_seq) X(snapshot_seq) X(created_us) X(updated_us) \
     X(started_us) X(ended_us) X(durability) X(cancel_requested)
 #define AS_LUA(name) "'" #name "',"

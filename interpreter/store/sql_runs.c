@@ -2,7 +2,7 @@
  */
 #include "interpreter/store/sql_runs.h"
 
-enum { RUN_COLUMN_COUNT = 30 };
+enum { RUN_COLUMN_COUNT = 31 };
 
 void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
 {
@@ -17,7 +17,7 @@ void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
             .input_json = c[12].text, .result_json = c[13].text, .waits_json = c[14].text, .concurrency_key = c[15].text, .limit_key = c[16].text,
             .limit_count = (uint32_t)c[17].i, .priority = (int)c[18].i, .epoch = (uint64_t)c[19].i, .worker = c[20].text, .lease_until_us = c[21].i,
             .last_seq = (uint64_t)c[22].i, .snapshot_seq = (uint64_t)c[23].i, .created_us = c[24].i, .updated_us = c[25].i, .started_us = c[26].i,
-            .ended_us = c[27].i, .durability = (uint8_t)c[28].i, .cancel_requested = c[29].i != 0,
+            .ended_us = c[27].i, .durability = (uint8_t)c[28].i, .cancel_requested = c[29].i != 0, .scopes = c[30].text,
         };
     }
     slot->rows = out;
@@ -32,9 +32,9 @@ static Err insert_run(SqlDb *db, StoreBatch *batch, const RunRow *r, bool or_ign
         cell_text(r->user_name), cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_blob(r->input), cell_text(r->input_json),
         cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_int(r->limit_count), cell_int(r->priority),
         cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
-        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested),
+        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested), cell_text(r->scopes),
     };
-#define INSERT_RUN "INSERT INTO flow_runs (" SQL_RUN_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30)"
+#define INSERT_RUN "INSERT INTO flow_runs (" SQL_RUN_COLUMNS ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)"
     Err err = or_ignore ? SQL_RUN(db, INSERT_RUN " ON CONFLICT DO NOTHING", args, batch->arena, NULL, error) : SQL_RUN(db, INSERT_RUN, args, batch->arena, NULL, error);
     return err == ERR_CONFLICT ? err_set(error, err, "run `%.*s` exists already", STR_ARG(r->run_id)) : err;
 }

@@ -5,7 +5,7 @@
 
 #define SQL_RUN_COLUMNS "tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
     "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, " \
-    "ended_us, durability, cancel_requested"
+    "ended_us, durability, cancel_requested, scopes"
 
 void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows);         /* rows of SQL_RUN_COLUMNS, behind those that the slot has */
 Err  sql_claim(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);              /* sql_claims.c */

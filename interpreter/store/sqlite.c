@@ -119,6 +119,8 @@ static const char *const MIGRATIONS[] = {
     "INSERT INTO flow_journal SELECT tenant, run_id, seq, ended_us, flow_journal_body(request, fiber, span, parent_span, entry, effect, target, agent, name, args_json, payload, detail_json,"
     " started_us, ended_us) FROM flow_journal_wide;"
     "DROP TABLE flow_journal_wide;",
+    /* 10: what the caller of a run may do, for plans */
+    "ALTER TABLE flow_runs ADD COLUMN scopes TEXT NOT NULL DEFAULT '';",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 

@@ -36,6 +36,7 @@ typedef struct RunRow {
     uint16_t func;                       /* function index in the module */
     RunStatus status;
     Str user, user_name;
+    Str scopes;                          /* of the caller, as in his token: "travel:read travel:write"; empty: none are kept. For plans alone (sched/perform_plan.c) */
     Str correlation, causation;          /* run or event that caused it; the root's correlation is its own id */
     uint32_t hops;                       /* events and starts between the root and it */
     Str input;                           /* value_encode'd arguments, a record in declaration order */

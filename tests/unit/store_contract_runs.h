@@ -7,6 +7,7 @@ static void a_run_comes_back_with_every_field(void **state)
         .correlation = STR("c"), .causation = STR("k"), .hops = 3, .input = { "\0\1\377", 3 }, .input_json = STR("{}"), .result_json = STR("1"), .waits_json = STR("[]"),
         .concurrency_key = STR("key"), .limit_key = STR("lim"), .limit_count = 4, .priority = -2, .epoch = UINT64_MAX / 2, .worker = STR("w"), .lease_until_us = 9, .last_seq = 10,
         .snapshot_seq = 5, .created_us = 11, .updated_us = 12, .started_us = 13, .ended_us = 14, .durability = DURABILITY_SESSION, .cancel_requested = true,
+        .scopes = STR("a:read a:write"),
     };
     put_run(&in);
     reopen();
@@ -22,7 +23,7 @@ static void a_run_comes_back_with_every_field(void **state)
     assert_true(str_eq(out->result_json, in.result_json) && str_eq(out->waits_json, in.waits_json) && str_eq(out->concurrency_key, in.concurrency_key));
     assert_true(str_eq(out->limit_key, in.limit_key) && out->limit_count == 4 && out->priority == -2 && out->epoch == in.epoch && str_eq(out->worker, in.worker));
     assert_true(out->lease_until_us == 9 && out->last_seq == 10 && out->snapshot_seq == 5 && out->created_us == 11 && out->updated_us == 12 && out->started_us == 13);
-    assert_true(out->ended_us == 14 && out->durability == DURABILITY_SESSION && out->cancel_requested);
+    assert_true(out->ended_us == 14 && out->durability == DURABILITY_SESSION && out->cancel_requested && str_eq(out->scopes, in.scopes));
     store_batch_free(batch);
 }
 
