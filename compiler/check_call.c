@@ -298,7 +298,8 @@ static Type *call_tool(Checker *c, Ast *node, Symbol *agent)
     callee->symbol = tool;
     as_field_expr(callee)->object->symbol = agent;
     CallInfo *info = call_info(c, node, is_remote(agent) ? CALL_REMOTE : CALL_TOOL, tool);
-    match_func(c, node, tool, info);
+    if (match_func(c, node, tool, info))
+        check_trusted_arguments(c, info);
     note_call(c, node, tool);
     return tool->type;
 }

@@ -44,7 +44,7 @@ static bool waits(Ast *node)
         CallInfo *info = node->info;
         return !info || info->kind == CALL_TOOL || info->kind == CALL_REMOTE || info->kind == CALL_FLOW || info->kind == CALL_LLM;
     }
-    case AST_ASK_EXPR: case AST_AWAIT_EXPR: case AST_PARALLEL_STMT: case AST_PARALLEL_FOR: case AST_BLOCK: case AST_IF_STMT: case AST_MATCH_STMT: case AST_ERROR:
+    case AST_ASK_EXPR: case AST_AWAIT_EXPR: case AST_PLAN_EXPR: case AST_PARALLEL_STMT: case AST_PARALLEL_FOR: case AST_BLOCK: case AST_IF_STMT: case AST_MATCH_STMT: case AST_ERROR:
         return true;
     default:
         return node->type && node->type->tag == TYPE_POISON;

@@ -74,6 +74,7 @@ static const struct { AstKind kind; const char *what, *why; } REFUSED[] = {
     { AST_ASK_EXPR, "`ask` in", "nobody who answers would find the run" },
     { AST_AWAIT_EXPR, "`await` in", "what comes would not find the run" },
     { AST_SAGA_STMT, "`saga` in", "when the process ends, nobody undoes what was done" },
+    { AST_PLAN_EXPR, "`run plan` in", "when the process ends, nobody undoes what was done" },
     { AST_TRANSACTION_STMT, "`transaction` in", "one that loses a race is taken again from the journal" },
     { AST_TRIGGER_CLAUSE, "`on` of", "an event is done with when the run that handles it is durable" },
     { AST_WEBHOOK_CLAUSE, "`webhook` of", "whoever sends it is told that it is safe here" },

@@ -41,6 +41,7 @@ static Type *check_kind(Checker *c, Ast *node, Type *hint)
     case AST_WITH_EXPR: return check_with(c, node);
     case AST_RETRY_EXPR: case AST_WITHIN_EXPR: case AST_ELSE_EXPR: case AST_ASK_EXPR: case AST_AWAIT_EXPR: case AST_START_EXPR:
         return check_clause_expr(c, node, hint);
+    case AST_PLAN_EXPR: return check_run_plan(c, node);
     case AST_CHANGE_EXPR: return check_change(c, node);
     case AST_CACHED_EXPR: return check_cached(c, node, hint);
     case AST_FROM_EXPR: case AST_AGGREGATE_EXPR: case AST_INSERT_EXPR: case AST_UPDATE_EXPR: case AST_DELETE_EXPR:

@@ -19,6 +19,7 @@ typedef struct Body {
     Symbol **captures; uint32_t capture_count, capture_cap;
     uint32_t loop_depth;
     uint32_t transaction_depth, finally_depth, lambda_depth, saga_depth;
+    uint32_t parallel_depth;    /* in a branch of `parallel`, this body or one around it */
     const char *barrier;        /* what stands between here and the loop around: a transaction, a saga, a finally */
 } Body;
 
@@ -33,7 +34,7 @@ typedef struct Fact {           /* `path` is not null here; NULL when no longer 
     Symbol *root;
 } Fact;
 
-enum { DEFERRED_TRANSACTION, DEFERRED_RETRY };
+enum { DEFERRED_TRANSACTION, DEFERRED_RETRY, DEFERRED_PLAN_PARALLEL, DEFERRED_PLAN_TOOL };
 typedef struct CallEdge { FuncInfo *caller, *callee; } CallEdge;
 typedef struct Deferred {       /* rules that need the effects of the callee */
     int kind;
@@ -172,6 +173,14 @@ bool  check_context_write(Checker *c, Ast *node);                           /* a
 Type *check_coordinate(Checker *c, Ast *node);
 Type *check_cached(Checker *c, Ast *node, Type *hint);
 void  check_some_fields(Checker *c, Ast *literal, Type *record);            /* a record literal with some of the fields */
+
+/* ---- plans: check_plan.c -------------------------------------------------------------------------------------- */
+Type *check_run_plan(Checker *c, Ast *node);
+bool  may_not_run_plans(const Checker *c);                                  /* what is called here may not either */
+void  check_plan_call(Checker *c, Ast *node, const FuncInfo *callee, const char *callee_text, bool in_tool);
+void  check_trusted_arguments(Checker *c, const CallInfo *call);
+void  check_param_notes(Checker *c, Ast_param *param, bool of_tool);
+void  check_costs(Checker *c, const Ast_costs_clause *costs);
 
 /* ---- statements --------------------------------------------------------------------------------------------- */
 typedef enum { BLOCK_STATEMENT, BLOCK_MAYBE, BLOCK_VALUE } BlockMode;       /* MAYBE: gives a value when its end is one */

@@ -19,6 +19,7 @@ static Type *check_branch(Checker *c, Ast_branch *branch, BlockMode mode, Type *
     Body body;
     uint32_t facts = c->fact_count;
     body_enter(c, &body, "parallel branch", NULL);
+    body.parallel_depth++;
     Type *type = check_end(c, branch->value, mode, hint);
     body_leave(c);
     c->fact_count = facts;
@@ -106,6 +107,7 @@ Type *check_parallel_for(Checker *c, Ast *node, BlockMode mode, Type *hint)
     uint32_t facts = c->fact_count;
     Body body;
     body_enter(c, &body, "parallel branch", NULL);
+    body.parallel_depth++;
     scope_enter(c);
     node->symbol = scope_declare(c, loop->name, item, node);
     Type *type = check_block(c, loop->body, mode, element);

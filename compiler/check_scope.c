@@ -53,8 +53,10 @@ Symbol *scope_find(Checker *c, Str name)
 void body_enter(Checker *c, Body *body, const char *what, Type *result)
 {
     *body = (Body){ .outer = c->body, .what = what, .result = result, .id = c->program->func_count++ };
-    if (c->body)
+    if (c->body) {
         body->transaction_depth = c->body->transaction_depth;
+        body->parallel_depth = c->body->parallel_depth;
+    }
     c->body = body;
 }
 
@@ -141,6 +143,8 @@ void note_call(Checker *c, Ast *node, Symbol *callee)
     c->edges[c->edge_count++] = (CallEdge){ c->func, callee->info };
     if (c->body && c->body->transaction_depth)
         defer(c, DEFERRED_TRANSACTION, node, callee);
+    if (may_not_run_plans(c))
+        defer(c, c->body && c->body->parallel_depth ? DEFERRED_PLAN_PARALLEL : DEFERRED_PLAN_TOOL, node, callee);
 }
 
 /* Effects flow from callee to caller until nothing changes. Walking the edges in alternating order settles chains in one or two passes. */
@@ -161,6 +165,8 @@ static void propagate(Checker *c)
 
 static const char *effect_text(unsigned effects)
 {
+    if (effects & FUNC_EFFECT_PLAN)
+        return "runs a plan";
     if (effects & FUNC_EFFECT_OUTSIDE)
         return "calls something outside";
     if (effects & FUNC_EFFECT_PARK)
@@ -218,10 +224,12 @@ void effects_settle(Checker *c)
 {
     propagate(c);
     for (uint32_t i = 0; i < c->deferred_count; i++) {
-        if (c->deferred[i].kind == DEFERRED_TRANSACTION)
-            check_transaction_call(c, &c->deferred[i]);
-        else
-            check_retry_call(c, &c->deferred[i]);
+        Deferred *item = &c->deferred[i];
+        switch (item->kind) {
+        case DEFERRED_TRANSACTION: check_transaction_call(c, item); break;
+        case DEFERRED_RETRY: check_retry_call(c, item); break;
+        default: check_plan_call(c, item->node, item->target->info, callee_text(c, item->target), item->kind == DEFERRED_PLAN_TOOL);
+        }
     }
     settle_tools(c);
 }

@@ -526,6 +526,11 @@ static Type *id_type(Checker *c, Ast_id_type *node)
 static Type *label_type(Checker *c, Ast_label_type *node)
 {
     Type *inner = resolve_type(c, node->inner);
+    if (str_is(node->label.text, "trusted")) {                 /* of the place, not of the value: see is_trusted_param() */
+        if (!node->head.info)
+            diag_misplaced(c->diags, node->label.span, "`trusted`", "the type of a parameter of a tool");
+        return inner;
+    }
     return type_labeled(c->program, inner, str_is(node->label.text, "secret") ? LABEL_SECRET : LABEL_PII);
 }
 

@@ -278,7 +278,7 @@ static void add_param(Checker *c, FuncInfo *info, Ident name, Type *type, Ast *d
     info->params[info->param_count++] = param;
 }
 
-static void add_params(Checker *c, FuncInfo *info, AstList params)
+static void add_params(Checker *c, FuncInfo *info, AstList params, bool of_tool)
 {
     for (uint32_t i = 0; i < params.count; i++) {
         if (params.items[i]->kind != AST_PARAM)
@@ -290,6 +290,7 @@ static void add_params(Checker *c, FuncInfo *info, AstList params)
                 check_duplicate(c, "parameter", param->name, info->params[k]);
                 twice = true;
             }
+        check_param_notes(c, param, of_tool);
         Type *type = resolve_type(c, param->type);
         if (!twice && info->param_count <= FUNC_PARAMS_MAX)
             add_param(c, info, param->name, type, &param->head);
@@ -314,7 +315,7 @@ static void resolve_signature(Checker *c, FuncInfo *info, AstList params, Ast *r
 {
     info->params = ARENA_ARRAY(c->arena, Symbol *, params.count + 2);
     add_trigger(c, info, clauses);
-    add_params(c, info, params);
+    add_params(c, info, params, info->symbol->kind == SYMBOL_TOOL);
     if (result)
         info->result = resolve_type(c, result);
 }
@@ -343,7 +344,7 @@ void resolve_func(Checker *c, Symbol *symbol)
 
 /* ---- clauses of tools ---------------------------------------------------------------------------------------- */
 
-typedef struct ToolClauses { Ast *reads, *irreversible, *idempotent, *compensated, *key, *via, *requires; } ToolClauses;
+typedef struct ToolClauses { Ast *reads, *irreversible, *idempotent, *compensated, *key, *via, *requires, *costs; } ToolClauses;
 
 static void keep_clause(Checker *c, Ast **slot, Ast *clause, const char *word)
 {
@@ -377,6 +378,7 @@ static ToolClauses collect_tool_clauses(Checker *c, AstList clauses)
         case AST_KEY_CLAUSE: keep_clause(c, &seen.key, clause, "key"); break;
         case AST_VIA_CLAUSE: keep_clause(c, &seen.via, clause, "via"); break;
         case AST_REQUIRES_CLAUSE: keep_clause(c, &seen.requires, clause, "requires"); break;
+        case AST_COSTS_CLAUSE: keep_clause(c, &seen.costs, clause, "costs"); break;
         case AST_ERROR: break;
         default: {
             Str text = span_text(c->program->sources, clause->span);
@@ -492,6 +494,8 @@ void resolve_tool_clauses(Checker *c, Symbol *tool)
         resolve_key(c, tool, as_key_clause(seen.key));
     if (seen.via)
         check_via(c, as_via_clause(seen.via));
+    if (seen.costs)
+        check_costs(c, as_costs_clause(seen.costs));
     check_place(c, tool, decl, seen.via);
     if (is_remote(tool->owner))
         info->effects |= FUNC_EFFECT_OUTSIDE;
@@ -504,7 +508,7 @@ static const struct ClauseRule { AstKind kind; const char *word; bool of_flow, o
     { AST_PRIORITY_CLAUSE, "priority", true, true, false }, { AST_TRIGGER_CLAUSE, "on", true, false, false }, { AST_ROUTE_CLAUSE, "on", true, false, true },
     { AST_WEBHOOK_CLAUSE, "webhook", false, true, false }, { AST_VERIFY_CLAUSE, "verify", false, true, false }, { AST_TOLERANCE_CLAUSE, "tolerance", false, true, false },
     { AST_DEDUPE_CLAUSE, "dedupe", false, true, false }, { AST_TENANT_CLAUSE, "tenant", false, true, false }, { AST_EFFECT_CLAUSE, "reads", false, false, false },
-    { AST_COMPENSATED_CLAUSE, "compensated by", false, false, false }, { AST_KEY_CLAUSE, "key", false, false, false }, { AST_VIA_CLAUSE, "via", false, false, false },
+    { AST_COMPENSATED_CLAUSE, "compensated by", false, false, false }, { AST_KEY_CLAUSE, "key", false, false, false }, { AST_VIA_CLAUSE, "via", false, false, false }, { AST_COSTS_CLAUSE, "costs", false, false, false },
 };
 
 static const struct ClauseRule *clause_rule(AstKind kind)

@@ -59,6 +59,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_AGGREGATE T_SOURCED T_ROOT T_CHILDREN T_STATE T_WHEN T_INVARIANT T_COMMAND T_CREATE T_PROJECTION T_APPEND T_VISIBLE T_ONLY T_AUDIT T_REBUILD T_REPLAY
 %token T_DELIVER T_AGAIN T_CANCEL T_CRASH T_EVERYWHERE T_EXPECT T_OUTCOME T_FAILED T_CALLS T_ANY T_ASKED T_EMITTED T_SESSION T_CONTEXT T_TTL
 %token T_WEBHOOK T_VERIFY T_TOLERANCE T_DEDUPE T_TENANT T_STREAM T_DISCONNECT T_PUBLIC T_SCOPE T_ROLE T_DEFAULT T_GRANTS
+%token T_PLAN T_ALLOW T_STEPS T_FUEL T_MEMORY T_TOKENS T_USD T_COSTS
 %token T_REQUEST T_SCOPES T_ROLES T_HEADERS T_SIGNED T_STATUS
 %token T_SAVE T_COORDINATE T_CACHED T_CACHE T_ELIF T_WILDCARD T_WORD_LAST
 /* Literals. */
@@ -67,7 +68,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %token T_ARROW T_FAT_ARROW T_EQ T_NE T_LE T_GE T_MATCHES T_MATCHES_NOT T_COALESCE T_OPTIONAL_DOT T_RANGE T_ADD_ASSIGN T_SUB_ASSIGN T_MUL_ASSIGN T_SEMICOLON
 /* What the layer makes of words and signs. T_NL: the end of a statement. */
 %token T_NL T_IF_VALUE T_MATCH_VALUE T_PARALLEL_VALUE T_KIND T_DETAILS T_LAST_ORDER T_RECORD_OPEN T_RECORD_CLOSE T_TYPE_LT T_TYPE_GT T_LAMBDA_OPEN
-%token T_KEY_COMMA T_PERCENT
+%token T_KEY_COMMA T_PERCENT T_RUN_PLAN T_PLAN_WITHIN T_PLAN_ASK
 
 %left T_OR
 %left T_AND
@@ -88,9 +89,9 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %type <list> context_fields items members params param_list_opt clauses fields type_fields enum_members machine_entries name_refs table_entries participants_entries rows values branches arms
 %type <list> catches args record_fields stmts fixture_entries joins order_opt sets patterns tool_paths strings policy_values
 %type <start> context_field_list decl_list member_list param_list clause_list field_list type_field_list enum_list machine_list name_list table_list participant_list value_list stmt_list arm_list
-%type <node> webhook scope role request stream_event
-%type <list> stream_events
-%type <start> stream_event_list
+%type <node> webhook scope role request stream_event costs run_plan plan_tool
+%type <list> stream_events plan_tools
+%type <start> stream_event_list plan_tool_list
 %type <flag> route_flags route_flag default_word
 %type <node> aggregate aggregate_member command projection projection_entry
 %type <list> sources_opt aggregate_members projection_entries
@@ -165,7 +166,7 @@ param_list: param                   { $$ = list_start(P, $1); }
     ;
 comma_opt: %empty | ','
     ;
-param: T_NAME ':' type default_opt  { $$ = ast_param(P, @$, ident(P, @1), $3, $4); }
+param: T_NAME ':' type default_opt like_opt    { $$ = ast_param(P, @$, ident(P, @1), $3, $4, $5); }
     ;
 default_opt: %empty                 { $$ = NULL; }
     | '=' expr                      { $$ = $2; }
@@ -375,6 +376,7 @@ clause: T_REQUIRES strings          { $$ = ast_requires_clause(P, @$, $2); }
     | T_COMPENSATED T_BY T_NAME     { $$ = ast_compensated_clause(P, @$, ident(P, @3)); }
     | T_EFFECT                      { $$ = ast_effect_clause(P, @$, ident(P, @1)); }
     | T_KEY expr                    { $$ = ast_key_clause(P, @$, $2); }
+    | costs
     | T_VIA T_NAME T_STRING         { $$ = ast_via_clause(P, @$, ident(P, @2), plain_text(P, @3)); }
     | T_ON T_NAME T_AS T_NAME       { $$ = ast_trigger_clause(P, @$, ident(P, @2), ident(P, @4)); }
     | T_ON T_NAME T_STRING route_flags         { $$ = ast_route_clause(P, @$, ident(P, @2), ident_quoted(P, @3), $4); }
@@ -382,6 +384,11 @@ clause: T_REQUIRES strings          { $$ = ast_requires_clause(P, @$, $2); }
     | T_TOLERANCE T_DURATION        { $$ = ast_tolerance_clause(P, @$, leaf_duration(P, @2)); }
     | T_DEDUPE expr T_TTL T_DURATION           { $$ = ast_dedupe_clause(P, @$, $2, leaf_duration(P, @4)); }
     | T_TENANT expr                 { $$ = ast_tenant_clause(P, @$, $2); }
+    ;
+costs: T_COSTS T_TOKENS T_INT       { $$ = ast_costs_clause(P, @$, leaf_int(P, @3), NULL); }
+    | T_COSTS T_USD number_literal  { $$ = ast_costs_clause(P, @$, NULL, $3); }
+    | costs T_TOKENS T_INT          { $$ = plan_option(P, $1, @$, @2, "tokens", &as_costs_clause($1)->tokens, leaf_int(P, @3)); }
+    | costs T_USD number_literal    { $$ = plan_option(P, $1, @$, @2, "usd", &as_costs_clause($1)->usd, $3); }
     ;
 route_flags: %empty                 { $$ = 0; }
     | route_flags route_flag        { $$ = flag_once(P, @2, $1, $2); }
@@ -681,7 +688,7 @@ otherwise: expr | query | block | fail | if_chain
 if_chain: T_IF condition block T_ELSE block    { $$ = ast_if_stmt(P, @$, $2, $3, $5); }
     | T_IF condition block T_ELSE if_chain     { $$ = ast_if_stmt(P, @$, $2, $3, $5); }
     ;
-query: from
+query: from | run_plan
     | T_AWAIT T_NAME where_opt      { $$ = ast_await_expr(P, @$, ident(P, @2), ident_none(), $3); }
     | T_AWAIT T_NAME T_AS T_NAME where_opt     { $$ = ast_await_expr(P, @$, ident(P, @2), ident(P, @4), $5); }
     | T_REPLAY postfix              { $$ = ast_replay_expr(P, @$, $2, NULL, NULL); }
@@ -695,6 +702,27 @@ query: from
     | T_DELETE T_FROM T_NAME where_opt         { $$ = ast_delete_expr(P, @$, ident_none(), ident(P, @3), $4); }
     | T_DELETE T_FROM T_NAME T_IN T_NAME where_opt       { $$ = ast_delete_expr(P, @$, ident(P, @3), ident(P, @5), $6); }
     | T_PARALLEL_VALUE parallel_value          { $$ = $2; ast_widen(P, $$, @$); }
+    ;
+run_plan: T_RUN_PLAN T_PLAN postfix
+        { $$ = ast_plan_expr(P, @$, $3, NULL, list_none(), NULL, NULL, NULL, NULL, NULL, NULL, NULL, ident_none()); }
+    | run_plan T_FOR expr           { $$ = plan_option(P, $1, @$, @2, "for", &as_plan_expr($1)->request, $3); }
+    | run_plan T_ALLOW plan_tools   { $$ = plan_allow(P, $1, @$, @2, $3); }
+    | run_plan T_PLAN_WITHIN T_DURATION        { $$ = plan_option(P, $1, @$, @2, "within", &as_plan_expr($1)->within, leaf_duration(P, @3)); }
+    | run_plan T_STEPS T_INT        { $$ = plan_option(P, $1, @$, @2, "steps", &as_plan_expr($1)->steps, leaf_int(P, @3)); }
+    | run_plan T_FUEL T_INT         { $$ = plan_option(P, $1, @$, @2, "fuel", &as_plan_expr($1)->fuel, leaf_int(P, @3)); }
+    | run_plan T_CALLS T_INT        { $$ = plan_option(P, $1, @$, @2, "calls", &as_plan_expr($1)->calls, leaf_int(P, @3)); }
+    | run_plan T_MEMORY T_INT       { $$ = plan_option(P, $1, @$, @2, "memory", &as_plan_expr($1)->memory, leaf_int(P, @3)); }
+    | run_plan T_TOKENS T_INT       { $$ = plan_option(P, $1, @$, @2, "tokens", &as_plan_expr($1)->tokens, leaf_int(P, @3)); }
+    | run_plan T_USD number_literal { $$ = plan_option(P, $1, @$, @2, "usd", &as_plan_expr($1)->usd, $3); }
+    | run_plan T_PLAN_ASK           { $$ = plan_ask(P, $1, @$, @2); }
+    ;
+plan_tools: '[' plan_tool_list comma_opt ']'   { $$ = list_take(P, $2); }
+    ;
+plan_tool_list: plan_tool           { $$ = list_start(P, $1); }
+    | plan_tool_list ',' plan_tool  { $$ = list_add(P, $1, $3); }
+    ;
+plan_tool: T_NAME '.' T_NAME        { $$ = ast_plan_tool(P, @$, ident(P, @1), ident(P, @3)); }
+    | T_NAME '.' '*'                { $$ = ast_plan_tool(P, @$, ident(P, @1), ident(P, @3)); }
     ;
 parallel_value: parallel_rest
     | T_FOR T_NAME T_IN expr block  { $$ = ast_parallel_for(P, @$, ident(P, @2), $4, NULL, NULL, $5); }

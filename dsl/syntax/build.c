@@ -272,6 +272,35 @@ Ast *aggregate_where(Parser *parser, Place place, Ast *callee, Ast *source, Ast 
     return ast_error(parser, place);
 }
 
+/* ---- plans: options in any order, each once ---------------------------------------------------------------------- */
+
+Ast *plan_option(Parser *parser, Ast *plan, Place place, Place at, const char *option, Ast **slot, Ast *value)
+{
+    if (*slot)
+        diag_entry_twice(parser->diags, place_span(parser, at), option);
+    *slot = value;
+    ast_widen(parser, plan, place);
+    return plan;
+}
+
+Ast *plan_allow(Parser *parser, Ast *plan, Place place, Place at, AstList tools)
+{
+    if (as_plan_expr(plan)->allow.count)
+        diag_entry_twice(parser->diags, place_span(parser, at), "allow");
+    as_plan_expr(plan)->allow = tools;
+    ast_widen(parser, plan, place);
+    return plan;
+}
+
+Ast *plan_ask(Parser *parser, Ast *plan, Place place, Place at)
+{
+    if (as_plan_expr(plan)->ask.text.len)
+        diag_entry_twice(parser->diags, place_span(parser, at), "ask");
+    as_plan_expr(plan)->ask = ident(parser, at);
+    ast_widen(parser, plan, place);
+    return plan;
+}
+
 /* ---- policies: entries in any order, each once ------------------------------------------------------------------ */
 
 void policy_begin(Parser *parser, Place name)
@@ -305,7 +334,7 @@ Ast *webhook_flow(Parser *parser, Place place, Ident name, Ast *webhook, AstList
 {
     Place behind = { place.first, place.first };
     Ident json = { STR("json"), name.span }, given = { STR("body"), name.span };
-    Ast *param = ast_param(parser, behind, given, ast_name_type(parser, behind, json), NULL);
+    Ast *param = ast_param(parser, behind, given, ast_name_type(parser, behind, json), NULL, NULL);
     ast_make_at(param, name.span);
     uint32_t params = list_start(parser, param);
     AstList taken = list_take(parser, params);

@@ -173,7 +173,7 @@ Doc *node_column(Printer *p, const Ast *node)
 Doc *node_param(Printer *p, const Ast *node)
 {
     NODE(param);
-    return CAT(p, fmt_ident(p, n->name), fmt_opt(p, ": ", n->type), fmt_expr(p, " = ", n->value, LEVEL_OR));
+    return CAT(p, fmt_ident(p, n->name), fmt_opt(p, ": ", n->type), fmt_expr(p, " = ", n->value, LEVEL_OR), fmt_opt(p, " like ", n->pattern));
 }
 
 Doc *node_enum_member(Printer *p, const Ast *node)
@@ -491,6 +491,15 @@ Doc *node_key_clause(Printer *p, const Ast *node)
 {
     NODE(key_clause);
     return fmt_expr(p, "key ", n->key, LEVEL_OR);
+}
+
+/* In the author's order. */
+Doc *node_costs_clause(Printer *p, const Ast *node)
+{
+    NODE(costs_clause);
+    Doc *tokens = fmt_opt(p, " tokens ", n->tokens), *usd = fmt_opt(p, " usd ", n->usd);
+    bool usd_first = tokens && usd && n->usd->span.start < n->tokens->span.start;
+    return CAT(p, doc_text(p, "costs"), usd_first ? usd : tokens, usd_first ? tokens : usd);
 }
 
 Doc *node_via_clause(Printer *p, const Ast *node)

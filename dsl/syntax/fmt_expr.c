@@ -32,6 +32,7 @@ static Level level_of(const Ast *node)
     case AST_ASK_EXPR:
     case AST_AWAIT_EXPR:
     case AST_REPLAY_EXPR:
+    case AST_PLAN_EXPR:
     case AST_START_EXPR:
     case AST_INSERT_EXPR:
     case AST_UPDATE_EXPR:
@@ -540,6 +541,54 @@ Doc *node_replay_expr(Printer *p, const Ast *node)
 {
     NODE(replay_expr);
     return CAT(p, fmt_expr(p, "replay ", n->subject, LEVEL_POSTFIX), fmt_expr(p, " to version ", n->version, LEVEL_OR), fmt_expr(p, " until ", n->until, LEVEL_OR));
+}
+
+typedef struct PlanOption {
+    uint32_t start, end;
+    Doc *doc;
+} PlanOption;
+
+static void plan_option_add(PlanOption *options, size_t *count, Span span, Doc *doc)
+{
+    if (!doc) return;
+    size_t at = (*count)++;
+    for (; at > 0 && options[at - 1].start > span.start; at--) options[at] = options[at - 1];
+    options[at] = (PlanOption){ span.start, span.end, doc };
+}
+
+/* The options of a plan keep the author's order. */
+Doc *node_plan_expr(Printer *p, const Ast *node)
+{
+    NODE(plan_expr);
+    const struct { const char *word; const Ast *value; } values[] = {
+        { "for ", n->request }, { "within ", n->within }, { "steps ", n->steps }, { "fuel ", n->fuel }, { "calls ", n->calls },
+        { "memory ", n->memory }, { "tokens ", n->tokens }, { "usd ", n->usd },
+    };
+    enum { VALUES = sizeof values / sizeof *values };
+    PlanOption options[VALUES + 2];
+    size_t count = 0;
+    for (size_t i = 0; i < VALUES; i++)
+        if (values[i].value) plan_option_add(options, &count, values[i].value->span, fmt_expr(p, values[i].word, values[i].value, LEVEL_OR));
+    if (n->ask.text.len) plan_option_add(options, &count, n->ask.span, fmt_ident(p, n->ask));
+    if (n->allow.count) {
+        uint32_t first = n->allow.items[0]->span.start, before = n->plan->span.end;
+        for (size_t i = 0; i < count; i++)
+            if (options[i].end <= first) before = options[i].end;
+        uint32_t open = source_find(p, before, first, '['), last = n->allow.items[n->allow.count - 1]->span.end;
+        Span span = { open, source_find(p, last, node->span.end, ']') + 1, node->span.file };
+        plan_option_add(options, &count, span, CAT(p, doc_text(p, "allow "), bracketed(p, "[", n->allow, "]", open, span.end)));
+    }
+    Doc *head = fmt_expr(p, "run plan ", n->plan, LEVEL_POSTFIX);
+    if (!count) return head;
+    Chain chain = chain_of(p, head, n->plan->span.end, options[0].start);
+    for (size_t i = 0; i < count; i++) chain_add(p, &chain, options[i].start, options[i].end, options[i].doc);
+    return chain_doc(p, &chain, 0);
+}
+
+Doc *node_plan_tool(Printer *p, const Ast *node)
+{
+    NODE(plan_tool);
+    return CAT(p, fmt_ident(p, n->agent), doc_text(p, "."), fmt_ident(p, n->tool));
 }
 
 Doc *node_start_expr(Printer *p, const Ast *node)

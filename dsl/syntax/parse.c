@@ -94,7 +94,7 @@ static bool one_of(int token, const int *tokens)
 
 static const int expression_starts[] = {
     T_NAME, T_INT, T_DECIMAL, T_DURATION, T_DATE, T_TIMESTAMP, T_REGEX, T_STRING, T_QUOTE_OPEN, '(', '[', T_RECORD_OPEN, '-', T_NOT, T_NULL, T_TRUE, T_FALSE,
-    T_IF_VALUE, T_MATCH_VALUE, T_PARALLEL_VALUE, T_INSERT, T_UPDATE, T_DELETE, T_FROM, T_ASK, T_AWAIT, T_START, T_REPLAY, 0
+    T_IF_VALUE, T_MATCH_VALUE, T_PARALLEL_VALUE, T_INSERT, T_UPDATE, T_DELETE, T_FROM, T_ASK, T_AWAIT, T_START, T_REPLAY, T_RUN_PLAN, 0
 };
 static const int statement_starts[] = {
     T_LET, T_VAR, T_RETURN, T_IF, T_MATCH, T_FOR, T_WHILE, T_BREAK, T_CONTINUE, T_TRY, T_FAIL, T_TRANSACTION, T_EMIT, T_SAGA, T_STEP, T_SLEEP, T_WAIT,
@@ -164,6 +164,9 @@ static const char *token_describe(Parser *parser, int token)
     case T_KEY_COMMA: return "`,`";
     case T_PERCENT: return "`%`";
     case T_WILDCARD: return "`_`";
+    case T_RUN_PLAN: return "`run`";
+    case T_PLAN_WITHIN: return "`within`";
+    case T_PLAN_ASK: return "`ask`";
     default: break;
     }
     if (token < 256)

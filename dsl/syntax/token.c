@@ -98,7 +98,7 @@ static bool ends_operand(int kind)
     case T_NULL: case T_TRUE: case T_FALSE: case T_WILDCARD: case T_PERCENT:
     case ')': case ']': case '}': case '?': case T_RECORD_CLOSE: case T_TYPE_GT: case T_EFFECT: case T_SHARED: case T_VERSION:
     case T_DESC: case T_ASC: case T_TIMES: case T_NOTHING: case T_BREAK: case T_CONTINUE: case T_ONLY:
-    case T_STREAM: case T_DISCONNECT: case T_PUBLIC: case T_SIGNED:
+    case T_STREAM: case T_DISCONNECT: case T_PUBLIC: case T_SIGNED: case T_PLAN_ASK:
         return true;
     default:
         return false;
@@ -211,13 +211,21 @@ static int word_at_table(const Layer *layer, int kind)
     }
 }
 
+/* `run plan p`, which a call of a flow by the name of plan is not: its parenthesis is glued to it. */
+static bool plan_ahead(const Layer *layer)
+{
+    return kind_ahead(layer, 1) == T_PLAN && operand_ahead(layer, 2) && (kind_ahead(layer, 2) != '(' || ahead(layer, 2)->flags & TOKEN_SPACE);
+}
+
 /* Words that start a statement, when what follows is no operator. The core words (let, if, …) are never names here. */
 static int word_at_start(Layer *layer, int kind)
 {
     int next = kind_ahead(layer, 1);
     switch (kind) {
     case T_TRANSACTION: case T_SAGA: return next == '{' ? kind : T_NAME;
-    case T_EMIT: case T_SIGNAL: case T_STEP: case T_GIVEN: case T_RUN: case T_DELIVER:
+    case T_RUN:
+        return plan_ahead(layer) ? T_RUN_PLAN : word_ahead(layer, 1) && operand_ahead(layer, 1) ? kind : T_NAME;
+    case T_EMIT: case T_SIGNAL: case T_STEP: case T_GIVEN: case T_DELIVER:
         return word_ahead(layer, 1) && operand_ahead(layer, 1) ? kind : T_NAME;
     case T_SLEEP: case T_PROGRESS: case T_ADVANCE: case T_ANSWER: case T_EXPECT:
         return operand_ahead(layer, 1) ? kind : T_NAME;
@@ -252,6 +260,7 @@ static int word_at_operand(Layer *layer, int kind)
     case T_START:  return word_ahead(layer, 1) && operand_ahead(layer, 1) && (second == '(' || second == '.') ? kind : T_NAME;
     case T_FROM:   return is_word(next) && second == T_IN ? kind : T_NAME;
     case T_INSERT: return is_word(next) && second == '{' ? kind : T_NAME;
+    case T_RUN:    return plan_ahead(layer) ? T_RUN_PLAN : T_NAME;
     case T_REPLAY: return word_ahead(layer, 1) && second == '[' ? kind : T_NAME;
     case T_UPDATE: return is_word(next) && (second == T_SET || second == T_IN) ? kind : T_NAME;
     case T_DELETE: return next == T_FROM && is_word(second) ? kind : T_NAME;
@@ -279,6 +288,8 @@ static int word_after_word(Layer *layer, int kind)
     case T_TO:       return kind == T_VERSION ? kind : 0;
     case T_USER:     return kind == T_ANSWERS ? kind : T_NAME;
     case T_AT:       return kind == T_MOST ? kind : 0;
+    case T_RUN_PLAN: return kind;
+    case T_COSTS:    return kind == T_TOKENS || kind == T_USD ? kind : T_NAME;
     case T_GROUP: case T_ORDER: case T_COMPENSATED: case T_SOURCED: case T_VISIBLE: return kind == T_BY ? kind : T_NAME;
     case T_PARALLEL: case T_PARALLEL_VALUE: return kind == T_RACE || kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
     case T_RACE:     return kind == T_WITHIN || kind == T_LIMIT ? kind : 0;
@@ -314,10 +325,34 @@ static int word_after_word(Layer *layer, int kind)
     }
 }
 
+/* `for` is one too, and no name anywhere. */
+static bool is_plan_option(int kind)
+{
+    switch (kind) {
+    case T_ALLOW: case T_WITHIN: case T_STEPS: case T_FUEL: case T_CALLS: case T_MEMORY: case T_TOKENS: case T_USD: case T_ASK: return true;
+    default: return false;
+    }
+}
+
+/* At the start of a line: an option, or the next statement? `ask` with a question is one, and `for x in xs` is. */
+static bool plan_continues(const Layer *layer, int kind)
+{
+    int next = kind_ahead(layer, 1), second = kind_ahead(layer, 2);
+    switch (kind) {
+    case T_FOR:    return second != T_IN && second != ',';
+    case T_ASK:    return line_ends_ahead(layer, 1) || (next != T_ASK && is_plan_option(next)) || next == T_FOR || next == T_ELSE;
+    case T_ALLOW:  return next == '[';
+    case T_WITHIN: return operand_ahead(layer, 1);
+    default:       return is_plan_option(kind) && (next == T_INT || next == T_DECIMAL);
+    }
+}
+
 /* Behind an operand only these can follow; which of them fit is the grammar's question. */
 static int word_behind_operand(Layer *layer, int kind)
 {
     Frame *frame = top(layer);
+    if (frame->planning && is_plan_option(kind))
+        return kind == T_WITHIN ? T_PLAN_WITHIN : kind == T_ASK ? T_PLAN_ASK : kind;
     switch (kind) {
     case T_IN: case T_RETRY: case T_WITHIN: case T_WHERE: case T_JOIN: case T_ON: case T_GROUP: case T_ORDER: case T_LIMIT: case T_SELECT: case T_DESC:
     case T_ASC: case T_SET: case T_COMPENSATE: case T_AT: case T_TIMES: case T_OF: case T_SHARED: case T_AUTH: case T_REQUIRES: case T_DURABILITY:
@@ -330,6 +365,8 @@ static int word_behind_operand(Layer *layer, int kind)
         return frame->header == T_WEBHOOK || frame->header == T_FLOW ? kind : T_NAME;
     case T_STREAM: case T_PUBLIC: case T_CANCEL:
         return frame->header == T_FLOW ? kind : T_NAME;
+    case T_COSTS: case T_TOKENS: case T_USD:
+        return frame->header == T_TOOL || frame->header == T_FLOW ? kind : T_NAME;
     case T_DEFAULT: case T_GRANTS:
         return frame->header == T_ROLE ? kind : T_NAME;
     case T_SCOPES: case T_ROLES: case T_HEADERS: case T_SIGNED:
@@ -453,6 +490,8 @@ static bool header_continues(const Layer *layer, const Frame *frame, int kind)
     case T_RATE: case T_LIMIT: case T_WITHIN: return operand_ahead(layer, 1);
     case T_COMPENSATED: return next == T_BY;
     case T_EFFECT:      return next != ':';
+    case T_COSTS:       return next == T_TOKENS || next == T_USD;
+    case T_TOKENS: case T_USD: return frame->header == T_TOOL && (next == T_INT || next == T_DECIMAL);
     case T_ON:          return frame->header == T_FLOW || frame->header == T_SCOPE;
     case T_STREAM: case T_PUBLIC: case T_CANCEL: return frame->header == T_FLOW;
     case T_VERIFY: case T_TOLERANCE: case T_DEDUPE: case T_TENANT: case T_TTL: return frame->header == T_WEBHOOK || frame->header == T_FLOW;
@@ -474,6 +513,8 @@ static bool word_continues(Layer *layer, int kind)
         return false;
     if (frame->kind == FRAME_POLICY)
         return kind == T_TO || kind == T_FACTOR || kind == T_JITTER;
+    if (frame->planning && plan_continues(layer, kind))
+        return true;
     if (frame->header && header_continues(layer, frame, kind))
         return true;
     switch (kind) {
@@ -543,7 +584,7 @@ static void statement_end(Frame *frame)
 {
     frame->brace = FRAME_TOP;
     frame->header = frame->keys = 0;
-    frame->query = frame->failing = frame->signalling = false;
+    frame->query = frame->failing = frame->signalling = frame->planning = false;
 }
 
 /* ---- brackets -------------------------------------------------------------------------------------------- */
@@ -732,6 +773,7 @@ static void word_note(Layer *layer, int kind)
     case T_MATCH: case T_MATCH_VALUE: frame->brace = FRAME_MATCH; break;
     case T_PARALLEL: case T_PARALLEL_VALUE: frame->brace = kind_ahead(layer, 1) == T_FOR ? FRAME_BLOCK : FRAME_PARALLEL; break;
     case T_FROM: case T_UPDATE: case T_DELETE: case T_AWAIT: frame->query = true; break;
+    case T_RUN_PLAN: frame->planning = true; break;
     case T_ORDER: case T_SET: frame->keys = (uint16_t)kind; break;
     case T_WHERE: case T_LIMIT: case T_SELECT: case T_ELSE: case T_WITHIN: frame->keys = 0; break;
     case T_FAIL: case T_FAILS: frame->failing = true; break;

@@ -76,6 +76,7 @@ typedef struct Frame {
     uint16_t keys;              /* T_ORDER, T_SET: commas separate sort keys, assignments; 0 */
     bool failing;               /* inside fail, fails: `with` gives details */
     bool signalling;
+    bool planning;              /* behind run plan: the words of its options are no names */
     uint32_t open;              /* index of the bracket */
 } Frame;
 

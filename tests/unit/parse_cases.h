@@ -193,6 +193,32 @@ static const Case questions[] = {
     { NULL, NULL }
 };
 
+static const Case plans[] = {
+    { "run plan p allow [a.x, b.*]",
+      "(expr_stmt value=(plan_expr plan=(name_expr name=p) allow=[(plan_tool agent=a tool=x) (plan_tool agent=b tool=*)]))" },
+    { "let o = run plan f(x).y ask usd 0.5 calls 3 for \"a\" + b allow [a.*,] within 30s",
+      "(let_stmt name=o value=(plan_expr plan=(field_expr object=(call_expr callee=(name_expr name=f) args=[(arg value=(name_expr name=x))]) name=y) request="
+      "(binary_expr op=13 left=(string_expr parts=[(text_part text=\"a\")]) right=(name_expr name=b)) allow=[(plan_tool agent=a tool=*)] within=(duration_expr"
+      " us=30000000 text=\"30s\") calls=(int_expr value=3) usd=(decimal_expr digits=\"0.5\") ask=ask))" },
+    { "run plan plan\n  for request\n  allow [a.*]\n  steps 1 fuel 2\n  memory 3\n  tokens 4\n  ask\n  within 1s\nfor x in xs { }",
+      "(expr_stmt value=(plan_expr plan=(name_expr name=plan) request=(name_expr name=request) allow=[(plan_tool agent=a tool=*)] within=(duration_expr us=10"
+      "00000 text=\"1s\") steps=(int_expr value=1) fuel=(int_expr value=2) memory=(int_expr value=3) tokens=(int_expr value=4) ask=ask)) (for_stmt name=x sour"
+      "ce=(name_expr name=xs) body=(block))" },
+    { "run plan p allow [a.*]\nask \"x\"\ntokens = steps\nfuel(1)",
+      "(expr_stmt value=(plan_expr plan=(name_expr name=p) allow=[(plan_tool agent=a tool=*)])) (expr_stmt value=(ask_expr question=(string_expr parts=[(text_"
+      "part text=\"x\")]))) (assign_stmt target=(name_expr name=tokens) value=(name_expr name=steps)) (expr_stmt value=(call_expr callee=(name_expr name=fuel)"
+      " args=[(arg value=(int_expr value=1))]))" },
+    { "f(run plan p allow [a.*], calls, { run: run plan { a: 1 } allow [a.*]\n memory: 1 })",
+      "(expr_stmt value=(call_expr callee=(name_expr name=f) args=[(arg value=(plan_expr plan=(name_expr name=p) allow=[(plan_tool agent=a tool=*)])) (arg val"
+      "ue=(name_expr name=calls)) (arg value=(record_expr fields=[(field_value name=run value=(plan_expr plan=(record_expr fields=[(field_value name=a value=("
+      "int_expr value=1))]) allow=[(plan_tool agent=a tool=*)])) (field_value name=memory value=(int_expr value=1))]))]))" },
+    { "run plan(\"x\")",
+      "(run_stmt call=(call_expr callee=(name_expr name=plan) args=[(arg value=(string_expr parts=[(text_part text=\"x\")]))]))" },
+    { "let run = plan + allow",
+      "(let_stmt name=run value=(binary_expr op=13 left=(name_expr name=plan) right=(name_expr name=allow)))" },
+    { NULL, NULL }
+};
+
 static const Case queries[] = {
     { "from x in t",
       "(expr_stmt value=(from_expr name=x source=(name_expr name=t)))" },
@@ -502,6 +528,13 @@ static const Case declare_clauses[] = {
     { "agent a \"A\" {\ntool t() compensated by u key k irreversible idempotent { 1 }\n}",
       "(agent_decl name=a title=\"A\" members=[(tool_decl name=t clauses=[(compensated_clause tool=u) (key_clause key=(name_expr name=k)) (effect_clause effe"
       "ct=irreversible) (effect_clause effect=idempotent)] body=(block items=[(expr_stmt value=(int_expr value=1))]))])" },
+    { "agent a \"A\" {\ntool t(x: trusted pii string like /(a)/i, trusted: int = 1 like /b/) reads\ncosts tokens 5\nusd 0.02 { tokens }\n}",
+      "(agent_decl name=a title=\"A\" members=[(tool_decl name=t params=[(param name=x type=(label_type label=trusted inner=(label_type label=pii inner=(name_typ"
+      "e name=string))) pattern=(regex_expr pattern=\"(a)\" flags=\"i\")) (param name=trusted type=(name_type name=int) value=(int_expr value=1) pattern=(reg"
+      "ex_expr pattern=\"b\"))] clauses=[(effect_clause effect=reads) (costs_clause tokens=(int_expr value=5) usd=(decimal_expr digits=\"0.02\"))] body=(block items=[(expr_stmt value=(name_expr name=tokens))]))])" },
+    { "flow plan(plan: json, costs: int) { run(plan) }",
+      "(flow_decl name=plan params=[(param name=plan type=(name_type name=json)) (param name=costs type=(name_type name=int))] body=(block items=[(expr_stmt v"
+      "alue=(call_expr callee=(name_expr name=run) args=[(arg value=(name_expr name=plan))]))]))" },
     { NULL, NULL }
 };
 

@@ -107,7 +107,7 @@ static void errors_are(const Case *cases)
 #define DECLARATIONS(name) static void declaration_##name(void **state) { (void)state; declarations_are(declare_##name); }
 #define ERRORS(name) static void error_##name(void **state) { (void)state; errors_are(name); }
 STATEMENTS(let_and_var) STATEMENTS(assignments) STATEMENTS(literals) STATEMENTS(strings) STATEMENTS(block_strings) STATEMENTS(precedence) STATEMENTS(postfix)
-STATEMENTS(aggregates) STATEMENTS(clauses) STATEMENTS(questions) STATEMENTS(queries) STATEMENTS(conditions) STATEMENTS(matches) STATEMENTS(loops)
+STATEMENTS(aggregates) STATEMENTS(clauses) STATEMENTS(questions) STATEMENTS(plans) STATEMENTS(queries) STATEMENTS(conditions) STATEMENTS(matches) STATEMENTS(loops)
 STATEMENTS(parallels) STATEMENTS(failures) STATEMENTS(effects) STATEMENTS(tests_given) STATEMENTS(tests_run) STATEMENTS(tests_expect)
 STATEMENTS(words_as_names) STATEMENTS(continued)
 DECLARATIONS(use) DECLARATIONS(agent) DECLARATIONS(clauses) DECLARATIONS(records) DECLARATIONS(machine) DECLARATIONS(table) DECLARATIONS(policy) DECLARATIONS(rest)
@@ -471,7 +471,7 @@ int main(void)
 #define DECL(name) CASE(declaration_##name)
 #define E(name) CASE(error_##name)
     const struct CMUnitTest tests[] = {
-        S(let_and_var), S(assignments), S(literals), S(strings), S(block_strings), S(precedence), S(postfix), S(aggregates), S(clauses), S(questions), S(queries),
+        S(let_and_var), S(assignments), S(literals), S(strings), S(block_strings), S(precedence), S(postfix), S(aggregates), S(clauses), S(questions), S(plans), S(queries),
         S(conditions), S(matches), S(loops), S(parallels), S(failures), S(effects), S(tests_given), S(tests_run), S(tests_expect), S(words_as_names), S(continued),
         DECL(use), DECL(agent), DECL(clauses), DECL(records), DECL(machine), DECL(table), DECL(policy), DECL(rest), DECL(documentation),
         E(several_errors_are_found_in_one_run), E(an_error_in_a_block_stays_in_it), E(a_missing_brace_is_found_at_the_next_declaration),
