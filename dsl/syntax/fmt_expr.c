@@ -476,8 +476,9 @@ static uint32_t clause_at(const Ast *node)
 static Chain clause_chain(Printer *p, const Ast *node)
 {
     const Ast *inner = clause_inner(node);
+    Level level = inner->kind == AST_PLAN_EXPR && node->kind == AST_WITHIN_EXPR ? LEVEL_POSTFIX : LEVEL_QUERY;     /* a plan has a `within` of its own */
     Chain chain = clause_inner(inner) ? clause_chain(p, inner)
-                                      : chain_of(p, fmt_operand(p, inner, LEVEL_QUERY), inner->span.end, clause_at(node));
+                                      : chain_of(p, fmt_operand(p, inner, level), inner->span.end, clause_at(node));
     if (clause_inner(inner)) chain.broken = chain.broken || source_newline_before_word(p, inner->span.end, clause_at(node));
     chain_add(p, &chain, clause_at(node), node->span.end, clause_doc(p, node));
     return chain;

@@ -775,7 +775,9 @@ static void word_note(Layer *layer, int kind)
     case T_FROM: case T_UPDATE: case T_DELETE: case T_AWAIT: frame->query = true; break;
     case T_RUN_PLAN: frame->planning = true; break;
     case T_ORDER: case T_SET: frame->keys = (uint16_t)kind; break;
-    case T_WHERE: case T_LIMIT: case T_SELECT: case T_ELSE: case T_WITHIN: frame->keys = 0; break;
+    case T_ELSE: frame->keys = 0; frame->planning = false; break;
+    case T_RETRY: case T_CACHED: frame->planning = false; break;
+    case T_WHERE: case T_LIMIT: case T_SELECT: case T_WITHIN: frame->keys = 0; break;
     case T_FAIL: case T_FAILS: frame->failing = true; break;
     default: break;
     }
