@@ -15,7 +15,7 @@
 
 enum { TEXT_SHOWN = 60, NOTE_COLUMN = 44, QUERY_SHOWN_MAX = 12 };
 
-static const char *const func_words[] = { "fn", "tool", "flow", "branch", "compensation", "handler", "test", "key", "init" };
+static const char *const func_words[] = { "fn", "tool", "flow", "branch", "compensation", "handler", "test", "key", "init", "plan" };
 static const char *const try_words[] = { "catch", "finally", "scope" };
 static const char *word_of(const char *const *words, size_t count, unsigned index) { return index < count ? words[index] : "?"; }
 #define WORD(words, index) word_of((words), sizeof(words) / sizeof *(words), (index))

@@ -122,6 +122,7 @@ static void labels_print(uint8_t labels, Buf *out)
     if (labels & LABEL_PII) buf_put_text(out, "pii ");
     if (labels & LABEL_SECRET) buf_put_text(out, "secret ");
     if (labels & LABEL_UNTRUSTED) buf_put_text(out, "untrusted ");
+    if (labels & LABEL_TRUSTED) buf_put_text(out, "trusted ");
 }
 
 static void fields_print(const Image *image, const ImageField *fields, uint16_t count, bool of_type, Buf *out)
@@ -132,7 +133,7 @@ static void fields_print(const Image *image, const ImageField *fields, uint16_t 
         image_type_print(image, fields[i].type, out);
         if (!fields[i].has_default) continue;
         buf_put_text(out, " = ");
-        if (of_type) disasm_const(image, fields[i].default_const, out);
+        if (of_type || fields[i].default_const) disasm_const(image, fields[i].default_const, out);
         else buf_put_text(out, "...");
     }
 }
@@ -322,7 +323,27 @@ static void agents_print(const Image *image, Buf *out)
             disasm_name(tool_name, image, tool->compensated_by, image->tool_count, out);
         }
         scopes_print(tool->scopes, tool->scope_count, out);
+        if (tool->cost_tokens) buf_printf(out, " costs %llu tokens", (unsigned long long)tool->cost_tokens);
+        if (tool->cost_micro_usd) buf_printf(out, " costs %lld micro-usd", (long long)tool->cost_micro_usd);
         buf_put_char(out, '\n');
+        for (int k = 0; tool->param_patterns && k < tool->param_count; k++) {
+            if (!tool->param_patterns[k].len) continue;
+            buf_printf(out, "    %.*s like ", STR_ARG(tool->params[k].name));
+            disasm_quoted(tool->param_patterns[k], TEXT_SHOWN, out);
+            buf_put_char(out, '\n');
+        }
+    }
+}
+
+static void plans_print(const Image *image, Buf *out)
+{
+    if (image->plan_count) buf_put_text(out, "\nplans\n");
+    for (uint32_t i = 0; i < image->plan_count; i++) {
+        const ImagePlan *plan = &image->plans[i];
+        buf_put_text(out, "  ");
+        disasm_name(func_name, image, plan->func, image->func_count, out);
+        buf_printf(out, " fuel %llu memory %llu calls %u calls per tool %u wall %lld us tokens %llu micro-usd %lld\n", (unsigned long long)plan->fuel,
+                   (unsigned long long)plan->memory_bytes, plan->calls, plan->calls_per_tool, (long long)plan->wall_us, (unsigned long long)plan->tokens, (long long)plan->micro_usd);
     }
 }
 
@@ -443,6 +464,7 @@ void disasm_tables(const Image *image, Buf *out)
     effects_print(image, out);
     agents_print(image, out);
     resources_print(image, out);
+    plans_print(image, out);
     flows_print(image, out);
     records_print(image, "events", image->events, image->event_count, out);
     records_print(image, "signals", image->signals, image->signal_count, out);

@@ -2,6 +2,7 @@
  *
  * Tables grow in the image's arena by doubling; the room of a table follows from its count alone, so no capacity is kept:
  * a table of n rows has room for the next power of two, at least IMAGE_ROWS_MIN. The decoder makes its tables the same way.
+ * A table of an extension is the base's own memory until its first row is appended; then it is copied.
  */
 #include "interpreter/bytecode/image.h"
 #include "interpreter/bytecode/image_internal.h"
@@ -86,9 +87,34 @@ Image *image_retain(Image *image)
 
 void image_free(Image *image)
 {
-    if (!image || --image->refs) return;
-    if (image->live && image->live_free) image->live_free(image->live);
-    arena_free(image->arena);
+    while (image && !--image->refs) {                    /* an extension holds the last reference of its base, perhaps */
+        Image *base = image->base;
+        if (image->live && image->live_free) image->live_free(image->live);
+        arena_free(image->arena);
+        image = base;
+    }
+}
+
+uint32_t image_depth(const Image *image)
+{
+    uint32_t depth = 0;
+    for (; image->base; image = image->base) depth++;
+    return depth;
+}
+
+Image *image_extend(Image *base)
+{
+    if (image_depth(base) >= EXTENSION_DEPTH_MAX) return NULL;
+    Arena *arena = arena_new();
+    Image *image = ARENA_NEW(arena, Image);
+    *image = *base;
+    image->arena = arena;
+    image->base = image_retain(base);
+    image->hash = (Sha256){ 0 };
+    image->live = NULL;
+    image->live_free = NULL;
+    image->refs = 1;
+    return image;
 }
 
 size_t image_rows_room(size_t count)
@@ -98,15 +124,30 @@ size_t image_rows_room(size_t count)
     return room;
 }
 
-uint16_t image_grow(Image *image, void **rows, uint16_t *count, size_t row_size)
+/* `rows` is a member of the image, so the base has its own at the same place. */
+static bool rows_shared(const Image *image, void *const *rows)
 {
-    if (*count >= IMAGE_INDEX_MAX) return NO_INDEX;
-    if (*count == 0 || *count == image_rows_room(*count)) {
-        void *grown = arena_alloc_array(image->arena, image_rows_room((size_t)*count + 1), row_size);
+    if (!image->base || !*rows) return false;
+    size_t offset = (size_t)((const char *)rows - (const char *)image);
+    return *(void *const *)((const char *)image->base + offset) == *rows;
+}
+
+void image_rows_add(Image *image, void **rows, uint16_t *count, size_t more, size_t row_size)
+{
+    size_t needed = *count + more;
+    if (more && (*count == 0 || needed > image_rows_room(*count) || rows_shared(image, rows))) {
+        void *grown = arena_alloc_array(image->arena, image_rows_room(needed), row_size);
         if (*count) memcpy(grown, *rows, *count * row_size);
         *rows = grown;
     }
-    return (*count)++;
+    *count = (uint16_t)needed;
+}
+
+uint16_t image_grow(Image *image, void **rows, uint16_t *count, size_t row_size)
+{
+    if (*count >= IMAGE_INDEX_MAX) return NO_INDEX;
+    image_rows_add(image, rows, count, 1, row_size);
+    return (uint16_t)(*count - 1);
 }
 
 /* ---- names of types ---- */

@@ -5,6 +5,8 @@
  * The builder part is for the compiler; image_decode + image_verify give the loaded form, after which nothing checks an operand.
  * Everything is in the image's arena; indexes are 0-based; NO_INDEX means none. Limits below: ERR_LIMIT.
  *
+ * A plan compiled while a program runs becomes an extension: an Image whose tables begin with those of its base (image_extend below).
+ *
  * Fixed types: the first rows of `types` are always TYPE_INDEX_* in this order, so that both sides know them.
  */
 #ifndef BYTECODE_IMAGE_H
@@ -16,7 +18,7 @@
 #include "base/decimal.h"
 
 enum {
-    IMAGE_VERSION = 6, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
+    IMAGE_VERSION = 7, FLOW_PRIORITY_MAX = 1000, IMAGE_SIZE_MAX = 16 << 20, IMAGE_INDEX_MAX = 65000, FUNC_CODE_MAX = 1000000, FUNC_REGS_MAX = 4096,
     FUNC_PARAMS_MAX = 64, RECORD_FIELDS_MAX = 64, TYPE_DEPTH_MAX = 32, CONST_BYTES_MAX = 1 << 20, NO_INDEX = 0xFFFF
 };
 
@@ -42,10 +44,10 @@ typedef enum {
     ERROR_KIND_COUNT
 } ErrorKind;
 
-enum { LABEL_PII = 1, LABEL_SECRET = 2, LABEL_UNTRUSTED = 4 };
+enum { LABEL_PII = 1, LABEL_SECRET = 2, LABEL_UNTRUSTED = 4, LABEL_TRUSTED = 8 /* of a parameter: only what a person wrote may stand there */ };
 
-/* A field of a type has its default as a json constant, which stands in when JSON without the field is read. A parameter only says that there is one: code
-   fills it in, and default_const is 0. */
+/* A field of a type has its default as a json constant, which stands in when JSON without the field is read. A parameter only says that there is one, since code
+   fills it in: default_const is 0, or for a parameter of a tool whose default is a literal the json constant of it. */
 typedef struct ImageField { Str name; uint16_t type; uint8_t labels; bool has_default; uint16_t default_const; } ImageField;
 typedef struct ImageType {
     TypeKind kind;
@@ -94,7 +96,7 @@ typedef enum { TRY_CATCH, TRY_FINALLY, TRY_SCOPE } TryKind;   /* CATCH: failures
 typedef struct ImageTry { uint32_t from, to, handler; uint16_t error_reg; uint8_t kind; } ImageTry;  /* pc in [from, to); innermost first; error_reg has type ERROR */
 typedef struct ImageLine { uint32_t pc; uint16_t file; uint32_t line; uint16_t column; } ImageLine;  /* ascending pc */
 
-typedef enum { FUNC_FN, FUNC_TOOL, FUNC_FLOW, FUNC_BRANCH, FUNC_COMPENSATION, FUNC_HANDLER, FUNC_TEST, FUNC_KEY, FUNC_INIT } FuncKind;
+typedef enum { FUNC_FN, FUNC_TOOL, FUNC_FLOW, FUNC_BRANCH, FUNC_COMPENSATION, FUNC_HANDLER, FUNC_TEST, FUNC_KEY, FUNC_INIT, FUNC_PLAN } FuncKind;     /* PLAN: () -> json, called by CALL_PLAN alone, confined (image_verify_extension) */
 enum { FUNC_FLAG_CRITICAL = 1, FUNC_FLAG_SECRET_RESULT = 2, FUNC_FLAG_PII_RESULT = 4 };
 typedef struct ImageFunc {
     Str name;                            /* "travel.book_flight", "book_trip", "book_trip#1" */
@@ -124,6 +126,8 @@ typedef struct ImageTool {
     Str *scopes; uint16_t scope_count;
     Str method, path;                    /* via */
     ImageField *params; uint16_t param_count; uint16_t result; uint16_t key_param /* KEYED: which parameter, or NO_INDEX */;
+    Str *param_patterns;                 /* regex source "flags/pattern" of `like`, or empty; NULL when none */
+    uint64_t cost_tokens; int64_t cost_micro_usd;        /* what one call is declared to cost; the meter of a plan counts it */
 } ImageTool;
 enum { KEY_NONE, KEY_USER, KEY_TENANT, KEY_FUNC };
 enum { DURABILITY_STRICT, DURABILITY_SESSION, DURABILITY_NONE };
@@ -180,6 +184,16 @@ typedef struct ImageWebhook {
 typedef struct ImageScope { Str name, resource, action /* read, write, delete, admin */, description; } ImageScope;
 typedef struct ImageRole { Str name; bool is_default; Str *scopes; uint16_t scope_count; } ImageRole;     /* what a login of that role gets; is_default: who is new */
 
+/* What the function of a plan may use up from CALL_PLAN to its end, the bodies of the tools it calls included; vm.h says how each is enforced. wall_us is for
+   people and for the code's own deadline scope. */
+typedef struct ImagePlan {
+    uint16_t func;                       /* of kind FUNC_PLAN */
+    uint64_t fuel, memory_bytes;
+    uint32_t calls, calls_per_tool;
+    int64_t wall_us;
+    uint64_t tokens; int64_t micro_usd;
+} ImagePlan;
+
 #include "interpreter/bytecode/query.h"
 
 typedef struct Image {
@@ -209,6 +223,8 @@ typedef struct Image {
     ImageWebhook *webhooks; uint16_t webhook_count;
     ImageScope *scopes; uint16_t scope_count;
     ImageRole *roles; uint16_t role_count;
+    ImagePlan *plans; uint16_t plan_count;
+    struct Image *base;                  /* of an extension: what it begins with, retained; else NULL */
     struct ImageLive *live;              /* the machine's own: compiled regexes and constants; NULL until vm_prepare */
     void (*live_free)(struct ImageLive *live);           /* set together with `live`; image_free calls it with the last reference */
     uint32_t refs;
@@ -233,4 +249,16 @@ Err  image_verify(Image *image, Error *error);                                 /
 void image_disasm(const Image *image, Buf *out);
 const ImageLine *image_line(const ImageFunc *func, uint32_t pc);               /* NULL when none */
 int  image_find_flow(const Image *image, Str name);                            /* -1 when absent */
+
+/* Extensions. Rows may be appended to files, types, consts, regexes, funcs, effects and, one at most, plans; every other table is the base's. The rows of the base
+   keep their indexes and are shared, not copied, so base and extension are never changed afterwards. The base must have its hash (encoded or decoded) and be
+   verified; it may be an extension itself. The canonical bytes hold what was appended and the base's hash; their SHA-256 is the extension's identity. */
+enum { EXTENSION_SIZE_MAX = 4 << 20, EXTENSION_DEPTH_MAX = 64 /* extensions above one another */ };
+Image *image_extend(Image *base);                                              /* with a reference to base; NULL beyond EXTENSION_DEPTH_MAX */
+void image_encode_extension(Image *image, Buf *out);                           /* canonical; sets image->hash */
+Err  image_decode_extension(Image *base, Str bytes, Image **out, Error *error);        /* bounded; refuses the bytes of another base; also verifies */
+/* One pass over the appended rows. Code of a plan is confined: it computes; calls tools of the base, each call right behind the METER that charges it; calls and
+   spawns appended functions, none of them recursively; asks for REMOTE_CALL, APPROVE, NOW, SLEEP_UNTIL and notes. It goes back only by LOOP, with a METER in the body. */
+Err  image_verify_extension(Image *image, Error *error);
+uint32_t image_depth(const Image *image);                                      /* bases below it */
 #endif

@@ -7,6 +7,7 @@
  * index + 1 with 0 for NO_INDEX, strings and tables carry their length before them. No padding, no optional order; what is made
  * on load is not stored, nor are the fixed types. Reading allocates for a count only when as many bytes are left, and an image
  * is accepted only when encoding it again gives the very same bytes, which leaves one byte form of each image.
+ * An extension is "FLOWX", version, the hash of its base, and of each table that it may extend the rows behind the base's.
  */
 #include "interpreter/bytecode/image.h"
 #include "interpreter/bytecode/image_internal.h"
@@ -20,7 +21,7 @@ typedef struct Coder {
     size_t fault_at;
 } Coder;
 
-static const char magic[5] = { 'F', 'L', 'O', 'W', 'B' };
+static const char magic[5] = { 'F', 'L', 'O', 'W', 'B' }, extension_magic[5] = { 'F', 'L', 'O', 'W', 'X' };
 
 static bool writing(const Coder *c) { return c->out != NULL; }
 
@@ -307,6 +308,9 @@ static void code_tool(Coder *c, ImageTool *tool)
     code_fields(c, &tool->params, &tool->param_count);
     code_index(c, &tool->result);
     code_index(c, &tool->key_param);
+    code_patterns(c, &tool->param_patterns, tool->param_count);
+    code_u64(c, &tool->cost_tokens);
+    code_i64(c, &tool->cost_micro_usd);
 }
 
 static void code_flow(Coder *c, ImageFlow *flow)
@@ -494,6 +498,18 @@ static void code_role(Coder *c, ImageRole *role)
     code_strs(c, &role->scopes, &role->scope_count);
 }
 
+static void code_plan(Coder *c, ImagePlan *plan)
+{
+    code_index(c, &plan->func);
+    code_u64(c, &plan->fuel);
+    code_u64(c, &plan->memory_bytes);
+    code_u32(c, &plan->calls);
+    code_u32(c, &plan->calls_per_tool);
+    code_i64(c, &plan->wall_us);
+    code_u64(c, &plan->tokens);
+    code_i64(c, &plan->micro_usd);
+}
+
 CODE_LIST(ImageConst, code_consts, code_const)
 CODE_LIST(ImageFunc, code_funcs, code_func)
 CODE_LIST(ImageEffect, code_effects, code_effect)
@@ -513,6 +529,7 @@ CODE_LIST(ImageRoute, code_routes, code_route)
 CODE_LIST(ImageWebhook, code_webhooks, code_webhook)
 CODE_LIST(ImageScope, code_scopes, code_scope)
 CODE_LIST(ImageRole, code_roles, code_role)
+CODE_LIST(ImagePlan, code_plans, code_plan)
 
 /* The fixed types are already there; the others follow them. */
 static void code_types(Coder *c, Image *image)
@@ -550,6 +567,7 @@ static void image_code(Coder *c, Image *image)
     code_webhooks(c, &image->webhooks, &image->webhook_count);
     code_scopes(c, &image->scopes, &image->scope_count);
     code_roles(c, &image->roles, &image->role_count);
+    code_plans(c, &image->plans, &image->plan_count);
 }
 
 void image_encode(Image *image, Buf *out)
@@ -592,6 +610,85 @@ Err image_decode(Str bytes, Image **out, Error *error)
     Err err = decode_into(image, bytes, error);
     if (!err) err = check_canonical(image, bytes, error);
     if (!err) err = image_verify(image, error);
+    if (err) image_free(image);
+    else *out = image;
+    return err;
+}
+
+/* ---- extensions ---- */
+
+/* The rows of one table behind those of the base. Reading makes room once. */
+static uint32_t code_appended(Coder *c, Image *image, void **rows, uint16_t *count, uint16_t base_count, size_t row_size)
+{
+    uint32_t more = (uint32_t)code_small(c, (uint64_t)*count - base_count, (uint64_t)IMAGE_INDEX_MAX - base_count);
+    if (writing(c)) return more;
+    if (more > reader_left(&c->in)) fault(c, "truncated: a table has more rows than bytes are left");
+    if (c->fault) return 0;
+    image_rows_add(image, rows, count, more, row_size);
+    return more;
+}
+#define CODE_APPENDED(c, image, rows, count, code_row) \
+    do { \
+        uint16_t from_ = (image)->base->count; \
+        uint32_t more_ = code_appended((c), (image), (void **)&(image)->rows, &(image)->count, from_, sizeof *(image)->rows); \
+        for (uint32_t i_ = 0; i_ < more_ && !(c)->fault; i_++) code_row((c), &(image)->rows[from_ + i_]); \
+    } while (0)
+
+static void extension_code(Coder *c, Image *image)
+{
+    CODE_APPENDED(c, image, files, file_count, code_str);
+    CODE_APPENDED(c, image, types, type_count, code_type);
+    CODE_APPENDED(c, image, consts, const_count, code_const);
+    CODE_APPENDED(c, image, regexes, regex_count, code_str);
+    CODE_APPENDED(c, image, effects, effect_count, code_effect);
+    CODE_APPENDED(c, image, funcs, func_count, code_func);
+    CODE_APPENDED(c, image, plans, plan_count, code_plan);
+}
+
+void image_encode_extension(Image *image, Buf *out)
+{
+    size_t start = out->len;
+    buf_put(out, extension_magic, sizeof extension_magic);
+    buf_put_varint(out, IMAGE_VERSION);
+    buf_put(out, image->base->hash.bytes, SHA256_BYTES);
+    Coder coder = { .out = out };
+    extension_code(&coder, image);
+    image->hash = sha256((Str){ out->ptr + start, out->len - start });
+}
+
+static Err decode_extension_into(Image *image, Str bytes, Error *error)
+{
+    if (bytes.len > EXTENSION_SIZE_MAX) return err_set(error, ERR_LIMIT, "extension has %zu bytes; EXTENSION_SIZE_MAX is %d", bytes.len, EXTENSION_SIZE_MAX);
+    Coder coder = { .in = reader_of(bytes), .arena = image->arena, .size = bytes.len };
+    Str start = read_raw(&coder.in, sizeof extension_magic);
+    if (coder.in.failed || memcmp(start.ptr, extension_magic, sizeof extension_magic)) return err_set(error, ERR_CORRUPT, "not an extension of an image: it does not begin with FLOWX");
+    uint64_t version = read_varint(&coder.in);
+    Str base = read_raw(&coder.in, SHA256_BYTES);
+    if (coder.in.failed) return err_set(error, ERR_CORRUPT, "cannot read extension: truncated in its head");
+    if (version != IMAGE_VERSION) return err_set(error, ERR_UNSUPPORTED, "extension has version %llu; this program reads %d", (unsigned long long)version, IMAGE_VERSION);
+    if (memcmp(base.ptr, image->base->hash.bytes, SHA256_BYTES)) return err_set(error, ERR_CORRUPT, "cannot read extension: it extends another image than the one given");
+    extension_code(&coder, image);
+    if (coder.fault) return err_set(error, ERR_CORRUPT, "cannot read extension: %s, at byte %zu of %zu", coder.fault, coder.fault_at, bytes.len);
+    if (reader_left(&coder.in)) return err_set(error, ERR_CORRUPT, "cannot read extension: %zu bytes behind its end", reader_left(&coder.in));
+    return ERR_OK;
+}
+
+static Err check_extension_canonical(Image *image, Str bytes, Error *error)
+{
+    Buf again = { 0 };
+    image_encode_extension(image, &again);
+    bool same = str_eq(buf_str(&again), bytes);
+    buf_free(&again);
+    return same ? ERR_OK : err_set(error, ERR_CORRUPT, "cannot read extension: its bytes are not in canonical form");
+}
+
+Err image_decode_extension(Image *base, Str bytes, Image **out, Error *error)
+{
+    Image *image = image_extend(base);
+    if (!image) return err_set(error, ERR_LIMIT, "cannot read extension: its base lies above EXTENSION_DEPTH_MAX (%d) others", EXTENSION_DEPTH_MAX);
+    Err err = decode_extension_into(image, bytes, error);
+    if (!err) err = check_extension_canonical(image, bytes, error);
+    if (!err) err = image_verify_extension(image, error);
     if (err) image_free(image);
     else *out = image;
     return err;

@@ -76,7 +76,7 @@ Err verify_fields(Verifier *v, const ImageField *fields, uint16_t count, uint16_
     for (int i = 0; i < count; i++) {
         if (!fields[i].name.len) return verify_fail(v, "field or parameter %d has no name", i);
         if (!type_is_value(v, fields[i].type)) return verify_fail(v, "`%.*s` has type %u, which is not a type of values", STR_ARG(fields[i].name), fields[i].type);
-        if (fields[i].labels & ~(LABEL_PII | LABEL_SECRET | LABEL_UNTRUSTED)) return verify_fail(v, "`%.*s` has unknown labels", STR_ARG(fields[i].name));
+        if (fields[i].labels & ~(LABEL_PII | LABEL_SECRET | LABEL_UNTRUSTED | LABEL_TRUSTED)) return verify_fail(v, "`%.*s` has unknown labels", STR_ARG(fields[i].name));
         for (int j = 0; j < i; j++)
             if (str_eq(fields[j].name, fields[i].name)) return verify_fail(v, "two fields or parameters are named `%.*s`", STR_ARG(fields[i].name));
     }
@@ -113,7 +113,7 @@ static Err verify_pattern(Verifier *v, Str text)
     return err ? verify_fail(v, "cannot compile pattern: %s", why.text) : ERR_OK;
 }
 
-static Err verify_patterns(Verifier *v, const Str *patterns, uint16_t count)
+Err verify_patterns(Verifier *v, const Str *patterns, uint16_t count)
 {
     Err err = ERR_OK;
     for (int i = 0; patterns && i < count && !err; i++)
@@ -134,12 +134,17 @@ static Err verify_members(Verifier *v, const ImageType *type)
     return err ? err : verify_patterns(v, type->member_patterns, type->member_count);
 }
 
+static void measure_part(Verifier *v, uint16_t index, uint16_t part)
+{
+    if (v->type_depth[part] + 1 > v->type_depth[index]) v->type_depth[index] = (uint8_t)(v->type_depth[part] + 1);
+    if (!v->type_orderable[part]) v->type_orderable[index] = false;
+}
+
 static Err verify_element(Verifier *v, uint16_t index, uint16_t element, const char *role)
 {
     if (element >= index) return verify_fail(v, "%s type %u is not an earlier row", role, element);
     if (!type_is_value(v, element)) return verify_fail(v, "%s type %u is not a type of values", role, element);
-    if (v->type_depth[element] + 1 > v->type_depth[index]) v->type_depth[index] = (uint8_t)(v->type_depth[element] + 1);
-    if (!v->type_orderable[element]) v->type_orderable[index] = false;
+    measure_part(v, index, element);
     return ERR_OK;
 }
 
@@ -184,6 +189,21 @@ static Err verify_type(Verifier *v, uint16_t index)
     return err;
 }
 
+static uint8_t fixed_type_depth(uint16_t i) { return i == TYPE_INDEX_ERROR || i == TYPE_INDEX_OPT_ERROR ? 3 : i >= TYPE_INDEX_OPT_DURATION ? 2 : 1; }
+static bool fixed_type_orderable(uint16_t i) { return i != TYPE_INDEX_JSON && i != TYPE_INDEX_ERROR && i != TYPE_INDEX_OPT_ERROR; }
+
+/* A row of the base: right, and only as deep as it is. */
+static void measure_type(Verifier *v, uint16_t index)
+{
+    const ImageType *type = &v->image->types[index];
+    bool fixed = index < TYPE_INDEX_FIXED_COUNT;
+    v->type_depth[index] = fixed ? fixed_type_depth(index) : 1;
+    v->type_orderable[index] = fixed ? fixed_type_orderable(index) : type->kind != KIND_MAP;
+    if (fixed) return;
+    if (type->kind == KIND_OPT || type->kind == KIND_LIST || type->kind == KIND_MAP) measure_part(v, index, type->element);
+    for (int i = 0; type->kind == KIND_RECORD && i < type->field_count; i++) measure_part(v, index, type->fields[i].type);
+}
+
 /* Fixed types are those of image_new; an error refers to itself through its cause, so their depths are simply stated. */
 static Err verify_fixed_types(Verifier *v)
 {
@@ -191,8 +211,8 @@ static Err verify_fixed_types(Verifier *v)
     for (uint16_t i = 0; i < TYPE_INDEX_FIXED_COUNT; i++) {
         verify_at(v, "type", i, STR(""));
         if (!image_type_is_fixed(v->image, i)) return verify_fail(v, "is not the fixed type of this index");
-        v->type_depth[i] = i == TYPE_INDEX_ERROR || i == TYPE_INDEX_OPT_ERROR ? 3 : i >= TYPE_INDEX_OPT_DURATION ? 2 : 1;
-        v->type_orderable[i] = i != TYPE_INDEX_JSON && i != TYPE_INDEX_ERROR && i != TYPE_INDEX_OPT_ERROR;
+        v->type_depth[i] = fixed_type_depth(i);
+        v->type_orderable[i] = fixed_type_orderable(i);
     }
     v->image->types[TYPE_INDEX_ERROR].counted_mask = image_counted_mask(v->image, &v->image->types[TYPE_INDEX_ERROR]);
     return ERR_OK;
@@ -202,8 +222,9 @@ static Err verify_types(Verifier *v)
 {
     v->type_depth = ARENA_ARRAY(v->arena, uint8_t, v->image->type_count + 1);
     v->type_orderable = ARENA_ARRAY(v->arena, bool, v->image->type_count + 1);
-    Err err = verify_fixed_types(v);
-    for (uint16_t i = TYPE_INDEX_FIXED_COUNT; i < v->image->type_count && !err; i++) err = verify_type(v, i);
+    Err err = v->first.type ? ERR_OK : verify_fixed_types(v);
+    for (uint16_t i = 0; i < v->first.type; i++) measure_type(v, i);
+    for (uint16_t i = v->first.type ? v->first.type : TYPE_INDEX_FIXED_COUNT; i < v->image->type_count && !err; i++) err = verify_type(v, i);
     return err;
 }
 
@@ -253,7 +274,7 @@ static Err verify_text_const(Verifier *v, const ImageConst *constant)
 static Err verify_consts(Verifier *v)
 {
     Err err = ERR_OK;
-    for (uint32_t i = 0; i < v->image->const_count && !err; i++) {
+    for (uint32_t i = v->first.constant; i < v->image->const_count && !err; i++) {
         const ImageConst *constant = &v->image->consts[i];
         verify_at(v, "constant", i, STR(""));
         arena_reset(v->scratch);
@@ -268,7 +289,7 @@ static Err verify_consts(Verifier *v)
 static Err verify_regexes(Verifier *v)
 {
     Err err = ERR_OK;
-    for (uint32_t i = 0; i < v->image->regex_count && !err; i++) {
+    for (uint32_t i = v->first.regex; i < v->image->regex_count && !err; i++) {
         verify_at(v, "regex", i, STR(""));
         err = verify_pattern(v, v->image->regexes[i]);
     }
@@ -285,7 +306,7 @@ static Err verify_counts(Verifier *v)
         { "effects", m->effect_count }, { "queries", m->query_count }, { "agents", m->agent_count }, { "tools", m->tool_count }, { "flows", m->flow_count },
         { "events", m->event_count }, { "signals", m->signal_count }, { "handlers", m->handler_count }, { "tables", m->table_count },
         { "machines", m->machine_count }, { "states", m->state_count }, { "tests", m->test_count }, { "fixtures", m->fixture_count }, { "participants", m->participant_count },
-        { "routes", m->route_count }, { "webhooks", m->webhook_count }, { "scopes", m->scope_count }, { "roles", m->role_count }
+        { "routes", m->route_count }, { "webhooks", m->webhook_count }, { "scopes", m->scope_count }, { "roles", m->role_count }, { "plans", m->plan_count }
     };
     verify_at(v, "version", IMAGE_VERSION, STR(""));
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -293,9 +314,9 @@ static Err verify_counts(Verifier *v)
     return ERR_OK;
 }
 
-static void fill_counted_regs(Image *image)
+static void fill_counted_regs(Image *image, uint16_t first)
 {
-    for (int i = 0; i < image->func_count; i++) {
+    for (int i = first; i < image->func_count; i++) {
         ImageFunc *func = &image->funcs[i];
         func->counted_regs = ARENA_ARRAY(image->arena, uint16_t, func->reg_count + 1);
         func->counted_count = 0;
@@ -304,17 +325,36 @@ static void fill_counted_regs(Image *image)
     }
 }
 
+static Err verify_parts(Verifier *v, Err (*const parts[])(Verifier *))
+{
+    Err err = ERR_OK;
+    v->arena = arena_new();
+    v->scratch = arena_new();
+    for (; *parts && !err; parts++) err = (*parts)(v);
+    if (!err) fill_counted_regs(v->image, v->first.func);
+    arena_free(v->arena);
+    arena_free(v->scratch);
+    return err;
+}
+
 Err image_verify(Image *image, Error *error)
 {
     static Err (*const parts[])(Verifier *) = {
         verify_counts, verify_types, verify_consts, verify_regexes, verify_tables, verify_machines, verify_states, verify_queries, verify_func_heads,
-        verify_declarations, verify_routes, verify_effects, verify_func_bodies
+        verify_plans, verify_declarations, verify_routes, verify_effects, verify_func_bodies, verify_confinement, NULL
     };
-    Verifier v = { .image = image, .error = error, .arena = arena_new(), .scratch = arena_new() };
-    Err err = ERR_OK;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts && !err; i++) err = parts[i](&v);
-    if (!err) fill_counted_regs(image);
-    arena_free(v.arena);
-    arena_free(v.scratch);
-    return err;
+    Verifier v = { .image = image, .error = error };
+    return verify_parts(&v, parts);
+}
+
+Err image_verify_extension(Image *image, Error *error)
+{
+    static Err (*const parts[])(Verifier *) = {
+        verify_counts, verify_types, verify_consts, verify_regexes, verify_func_heads, verify_plans, verify_effects, verify_func_bodies, verify_confinement, NULL
+    };
+    const Image *base = image->base;
+    if (!base) return err_set(error, ERR_INVALID, "the image is not an extension");
+    Verifier v = { .image = image, .error = error };
+    v.first = (FirstRows){ base->type_count, base->const_count, base->regex_count, base->func_count, base->effect_count };
+    return verify_parts(&v, parts);
 }

@@ -220,6 +220,18 @@ static Err verify_agents(Verifier *v)
     return ERR_OK;
 }
 
+/* What the default of a parameter is, where that can be said. */
+static Err verify_param_defaults(Verifier *v, const ImageTool *tool)
+{
+    for (int i = 0; i < tool->param_count; i++) {
+        const ImageField *param = &tool->params[i];
+        if (!param->default_const) continue;
+        bool fits = param->has_default && param->default_const < v->image->const_count && v->image->consts[param->default_const].type == TYPE_INDEX_JSON;
+        if (!fits) return verify_fail(v, "default of parameter `%.*s` is not a json constant", STR_ARG(param->name));
+    }
+    return ERR_OK;
+}
+
 static Err verify_tool(Verifier *v, uint32_t index, const ImageTool *tool)
 {
     enum { TOOL_FLAGS = TOOL_READS | TOOL_IDEMPOTENT | TOOL_KEYED | TOOL_IRREVERSIBLE | TOOL_REMOTE | TOOL_COMMAND };
@@ -230,8 +242,11 @@ static Err verify_tool(Verifier *v, uint32_t index, const ImageTool *tool)
     if (tool->compensated_by != NO_INDEX && tool->compensated_by >= m->tool_count) return verify_fail(v, "compensating tool %u does not exist", tool->compensated_by);
     if (tool->key_param != NO_INDEX && (tool->key_param >= tool->param_count || !(tool->flags & TOOL_KEYED))) return verify_fail(v, "key parameter %u does not fit", tool->key_param);
     Err err = verify_fields(v, tool->params, tool->param_count, FUNC_PARAMS_MAX, "FUNC_PARAMS_MAX");
+    if (!err) err = verify_param_defaults(v, tool);
+    if (!err) err = verify_patterns(v, tool->param_patterns, tool->param_count);
     if (!err) err = verify_result_type(v, tool->result);
     if (err) return err;
+    if (tool->cost_tokens > PLAN_AMOUNT_MAX || tool->cost_micro_usd < 0 || tool->cost_micro_usd > (int64_t)PLAN_AMOUNT_MAX) return verify_fail(v, "what it costs is out of range");
     if ((tool->func == NO_INDEX) != ((tool->flags & TOOL_REMOTE) != 0)) return verify_fail(v, "a tool has a function or is remote, one of the two");
     return tool->func == NO_INDEX ? ERR_OK : verify_owned(v, tool->func, FUNC_TOOL, index, tool->params, tool->param_count, tool->result);
 }

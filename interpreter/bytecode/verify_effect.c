@@ -197,7 +197,7 @@ static Err verify_effect(Verifier *v, const ImageEffect *effect)
 Err verify_effects(Verifier *v)
 {
     Err err = ERR_OK;
-    for (uint32_t i = 0; i < v->image->effect_count && !err; i++) {
+    for (uint32_t i = v->first.effect; i < v->image->effect_count && !err; i++) {
         verify_at(v, "effect", i, v->image->effects[i].name);
         arena_reset(v->scratch);
         err = verify_effect(v, &v->image->effects[i]);

@@ -48,7 +48,7 @@ static Err verify_lines(Verifier *v, const ImageFunc *func)
 static Err verify_head(Verifier *v, uint32_t index, const ImageFunc *func)
 {
     enum { FUNC_FLAGS = FUNC_FLAG_CRITICAL | FUNC_FLAG_SECRET_RESULT | FUNC_FLAG_PII_RESULT };
-    if (func->kind > FUNC_INIT) return verify_fail(v, "unknown kind %u", func->kind);
+    if (func->kind > FUNC_PLAN) return verify_fail(v, "unknown kind %u", func->kind);
     if (func->flags & ~FUNC_FLAGS) return verify_fail(v, "unknown flags 0x%x", func->flags);
     if (func->agent != NO_INDEX && func->agent >= v->image->agent_count) return verify_fail(v, "agent %u does not exist", func->agent);
     if (!func->code_count) return verify_fail(v, "has no code");
@@ -63,7 +63,7 @@ static Err verify_head(Verifier *v, uint32_t index, const ImageFunc *func)
 Err verify_func_heads(Verifier *v)
 {
     Err err = ERR_OK;
-    for (uint32_t i = 0; i < v->image->func_count && !err; i++) {
+    for (uint32_t i = v->first.func; i < v->image->func_count && !err; i++) {
         verify_at(v, "function", i, v->image->funcs[i].name);
         err = verify_head(v, i, &v->image->funcs[i]);
     }
@@ -280,7 +280,7 @@ static Err verify_body(Verifier *v, const ImageFunc *func)
 Err verify_func_bodies(Verifier *v)
 {
     Err err = ERR_OK;
-    for (uint32_t i = 0; i < v->image->func_count && !err; i++) {
+    for (uint32_t i = v->first.func; i < v->image->func_count && !err; i++) {
         verify_at(v, "function", i, v->image->funcs[i].name);
         err = verify_body(v, &v->image->funcs[i]);
     }

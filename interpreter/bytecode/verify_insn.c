@@ -142,8 +142,15 @@ static Err rule_args(FuncCheck *f, uint16_t func_index, uint16_t first)
 {
     const ImageFunc *callee = &f->v->image->funcs[func_index];
     Err err = callee->kind == FUNC_TEST && callee->owner != NO_INDEX ? verify_fail(f->v, "function %u is a test and cannot be called", func_index) : ERR_OK;
+    if (!err && callee->kind == FUNC_PLAN) err = verify_fail(f->v, "function %u is a plan: CALL_PLAN alone calls it", func_index);
     for (uint32_t i = 0; i < callee->param_count && !err; i++) err = expect_type(f, first + i, callee->reg_types[i]);
     return err;
+}
+
+static Err rule_meter(FuncCheck *f, uint16_t tool)
+{
+    if (!func_is_of_plan(f->v, (uint32_t)(f->func - f->v->image->funcs))) return verify_fail(f->v, "METER stands in code of plans alone");
+    return tool < f->v->image->tool_count ? ERR_OK : verify_fail(f->v, "tool %u is not there; the image has %u", tool, f->v->image->tool_count);
 }
 
 static Err rule_call(FuncCheck *f, uint16_t a, uint16_t b, uint16_t c)
@@ -267,6 +274,8 @@ Err verify_insn_rule(FuncCheck *f)
     case OP_GROUP_NEW: return rule_group_new(f, b, c);
     case OP_SPAWN: return rule_args(f, b, c);
     case OP_COMP_PUSH: return rule_comp_push(f, b, c);
+    case OP_CALL_PLAN: return expect_type(f, b, TYPE_INDEX_INT);
+    case OP_METER: return rule_meter(f, b);
     default: return ERR_OK;              /* the sorts say it all; results of groups: see verify_flow.c */
     }
 }

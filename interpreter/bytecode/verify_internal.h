@@ -9,13 +9,18 @@
 
 typedef struct Place { const char *what; uint32_t index; Str name; const char *op; uint32_t pc; } Place;   /* op: in the code, at pc */
 
+/* The rows of the base of an extension are verified already: the first row of each table that is not. */
+typedef struct FirstRows { uint16_t type, constant, regex, func, effect; } FirstRows;
+
 typedef struct Verifier {
     Image *image;
+    FirstRows first;
     Error *error;
     Arena *arena;                        /* for the whole call */
     Arena *scratch;                      /* for one row: reset between */
     Place place;
     uint8_t *type_depth;
+    bool *of_plan;                       /* by function, from first.func on: code of a plan; NULL when there is none */
     bool *type_orderable;                /* sort, min and max make sense: no map, json or error inside */
 } Verifier;
 
@@ -29,6 +34,7 @@ static inline TypeKind type_kind(const Verifier *v, uint16_t type) { return v->i
 bool type_is_value(const Verifier *v, uint16_t type);                          /* in range, and not void or group */
 Err  verify_result_type(Verifier *v, uint16_t type);                           /* void, or a value type */
 Err  verify_fields(Verifier *v, const ImageField *fields, uint16_t count, uint16_t count_max, const char *limit_name);
+Err  verify_patterns(Verifier *v, const Str *patterns, uint16_t count);        /* NULL: none; an empty one is none */
 Err  verify_unique(Verifier *v, const char *what, Str (*name_of)(const Image *, uint32_t), uint32_t count);
 
 /* verify_signature.c: types of builtins.def and of effects as text. `vars`: a..z, then SIGNATURE_TARGET for `@`; NO_INDEX: still free. */
@@ -47,11 +53,15 @@ Err verify_queries(Verifier *v);
 Err verify_effects(Verifier *v);
 Err verify_func_heads(Verifier *v);      /* everything of a function that others refer to */
 Err verify_func_bodies(Verifier *v);
+Err verify_plans(Verifier *v);           /* rows of plans, and which functions are code of plans; heads must be verified */
+Err verify_confinement(Verifier *v);     /* what code of plans may do; bodies must be verified */
+static inline bool func_is_of_plan(const Verifier *v, uint32_t func) { return v->of_plan && func >= v->first.func && v->of_plan[func - v->first.func]; }
 
 /* ---- one function's code ---- */
 
 /* Memory and time of the assignment check, GROUP_NEW instructions in one function, try ranges around one instruction. */
 enum { VERIFY_STATE_WORDS_MAX = 1 << 22, VERIFY_WORK_MAX = 1 << 28, VERIFY_GROUPS_MAX = 1024, VERIFY_TRIES_OPEN_MAX = 256 };
+#define PLAN_AMOUNT_MAX (UINT64_C(1) << 60)            /* of an amount in a row of plans: sums of two fit a word */
 
 typedef struct Flow Flow;                /* verify_flow.c: which registers hold a value */
 typedef struct FuncCheck {

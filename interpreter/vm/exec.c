@@ -624,6 +624,16 @@ ExecEnd vm_exec(Fiber *fiber)
             goto follow;
         CASE(SAGA_ABORT) SAVE(); flow = op_saga_abort(RUN, fiber, i, regs); goto follow;
         CASE(COMP_REPORT) SAVE(); flow = op_comp_report(RUN, fiber, i, regs); goto follow;
+        CASE(CALL_PLAN)
+            if (UNLIKELY(fuel <= 0)) {
+                pc--;
+                goto out_of_fuel;
+            }
+            fuel--;
+            SAVE();
+            flow = op_call_plan(RUN, fiber, i, regs);
+            goto follow;
+        CASE(METER) SAVE(); flow = op_meter(RUN, fiber, i); goto follow;
 #ifdef VM_NO_COMPUTED_GOTO
         default: __builtin_unreachable();                /* the verifier knows every number */
         }

@@ -92,6 +92,7 @@ static bool called_by(const Frame *frame, const Frame *above)
     uint32_t pc = frame_pc(frame);
     Insn i = pc ? frame->func->func->code[pc - 1] : 0;
     if (INSN_OP(i) == OP_CALL) return INSN_B(i) == above->func->index && INSN_A(i) == above->result;
+    if (INSN_OP(i) == OP_CALL_PLAN) return above->func->func->kind == FUNC_PLAN && INSN_A(i) == above->result;
     return INSN_OP(i) == OP_COMP_NEXT && above->func->func->kind == FUNC_COMPENSATION && above->func->func->result == TYPE_INDEX_VOID;
 }
 

@@ -27,6 +27,7 @@ VmRun *run_new(Image *image, const VmInfo *info, const VmLimits *limits)
     const Str texts[VM_INFO_COUNT] = { info->run_id, info->tenant, info->user, info->flow, info->correlation, info->user_name, info->causation };
     vm_prepare(image);
     run->image = image_retain(image);
+    run->root = image_retain(image);
     run->live = image->live;
     run->status = VM_BLOCKED;
     limits_set(run, limits);
@@ -110,6 +111,7 @@ void vm_free(VmRun *run)
     free(run->pendings);
     free(run->intercepts);
     image_free(run->image);
+    image_free(run->root);
     free(run);
 }
 

@@ -77,7 +77,13 @@ bool   vm_cancelled(const VmRun *run);                                /* was vm_
 void   vm_intercept_tool(VmRun *run, uint16_t tool);                 /* before the first vm_run: calls of this local tool become requests */
 Value  vm_result(const VmRun *run);                                  /* borrowed; of the function's result type */
 Value  vm_error(const VmRun *run);                                   /* borrowed; type ERROR; also for VM_DONE == false ends by limits */
-Image *vm_image(const VmRun *run);
+Image *vm_image(const VmRun *run);                                   /* the newest: extended by the plans that were loaded */
+/* Plans. Before the resume of the PLAN_LOAD that made it: run the image on as `extension` (verified; a reference is taken). False, and nothing changed, when it does
+   not extend the run's image as it is now, or at VM_PLANS_MAX. Snapshots carry the bytes of the extensions. */
+enum { VM_PLANS_MAX = 16 };
+bool   vm_extend(VmRun *run, Image *extension);
+uint32_t vm_extensions(const VmRun *run);                            /* how many so far */
+bool   vm_meter_tokens(VmRun *run, uint64_t tokens);                 /* a model really used them: charged to the open plan, if any; false: over its bound, the plan fails at the next step */
 const Heap *vm_heap(const VmRun *run);
 uint64_t vm_fuel_used(const VmRun *run);
 uint64_t vm_last_request(const VmRun *run);                          /* id of the newest request asked */

@@ -119,7 +119,8 @@ typedef struct Pending { uint64_t id; Fiber *fiber; bool fetched; } Pending;
 
 enum { VM_INFO_COUNT = 7 };
 struct VmRun {
-    Image *image;
+    Image *image;                        /* the newest extension, or the root */
+    Image *root;                         /* what the run began with, and is pinned to; below `image` or the same */
     ImageLive *live;
     Heap heap;
     VmLimits limits;
@@ -218,6 +219,10 @@ void op_saga_commit(const VmRun *run, Fiber *fiber);
 Flow op_comp_next(VmRun *run, Fiber *fiber, Insn i, Value *regs);
 Flow op_saga_abort(VmRun *run, Fiber *fiber, Insn i, Value *regs);
 Flow op_comp_report(VmRun *run, Fiber *fiber, Insn i, Value *regs);
+
+/* plan.c */
+Flow op_call_plan(VmRun *run, Fiber *fiber, Insn i, Value *regs);
+Flow op_meter(VmRun *run, Fiber *fiber, Insn i);
 
 /* request.c */
 Flow op_effect(VmRun *run, Fiber *fiber, Insn i, Value *regs);

@@ -204,7 +204,7 @@ static void a_bool_is_zero_or_one(void **state)
     Image *image = image_new();
     *NEW_ROW(image, test) = (ImageTest){ STR("t"), 0, true };
     Buf bytes = encoded(image);
-    bytes.ptr[bytes.len - 7] = 2;                    /* behind it: no fixtures, participants, routes, webhooks, scopes, roles */
+    bytes.ptr[bytes.len - 8] = 2;                    /* behind it: no fixtures, participants, routes, webhooks, scopes, roles, plans */
     decode_fails(buf_str(&bytes), ERR_CORRUPT, "out of its range");
     buf_free(&bytes);
     image_free(image);

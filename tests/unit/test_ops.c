@@ -312,12 +312,12 @@ static void results_of_a_group_stand_in_spawn_order(void **state)
     assert_run(m, "[0,10,20,30]");
 }
 
-/* Those that wait, call or have no result are in test_vm.c, test_fiber.c and above. */
+/* Those that wait, call or have no result are in test_vm.c, test_fiber.c, test_vm_plan.c and above. */
 static const Opcode elsewhere[] = {
     OP_LOADI, OP_LOADK, OP_LOADREF, OP_LOADNULL, OP_INFO, OP_ADDI_INT, OP_MULI_INT, OP_CONCATN, OP_FORMAT, OP_MATCH, OP_NEW_RECORD, OP_GET_FIELD, OP_SET_FIELD, OP_NEW_LIST, OP_LIST_PUSH,
     OP_LIST_SET, OP_NEW_MAP, OP_MAP_SET, OP_NEW_ERROR, OP_JUMP, OP_LOOP, OP_FORLOOP, OP_CALL, OP_RETURN, OP_RETURN_VOID, OP_RAISE, OP_BUILTIN, OP_EFFECT, OP_SCOPE_ENTER, OP_SCOPE_EXIT,
     OP_SHIELD_ENTER, OP_SHIELD_EXIT, OP_GROUP_NEW, OP_SPAWN, OP_JOIN, OP_FIBER_RESULT, OP_GROUP_RESULTS, OP_RACE_RESULT, OP_GROUP_FREE, OP_SAGA_ENTER, OP_COMP_PUSH, OP_SAGA_COMMIT,
-    OP_COMP_NEXT, OP_SAGA_ABORT, OP_COMP_REPORT,
+    OP_COMP_NEXT, OP_SAGA_ABORT, OP_COMP_REPORT, OP_CALL_PLAN, OP_METER,
 };
 
 static void no_instruction_is_forgotten(void **state)

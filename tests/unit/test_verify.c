@@ -226,7 +226,7 @@ static uint16_t add_diary(Image *m)
     F(role_without_name, "has no name", m->roles[0].name = STR("")) \
     F(role_scope_without_name, "scope 0 has no name", COPY(m->roles[0].scopes, 2); m->roles[0].scopes[0] = STR("")) \
     /* functions */ \
-    F(func_unknown_kind, "unknown kind", m->funcs[F_WORK].kind = 9) \
+    F(func_unknown_kind, "unknown kind", m->funcs[F_WORK].kind = FUNC_PLAN + 1) \
     F(func_unknown_flags, "unknown flags", m->funcs[F_WORK].flags = 8) \
     F(func_of_no_agent, "agent 3 does not exist", m->funcs[F_WORK].agent = 3) \
     F(func_of_foreign_owner, "does not name this function", m->funcs[F_BOOK].owner = 1) \
