@@ -21,10 +21,11 @@ FLOWC_SRC := $(wildcard compiler/flowc.c compiler/cmd*.c)
 FLOWD_SRC := $(wildcard interpreter/flowd.c interpreter/cmd*.c)
 PROGRAM_SRC := $(FLOWC_SRC) $(FLOWD_SRC)
 LIB_SRC := $(filter-out $(PROGRAM_SRC),$(foreach d,$(DIRS),$(wildcard $(d)/*.c)))
-GEN_SRC := $(BUILD)/dsl/grammar/flow.tab.c $(BUILD)/dsl/grammar/flow.lex.c
+GRAMMARS := flow condition
+GEN_SRC := $(foreach g,$(GRAMMARS),$(BUILD)/dsl/grammar/$(g).tab.c $(BUILD)/dsl/grammar/$(g).lex.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(GEN_SRC:.c=.o)
 # The tokens are generated; whoever includes them waits for bison.
-$(LIB_OBJ): | $(BUILD)/dsl/grammar/flow.tab.c
+$(LIB_OBJ): | $(GRAMMARS:%=$(BUILD)/dsl/grammar/%.tab.c)
 BENCHES := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(wildcard tests/bench/bench_*.c))
 TESTS   := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 
@@ -62,11 +63,11 @@ $(BUILD)/interpreter/gateway/ui.o: $(BUILD)/interpreter/gateway/ui_files.h
 $(BUILD)/dsl/grammar/%.o: $(BUILD)/dsl/grammar/%.c
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -Wno-missing-prototypes -Wno-unused-function -Wno-shadow -Wno-sign-compare -Wno-unused-but-set-variable -MMD -MP -c -o $@ $<
-$(BUILD)/dsl/grammar/flow.tab.c: dsl/grammar/flow.y
+$(GRAMMARS:%=$(BUILD)/dsl/grammar/%.tab.c): $(BUILD)/dsl/grammar/%.tab.c: dsl/grammar/%.y
 	@mkdir -p $(@D)
 	$(call say,bison $<)
 	$(Q)bison -Wall -Werror --header=$(@:.c=.h) -o $@ $<
-$(BUILD)/dsl/grammar/flow.lex.c: dsl/grammar/flow.l $(BUILD)/dsl/grammar/flow.tab.c
+$(GRAMMARS:%=$(BUILD)/dsl/grammar/%.lex.c): $(BUILD)/dsl/grammar/%.lex.c: dsl/grammar/%.l $(BUILD)/dsl/grammar/%.tab.c
 	$(call say,flex $<)
 	$(Q)flex -o $@ $<
 $(BUILD)/tests/unit/%: tests/unit/%.c $(BUILD)/libflow.a

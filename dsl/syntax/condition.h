@@ -44,6 +44,8 @@ struct Cond {
     CondKind kind;
     CondOp op;
     bool optional;              /* `?.`: null or undefined ends the chain of members around it */
+    bool grouped;               /* stands in parentheses, where such a chain ends */
+    uint8_t depth;              /* nodes below it and itself, at most CONDITION_DEPTH_MAX */
     bool boolean;
     uint32_t offset, length;    /* bytes of the text that it stands for */
     double number;
