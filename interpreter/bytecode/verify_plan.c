@@ -4,7 +4,7 @@
  *   - It only computes, notes, and calls tools: a whitelist of instructions and effects, nothing of the store, of sessions, of other flows.
  *   - Every call of a tool is charged: the METER of that tool stands before it on every way there, and charges one call only.
  *   - It has no other shape than the compiler's: its functions call and spawn one another without a circle, and it goes back only to call a tool
- *     again. That it ends is not left to its shape: fuel bounds the rounds of a loop and what is asked for in them.
+ *     again or to undo the next step. That it ends is not left to its shape: fuel bounds the rounds of a loop and what is asked for in them.
  * Of an extension all appended functions are code of its plan. Of a whole image it is what the plan's function reaches.
  */
 #include "interpreter/bytecode/verify_internal.h"
@@ -101,7 +101,7 @@ typedef struct Confined {
     const ImageFunc *func;
     bool *label;                         /* by pc: a jump or a handler leads here */
     uint16_t credit;                     /* tool whose METER was passed on the way here, NO_INDEX none */
-    uint32_t *meters;                    /* by pc: METER instructions before it */
+    uint32_t *rounds;                    /* by pc: instructions before it that a loop may be for */
 } Confined;
 
 static uint32_t jump_target(const OpInfo *info, Insn insn, uint32_t pc)
@@ -112,12 +112,12 @@ static uint32_t jump_target(const OpInfo *info, Insn insn, uint32_t pc)
 static void places_find(Confined *c)
 {
     const ImageFunc *func = c->func;
-    uint32_t meters = 0;
+    uint32_t rounds = 0;
     c->label = ARENA_ARRAY(c->v->scratch, bool, func->code_count);
-    c->meters = ARENA_ARRAY(c->v->scratch, uint32_t, func->code_count);
+    c->rounds = ARENA_ARRAY(c->v->scratch, uint32_t, func->code_count);
     for (uint32_t pc = 0; pc < func->code_count; pc++) {
-        c->meters[pc] = meters;
-        meters += INSN_OP(func->code[pc]) == OP_METER;
+        c->rounds[pc] = rounds;
+        rounds += INSN_OP(func->code[pc]) == OP_METER || INSN_OP(func->code[pc]) == OP_COMP_NEXT;
         const OpInfo *info = opinfo_find(INSN_OP(func->code[pc]));
         if (info->flags & OPFLAG_JUMPS) c->label[jump_target(info, func->code[pc], pc)] = true;
     }
@@ -154,11 +154,11 @@ static Err confine_call(Confined *c, uint16_t op, uint16_t callee)
     return verify_fail(c->v, "code of a plan may not enter function %u `%.*s`", callee, STR_ARG(func->name));
 }
 
-/* A loop is there to call a tool again. */
+/* A loop is there to call a tool again, or to undo one step after the other. */
 static Err confine_loop(Confined *c, uint32_t loop)
 {
     uint32_t target = INSN_BC(c->func->code[loop]);
-    return c->meters[loop] > c->meters[target] ? ERR_OK : verify_fail(c->v, "a loop of a plan calls no tool: it has no METER");
+    return c->rounds[loop] > c->rounds[target] ? ERR_OK : verify_fail(c->v, "a loop of a plan has neither METER nor COMP_NEXT in it");
 }
 
 static Err confine_insn(Confined *c, uint32_t pc)
