@@ -258,7 +258,7 @@ Image *image_extend(Image *base);                                              /
 void image_encode_extension(Image *image, Buf *out);                           /* canonical; sets image->hash */
 Err  image_decode_extension(Image *base, Str bytes, Image **out, Error *error);        /* bounded; refuses the bytes of another base; also verifies */
 /* One pass over the appended rows. Code of a plan is confined: it computes; calls tools of the base, each call right behind the METER that charges it; calls and
-   spawns appended functions, none of them recursively; asks for REMOTE_CALL, APPROVE, NOW, SLEEP_UNTIL and notes. It goes back only by LOOP, over a METER or COMP_NEXT. */
+   spawns appended functions, none of them recursively; asks for REMOTE_CALL, APPROVE, NOW, RANDOM, SLEEP_UNTIL and notes. It goes back only by LOOP, over a METER or COMP_NEXT. */
 Err  image_verify_extension(Image *image, Error *error);
 uint32_t image_depth(const Image *image);                                      /* bases below it */
 #endif

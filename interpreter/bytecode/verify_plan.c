@@ -127,7 +127,7 @@ static void places_find(Confined *c)
 static bool effect_allowed(uint8_t kind)
 {
     switch (kind) {
-    case EFFECT_NOW: case EFFECT_REMOTE_CALL: case EFFECT_APPROVE: case EFFECT_SLEEP_UNTIL: return true;
+    case EFFECT_NOW: case EFFECT_RANDOM: case EFFECT_REMOTE_CALL: case EFFECT_APPROVE: case EFFECT_SLEEP_UNTIL: return true;
     default: return effect_class((EffectKind)kind) == EFFECT_CLASS_NOTE;
     }
 }
