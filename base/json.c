@@ -65,12 +65,14 @@ static Err refuse_at(Str source, size_t at, Err code, const char *why, Error *er
 }
 
 /* What jansson lets pass: deep nesting, and a NUL behind the value. */
-static Err source_check(Str source, Error *error)
+static Err source_check(Str source, JsonFault *fault, Error *error)
 {
     int depth = 0;
     const char *nul = source.len ? memchr(source.ptr, 0, source.len) : NULL;
-    if (nul)
+    if (nul) {
+        *fault = (JsonFault){ JSON_FAULT_SYNTAX, (size_t)(nul - source.ptr) };
         return refuse_at(source, (size_t)(nul - source.ptr), ERR_INVALID, "a NUL character", error);
+    }
     for (size_t at = 0; at < source.len;) {
         char c = source.ptr[at];
         if (c == '"') {
@@ -81,6 +83,7 @@ static Err source_check(Str source, Error *error)
             depth--;
         else if ((c == '[' || c == '{') && ++depth > JSON_DEPTH_MAX) {
             char why[64];
+            *fault = (JsonFault){ JSON_FAULT_DEPTH, at };
             snprintf(why, sizeof why, "nested deeper than %d", JSON_DEPTH_MAX);
             return refuse_at(source, at, ERR_LIMIT, why, error);
         }
@@ -163,42 +166,58 @@ static Json *build(Walk *walk, const json_t *from)
     return json;
 }
 
-static Err syntax_error(const json_error_t *why, Error *error)
+static Err syntax_error(const json_error_t *why, JsonFault *fault, Error *error)
 {
     const char *text = why->text;
     Err code = ERR_INVALID;
+    *fault = (JsonFault){ JSON_FAULT_SYNTAX, why->position > 0 ? (size_t)why->position : 0 };
     switch (json_error_code(why)) {
     case json_error_invalid_utf8:              text = "bytes that are not UTF-8"; break;
     case json_error_null_character:
-    case json_error_null_byte_in_key:          text = "a NUL character in a string"; break;
+    case json_error_null_byte_in_key:
+        text = "a NUL character in a string";
+        fault->kind = JSON_FAULT_CHARACTER;
+        break;
+    case json_error_duplicate_key:             fault->kind = JSON_FAULT_DUPLICATE; break;
     case json_error_end_of_input_expected:     text = "more text behind the value"; break;
     case json_error_premature_end_of_input:    text = "the text ends before the value does"; break;
     case json_error_numeric_overflow:
         text = "number out of range; integers have 64 bits";
         code = ERR_LIMIT;
+        fault->kind = JSON_FAULT_NUMBER;
         break;
     default:
+        if (!strncmp(text, "invalid Unicode", 15))          /* jansson has no code of its own for it */
+            fault->kind = JSON_FAULT_CHARACTER;
         break;
     }
     return err_set(error, code, "cannot read JSON, line %d column %d: %s", why->line, why->column, text);
 }
 
-Err json_parse(Arena *arena, Str text, size_t size_max, Json **out, Error *error)
+Err json_parse_located(Arena *arena, Str text, size_t size_max, Json **out, JsonFault *fault, Error *error)
 {
     json_error_t why;
 
-    if (text.len > size_max)
+    if (text.len > size_max) {
+        *fault = (JsonFault){ JSON_FAULT_SIZE, size_max };
         return err_set(error, ERR_LIMIT, "cannot read JSON of %zu bytes: the limit is %zu", text.len, size_max);
-    Err err = source_check(text, error);
+    }
+    Err err = source_check(text, fault, error);
     if (err)
         return err;
     json_t *tree = json_loadb(text.len ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
     if (!tree)
-        return syntax_error(&why, error);
+        return syntax_error(&why, fault, error);
     Walk walk = { .arena = arena, .source = text };
     *out = build(&walk, tree);
     json_decref(tree);
     return ERR_OK;
+}
+
+Err json_parse(Arena *arena, Str text, size_t size_max, Json **out, Error *error)
+{
+    JsonFault fault;
+    return json_parse_located(arena, text, size_max, out, &fault, error);
 }
 
 const Json *json_get(const Json *object, const char *key)

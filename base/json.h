@@ -32,6 +32,11 @@ struct Json {
 };
 
 Err json_parse(Arena *arena, Str text, size_t size_max, Json **out, Error *error);
+/* The same for who points at the mistake: `fault` (filled in when it is not ERR_OK) says of what sort it is, and where it was noticed, in bytes. */
+typedef enum { JSON_FAULT_SYNTAX, JSON_FAULT_DUPLICATE, JSON_FAULT_CHARACTER /* an escape for NUL or half a surrogate pair */, JSON_FAULT_NUMBER /* out of range */,
+               JSON_FAULT_DEPTH, JSON_FAULT_SIZE } JsonFaultKind;
+typedef struct JsonFault { JsonFaultKind kind; size_t offset; } JsonFault;
+Err json_parse_located(Arena *arena, Str text, size_t size_max, Json **out, JsonFault *fault, Error *error);
 const Json *json_get(const Json *object, const char *key);    /* NULL when absent or not an object */
 Str json_get_text(const Json *object, const char *key);       /* empty when absent or not a string */
 

@@ -52,7 +52,7 @@ typedef struct PlanDiag {
     const char *code;                    /* "E0725" */
     Severity severity;
     Str pointer;                         /* RFC 6901, into the plan: "/flow/2/params/date"; "": the whole */
-    int32_t offset;                      /* bytes into the string at `pointer`; -1: the value as a whole */
+    int32_t offset;                      /* bytes into the string at `pointer` (into the text when that is empty); -1: the value as a whole */
     Str message, expected, actual;       /* the latter two may be empty */
     const Str *allowed; uint32_t allowed_count;          /* what could stand there */
     Str suggestion_op;                   /* "add" "replace" "remove" at `pointer`, as in JSON Patch; empty: no suggestion */

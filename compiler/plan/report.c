@@ -1,6 +1,4 @@
 /* report.c - collects what is wrong with a plan.
- *
- * Places are lists from the value up to the root; a pointer is written only for a diagnostic, so that a plan without mistakes pays for none.
  */
 #include "compiler/plan/report.h"
 
@@ -24,53 +22,6 @@ static const struct { const char *code; Severity severity; } rows[] = {
 #undef L0
 #undef J
 };
-
-/* ---- places ---------------------------------------------------------------------------------------------- */
-
-const PlanPlace *plan_place_key(Arena *arena, const PlanPlace *up, Str key)
-{
-    PlanPlace *place = ARENA_NEW(arena, PlanPlace);
-    *place = (PlanPlace){ .up = up, .key = { key.ptr ? key.ptr : "", key.len } };
-    return place;
-}
-
-const PlanPlace *plan_place_item(Arena *arena, const PlanPlace *up, uint32_t index)
-{
-    PlanPlace *place = ARENA_NEW(arena, PlanPlace);
-    *place = (PlanPlace){ .up = up, .index = index };
-    return place;
-}
-
-static void put_token(Buf *out, const PlanPlace *place)
-{
-    buf_put_char(out, '/');
-    if (!place->key.ptr) {
-        buf_printf(out, "%u", place->index);
-        return;
-    }
-    for (size_t i = 0; i < place->key.len; i++) {
-        char c = place->key.ptr[i];
-        if (c == '~') buf_put_text(out, "~0");
-        else if (c == '/') buf_put_text(out, "~1");
-        else buf_put_char(out, c);
-    }
-}
-
-Str plan_place_pointer(Arena *arena, const PlanPlace *place)
-{
-    const PlanPlace *chain[JSON_DEPTH_MAX + 8];             /* no value of a plan lies deeper: json_parse() has seen to it; a few more for what is missing */
-    uint32_t count = 0;
-    Buf out = { 0 };
-    for (; place; place = place->up) {
-        assert(count < sizeof chain / sizeof *chain);
-        chain[count++] = place;
-    }
-    while (count)
-        put_token(&out, chain[--count]);
-    Str pointer = arena_str(arena, buf_str(&out));
-    buf_free(&out);
-    return pointer;
-}
 
 /* ---- the collector --------------------------------------------------------------------------------------- */
 
@@ -216,6 +167,28 @@ PlanDiag *plan_diag_widens(PlanDiag *diag)
     return diag;
 }
 
+static bool comes_later(size_t start, const PlanDiag *diag, size_t other_start, const PlanDiag *other)
+{
+    return start != other_start ? start > other_start : strcmp(diag->code, other->code) > 0;
+}
+
+void plan_diags_sort(PlanDiags *d, Str json)
+{
+    size_t starts[PLAN_DIAG_MAX], end;
+    for (uint32_t i = 0; i < d->count; i++) {
+        PlanDiag moved = d->items[i];
+        size_t start;
+        uint32_t at = i;
+        plan_place_bytes(json, moved.pointer, moved.offset, &start, &end);
+        for (; at > 0 && comes_later(starts[at - 1], &d->items[at - 1], start, &moved); at--) {
+            d->items[at] = d->items[at - 1];
+            starts[at] = starts[at - 1];
+        }
+        d->items[at] = moved;
+        starts[at] = start;
+    }
+}
+
 /* ---- texts ----------------------------------------------------------------------------------------------- */
 
 bool plan_text_deceives(uint32_t c)
@@ -232,11 +205,11 @@ bool plan_text_deceives(uint32_t c)
     return false;
 }
 
-const char *plan_quote(Arena *arena, Str text)
+static const char *clean(Arena *arena, Str text, size_t most)
 {
     Buf out = { 0 };
     size_t at = 0;
-    while (at < text.len && out.len < PLAN_QUOTE_MAX) {
+    while (at < text.len && out.len < most) {
         size_t from = at;
         uint32_t codepoint = codepoint_next(text, &at);
         if (plan_text_deceives(codepoint) || codepoint == '\n' || codepoint == '\t')
@@ -249,4 +222,15 @@ const char *plan_quote(Arena *arena, Str text)
     const char *quoted = arena_str(arena, buf_str(&out)).ptr;
     buf_free(&out);
     return quoted;
+}
+
+const char *plan_quote(Arena *arena, Str text) { return clean(arena, text, PLAN_QUOTE_MAX); }
+const char *plan_sentence(Arena *arena, Str text) { return clean(arena, text, PLAN_SENTENCE_MAX); }
+
+void plan_put_tool_name(const Image *base, uint16_t tool, Buf *out)
+{
+    const ImageTool *row = &base->tools[tool];
+    if (row->agent != NO_INDEX)
+        buf_printf(out, "%.*s.", STR_ARG(base->agents[row->agent].name));
+    buf_put_str(out, row->name);
 }

@@ -15,7 +15,7 @@
 #define COMPILER_PLAN_REPORT_H
 #include "compiler/plan/plan.h"
 
-enum { PLAN_QUOTE_MAX = 80 /* bytes of a plan's text in a message */, PLAN_ALLOWED_MAX = 64 };
+enum { PLAN_QUOTE_MAX = 80 /* bytes of a plan's text in a message */, PLAN_SENTENCE_MAX = 300, PLAN_ALLOWED_MAX = 64 };
 
 typedef enum {
 #define D(...)
@@ -42,6 +42,10 @@ struct PlanPlace {
 const PlanPlace *plan_place_key(Arena *arena, const PlanPlace *up, Str key);
 const PlanPlace *plan_place_item(Arena *arena, const PlanPlace *up, uint32_t index);
 Str plan_place_pointer(Arena *arena, const PlanPlace *place);          /* RFC 6901 */
+/* The member or item that byte `offset` of a text belongs to, which need not be JSON. */
+const PlanPlace *plan_place_of_offset(Arena *arena, Str text, size_t offset);
+/* The bytes of the value at a pointer, or of the nearest one around it that there is; with an offset: of that byte of the string there. */
+void plan_place_bytes(Str text, Str pointer, int32_t offset, size_t *start, size_t *end);
 
 typedef struct PlanDiags {
     Arena *arena;
@@ -64,15 +68,17 @@ PlanDiag *plan_diag_suggest_text(PlanDiags *d, PlanDiag *diag, const char *op, S
 /* allowed, and the nearest of them as suggestion `op`, when one is near. */
 PlanDiag *plan_diag_did_you_mean(PlanDiags *d, PlanDiag *diag, const char *op, Str wrong, const Str *words, uint32_t count);
 PlanDiag *plan_diag_widens(PlanDiag *diag);                            /* sets widens_authority, takes a suggestion away */
-void plan_diags_sort(PlanDiags *diags, Str json);                      /* in the order of the text */
+void plan_diags_sort(PlanDiags *diags, Str json);                      /* in the order of the text, whose plan this is about */
 
 /* A plan's text for a message: at most PLAN_QUOTE_MAX bytes, "…" where it was cut, \u{202E} for what deceives. NUL-terminated. */
 const char *plan_quote(Arena *arena, Str text);
+const char *plan_sentence(Arena *arena, Str text);       /* the same for a sentence of another library, up to PLAN_SENTENCE_MAX */
 
 /* A code point that shows something else than it is, or nothing: controls but line end and tab, what turns the direction of a text, blanks without a width,
    tags, noncharacters. Joiners of scripts and emoji, and marks of direction that turn nothing, are not among them. */
 bool plan_text_deceives(uint32_t codepoint);
 
+void plan_put_tool_name(const Image *base, uint16_t tool, Buf *out);   /* "finance.check_budget" */
 /* For people: code, message, the line of the plan with carets, what could stand there, how to repair it. `path`: the plan's name, for the frame. */
 void plan_put_text(const PlanResult *result, Str json, const char *path, bool color, Buf *out);
 #endif

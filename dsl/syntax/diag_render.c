@@ -63,7 +63,8 @@ static void style(const Frame *f, const char *code)
 
 static void put_codepoint(Buf *out, Str text, size_t from, size_t to, uint32_t codepoint)
 {
-    if (codepoint < 0x20 || codepoint == 0x7f || (codepoint >= 0x80 && codepoint < 0xa0) || codepoint == CODEPOINT_REPLACEMENT)
+    bool turns = (codepoint >= 0x202a && codepoint <= 0x202e) || (codepoint >= 0x2066 && codepoint <= 0x2069);   /* the direction of the line */
+    if (codepoint < 0x20 || codepoint == 0x7f || (codepoint >= 0x80 && codepoint < 0xa0) || codepoint == CODEPOINT_REPLACEMENT || turns)
         buf_put_text(out, "\xef\xbf\xbd");
     else buf_put(out, text.ptr + from, to - from);
 }

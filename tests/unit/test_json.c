@@ -66,6 +66,26 @@ static void test_number_texts(void **state)
     arena_free(arena);
 }
 
+/* Who points at a mistake learns its sort and the byte where it was noticed. */
+static void test_faults(void **state)
+{
+    static const struct { Str text; JsonFaultKind kind; size_t from, to; } cases[] = {
+        { STR("{\"a\":1,\n\"a\":2}"), JSON_FAULT_DUPLICATE, 9, 12 }, { STR("[1,]"), JSON_FAULT_SYNTAX, 3, 4 }, { STR("[\"\\u0000\"]"), JSON_FAULT_CHARACTER, 1, 9 },
+        { STR("[\"\\ud800\"]"), JSON_FAULT_CHARACTER, 1, 10 }, { STR("[\"\\udc00 x\"]"), JSON_FAULT_CHARACTER, 1, 12 }, { STR("{\"\\u0000\":1}"), JSON_FAULT_CHARACTER, 1, 10 },
+        { STR("[99999999999999999999]"), JSON_FAULT_NUMBER, 1, 22 }, { STR("[1e999]"), JSON_FAULT_NUMBER, 1, 7 }, { STR("[1,\"a\0\"]"), JSON_FAULT_SYNTAX, 5, 5 },
+        { STR("[1, 2, \"a long text, longer than the limit\"]"), JSON_FAULT_SIZE, 40, 40 },
+    };
+    Arena *arena = arena_new();
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        Json *json = NULL;
+        JsonFault fault = { JSON_FAULT_DEPTH, SIZE_MAX };
+        assert_int_not_equal(json_parse_located(arena, cases[i].text, 40, &json, &fault, NULL), ERR_OK);
+        if (fault.kind != cases[i].kind || fault.offset < cases[i].from || fault.offset > cases[i].to)
+            fail_msg("%.*s: sort %d at %zu", STR_ARG(cases[i].text), (int)fault.kind, fault.offset);
+    }
+    arena_free(arena);
+}
+
 static void test_refused(void **state)
 {
     static const struct { Str text; Err err; const char *words; } cases[] = {
@@ -174,6 +194,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip), cmocka_unit_test(test_number_texts), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_faults),
         cmocka_unit_test(test_limits), cmocka_unit_test(test_get), cmocka_unit_test(test_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
