@@ -75,84 +75,6 @@ bool read_check_name(Reading *r, const PlanPlace *place, const char *what, Str n
 
 /* ---- values ---------------------------------------------------------------------------------------------- */
 
-/* "Booked ${hotel.id}": what stands in ${} ends at its bracket, which a string inside of it may hold as well. */
-static size_t path_end(Str text, size_t at)
-{
-    char quote = 0;
-    for (; at < text.len; at++) {
-        char c = text.ptr[at];
-        if (quote && c == '\\')
-            at++;
-        else if (quote)
-            quote = c == quote ? 0 : quote;
-        else if (c == '"' || c == '\'')
-            quote = c;
-        else if (c == '}')
-            return at;
-    }
-    return text.len;
-}
-
-typedef struct Pieces { PlanPiece items[PLAN_PIECES_MAX]; uint32_t count; Buf literal; int32_t literal_at; } Pieces;
-
-static void piece_add(Pieces *pieces, bool is_path, Str text, size_t offset)
-{
-    if (pieces->count < PLAN_PIECES_MAX)
-        pieces->items[pieces->count] = (PlanPiece){ is_path, text, (int32_t)offset };
-    pieces->count++;
-}
-
-static void literal_flush(Reading *r, Pieces *pieces)
-{
-    if (pieces->literal.len)
-        piece_add(pieces, false, arena_str(r->arena, buf_str(&pieces->literal)), (size_t)pieces->literal_at);
-    buf_clear(&pieces->literal);
-}
-
-static bool split_text(Reading *r, const PlanPlace *place, Str text, Pieces *pieces)
-{
-    for (size_t at = 0; at < text.len;) {
-        Str rest = { text.ptr + at, text.len - at };
-        if (!pieces->literal.len)
-            pieces->literal_at = (int32_t)at;
-        if (str_starts(rest, STR("\\${"))) {                /* written for the two characters themselves */
-            buf_put_text(&pieces->literal, "${");
-            at += 3;
-        } else if (!str_starts(rest, STR("${"))) {
-            buf_put_char(&pieces->literal, text.ptr[at++]);
-        } else {
-            size_t end = path_end(text, at + 2);
-            if (end == text.len) {
-                PlanDiag *diag = plan_diag_at(r->diags, PLAN_DIAG_condition_syntax, place, (int32_t)at, "`${` is not closed");
-                plan_diag_expected(r->diags, diag, "`}`; or `\\${` where the text itself is meant");
-                return false;
-            }
-            literal_flush(r, pieces);
-            piece_add(pieces, true, (Str){ text.ptr + at + 2, end - at - 2 }, at + 2);
-            at = end + 1;
-        }
-    }
-    literal_flush(r, pieces);
-    if (pieces->count <= PLAN_PIECES_MAX)
-        return true;
-    read_too_large(r, place, "pieces of this text", "PLAN_PIECES_MAX", pieces->count, PLAN_PIECES_MAX);
-    return false;
-}
-
-static void read_text_form(Reading *r, const PlanPlace *place, Str text, PlanValue *out)
-{
-    Pieces pieces = { .count = 0 };
-    bool good = split_text(r, place, text, &pieces);
-    if (!pieces.count)
-        piece_add(&pieces, false, STR(""), 0);
-    uint32_t count = pieces.count < PLAN_PIECES_MAX ? pieces.count : PLAN_PIECES_MAX;
-    out->kind = good ? PLAN_VALUE_TEXT : PLAN_VALUE_LITERAL;
-    out->pieces = ARENA_ARRAY(r->arena, PlanPiece, count);
-    memcpy(out->pieces, pieces.items, count * sizeof *out->pieces);
-    out->piece_count = count;
-    buf_free(&pieces.literal);
-}
-
 /* {"$ref": …} or {"$text": …}; anything else that begins with $ is no form. */
 static void read_form(Reading *r, const Json *json, const PlanPlace *place, PlanValue *out)
 {
@@ -172,12 +94,8 @@ static void read_form(Reading *r, const Json *json, const PlanPlace *place, Plan
         read_wrong_kind(r, inner, arena_printf(r->arena, "`%s`", key.ptr), "a string", json->items[0]);
     } else if (read_check_text(r, inner, json->items[0]->text)) {
         out->place = inner;
-        if (is_ref) {
-            out->kind = PLAN_VALUE_REF;
-            out->path = json->items[0]->text;
-        } else {
-            read_text_form(r, inner, json->items[0]->text, out);
-        }
+        out->kind = is_ref ? PLAN_VALUE_REF : PLAN_VALUE_TEXT;
+        out->source = json->items[0]->text;
     }
 }
 

@@ -17,7 +17,7 @@
 #include "base/json.h"
 #include "compiler/plan/report.h"
 
-enum { PLAN_NAME_MAX = 64 /* bytes of agent, action, id */, PLAN_TIMEOUT_MAX = 86400000 /* milliseconds */, PLAN_PIECES_MAX = 100 /* of one $text */ };
+enum { PLAN_NAME_MAX = 64 /* bytes of agent, action, id */, PLAN_TIMEOUT_MAX = 86400000 /* milliseconds */ };
 
 typedef enum { PLAN_NODE_ACTION, PLAN_NODE_NOTIFY, PLAN_NODE_CONDITION, PLAN_NODE_GROUP } PlanNodeKind;
 typedef enum { PLAN_SEQUENTIAL, PLAN_PARALLEL, PLAN_CONDITIONAL } PlanStrategy;
@@ -25,18 +25,12 @@ typedef enum { PLAN_ABORT, PLAN_CONTINUE, PLAN_RETRY } PlanOnError;
 
 /* A value in `params` or a `message`. An object or array in which nothing refers is one LITERAL, however deep. */
 typedef enum { PLAN_VALUE_LITERAL, PLAN_VALUE_REF, PLAN_VALUE_TEXT, PLAN_VALUE_ARRAY, PLAN_VALUE_OBJECT } PlanValueKind;
-typedef struct PlanPiece {
-    bool is_path;                        /* what stood in ${…} */
-    Str text;                            /* literal (escapes resolved), or the path */
-    int32_t offset;                      /* of the text in the string, for diagnostics */
-} PlanPiece;
 typedef struct PlanValue PlanValue;
 struct PlanValue {
     PlanValueKind kind;
     const PlanPlace *place;              /* of the value; of the string in {"$ref": …} and {"$text": …}, so that an offset fits */
     const Json *json;                    /* as written; a LITERAL is this */
-    Str path;                            /* REF */
-    PlanPiece *pieces; uint32_t piece_count;             /* TEXT: at least one */
+    Str source;                          /* REF: the path; TEXT: the text with its ${…}; not parsed here */
     Str *keys;                           /* OBJECT */
     PlanValue *items; uint32_t count;    /* ARRAY, OBJECT */
 };

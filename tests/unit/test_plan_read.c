@@ -95,19 +95,17 @@ static void values_refer_only_where_they_say_so(void **state)
     assert_int_equal(param(w, "{\"a\":[1,{\"b\":\"${not.a.path}\"}],\"__proto__\":{}}")->kind, PLAN_VALUE_LITERAL);
     const PlanValue *ref = param(w, "{\"$ref\":\"hotel.id\"}");
     assert_int_equal(ref->kind, PLAN_VALUE_REF);
-    assert_true(str_is(ref->path, "hotel.id"));
+    assert_true(str_is(ref->source, "hotel.id"));
     assert_string_equal(plan_place_pointer(w->arena, ref->place).ptr, "/flow/0/params/p/$ref");
     const PlanValue *mixed = param(w, "{\"a\":[1,2],\"b\":[{\"$ref\":\"x\"}]}");
     assert_int_equal(mixed->kind, PLAN_VALUE_OBJECT);
     assert_int_equal(mixed->items[0].kind, PLAN_VALUE_LITERAL);
     assert_int_equal(mixed->items[1].kind, PLAN_VALUE_ARRAY);
     assert_int_equal(mixed->items[1].items[0].kind, PLAN_VALUE_REF);
-    const PlanValue *text = param(w, "{\"$text\":\"a ${b[\\\"}\\\"]} \\\\${c} $d\"}");
-    assert_int_equal(text->piece_count, 3);
-    assert_true(str_is(text->pieces[0].text, "a "));
-    assert_true(text->pieces[1].is_path && str_is(text->pieces[1].text, "b[\"}\"]"));
-    assert_int_equal(text->pieces[1].offset, 4);
-    assert_true(!text->pieces[2].is_path && str_is(text->pieces[2].text, " ${c} $d"));
+    const PlanValue *text = param(w, "{\"$text\":\"a ${b} \\\\${c} $d\"}");
+    assert_int_equal(text->kind, PLAN_VALUE_TEXT);
+    assert_true(str_is(text->source, "a ${b} \\${c} $d"));
+    assert_string_equal(plan_place_pointer(w->arena, text->place).ptr, "/flow/0/params/p/$text");
 }
 
 typedef struct Case { const char *text, *code, *pointer, *words; } Case;
@@ -137,7 +135,6 @@ static const Case cases[] = {
     STEP("\"agent\":\"a\",\"action\":\"b\",\"params\":{\"p\":\"x\xe2\x80\xaey\"}", "E0740", "/flow/0/params/p", "U+202E"),
     STEP("\"agent\":\"a\",\"action\":\"b\",\"params\":{\"p/q\":{\"$eval\":\"1\"}}", "E0722", "/flow/0/params/p~1q/$eval", "unknown form"),
     STEP("\"agent\":\"a\",\"action\":\"b\",\"params\":{\"p\":{\"$ref\":\"a\",\"b\":1}}", "E0722", "/flow/0/params/p", "together"),
-    STEP("\"agent\":\"a\",\"action\":\"b\",\"params\":{\"p\":{\"$text\":\"${a\"}}", "E0730", "/flow/0/params/p/$text", "not closed"),
     STEP("\"agent\":\"a\",\"action\":\"b\",\"condition\":true", "E0723", "/flow/0/condition", "a boolean"),
     STEP("\"action\":\"notify_user\"", "E0723", "/flow/0/message", "without"),
     STEP("\"action\":\"notify_user\",\"message\":\"x\",\"params\":{}", "E0722", "/flow/0/params", "`notify_user` has no member"),
@@ -220,16 +217,6 @@ static void text_of_length(World *w, size_t length, const char *limit)
     expect_limit(w, &text, limit);
 }
 
-static void pieces_of(World *w, uint32_t count, const char *limit)
-{
-    Buf text = { 0 };
-    buf_put_text(&text, "{\"strategy\":\"SEQUENTIAL\",\"message\":{\"$text\":\"");
-    for (uint32_t i = 0; i < count; i++)
-        buf_put_text(&text, "${a}");
-    buf_put_text(&text, "\"},\"flow\":[{\"agent\":\"a\",\"action\":\"b\"}]}");
-    expect_limit(w, &text, limit);
-}
-
 static void names_of(World *w, size_t length, const char *limit)
 {
     Buf text = { 0 };
@@ -249,8 +236,6 @@ static void every_limit_has_a_name_and_the_value_below_it_passes(void **state)
     text_of_length(w, PLAN_TEXT_MAX, NULL);
     text_of_length(w, PLAN_TEXT_MAX + 1, "PLAN_TEXT_MAX");
     text_of_length(w, PLAN_BYTES_MAX, "PLAN_BYTES_MAX");
-    pieces_of(w, PLAN_PIECES_MAX, NULL);
-    pieces_of(w, PLAN_PIECES_MAX + 1, "PLAN_PIECES_MAX");
     names_of(w, PLAN_NAME_MAX, NULL);
     names_of(w, PLAN_NAME_MAX + 1, "PLAN_NAME_MAX");
 }
