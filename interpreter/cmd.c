@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "interpreter/identity/identity.h"
 #include "interpreter/net/llm_client.h"
+#include "interpreter/sched/approval.h"
 
 #include <pwd.h>
 #include <stdlib.h>
@@ -91,6 +92,13 @@ static bool ask_terminal(const RunRow *run, Str question, const Str *choices, ui
     return got > 0;
 }
 
+/* An empty line, or the end of the input, allows nothing and refuses nothing: the run stays parked. */
+static bool approve_terminal(const RunRow *run, Str tool, const Json *arguments, int64_t due_us, Buf *answer, void *arg) {
+    if (!cli_interactive()) return false;
+    cmd_print_approval(stderr, tool, arguments);
+    return ask_terminal(run, STR("Allow it?"), NULL, 0, STR("bool"), due_us, answer, arg);
+}
+
 static void say_refused(const char *why, void *arg) { fprintf(stderr, "That does not fit: %s\n", why); }
 
 static void say_model(Str provider, bool down, const char *why, void *arg) {
@@ -104,7 +112,7 @@ static void say_model(Str provider, bool down, const char *why, void *arg) {
 static const char *variable(const char *name) { return getenv(name); }
 
 bool cmd_open(CmdSession *session, const CmdCommon *common) {
-    return cmd_open_with(session, common, &(EngineOptions){ .on_note = show_note, .on_question = ask_terminal, .on_refused = say_refused });
+    return cmd_open_with(session, common, &(EngineOptions){ .on_note = show_note, .on_question = ask_terminal, .on_approval = approve_terminal, .on_refused = say_refused });
 }
 
 enum { OPEN_AGAIN_US = 200000 };
@@ -288,14 +296,25 @@ void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out) {
     buf_put_char(out, '}');
 }
 
-static void print_waits(const RunRow *run) {
+void cmd_print_approval(FILE *to, Str tool, const Json *arguments) {
+    Buf shown = { 0 };
+    buf_printf(&shown, "%.*s is about to be called, with\n", STR_ARG(tool));
+    approval_put_shown(arguments, &shown);
+    cli_write(to, &shown);
+    buf_free(&shown);
+}
+
+void cmd_print_waits(const RunRow *run) {
     Arena *arena = arena_new();
     const Json *waits = engine_waits(run, arena);
     printf("parked %.*s\n", STR_ARG(run->run_id));
     for (size_t i = 0; waits && i < waits->count; i++) {
         Str kind = json_get_text(waits->items[i], "kind"), text = json_get_text(waits->items[i], "text"), due = json_get_text(waits->items[i], "due");
         printf("  waits for %.*s%s%.*s%s%.*s\n", STR_ARG(kind), text.len ? ": " : "", STR_ARG(text), due.len ? ", until " : "", STR_ARG(due));
-        if (str_is(kind, "answer") || str_is(kind, "ask")) printf("  go on with: flowd answer %.*s VALUE\n", STR_ARG(run->run_id));
+        Str hash = json_get_text(waits->items[i], "hash");
+        if (hash.len) cmd_print_approval(stdout, json_get_text(waits->items[i], "tool"), json_get(waits->items[i], "arguments"));
+        if (hash.len) printf("  go on with: flowd answer %.*s yes --hash %.*s\n", STR_ARG(run->run_id), STR_ARG(hash));
+        else if (engine_wait_asks(waits->items[i])) printf("  go on with: flowd answer %.*s VALUE\n", STR_ARG(run->run_id));
     }
     arena_free(arena);
 }
@@ -346,7 +365,7 @@ int cmd_print_outcome(CmdSession *session, const RunRow *run) {
         if (!session->json) printf("%s %.*s\n", run_status_name(run->status), STR_ARG(run->run_id));
         return EXIT_PARKED;
     case RUN_PARKED:
-        if (!session->json) print_waits(run);
+        if (!session->json) cmd_print_waits(run);
         return EXIT_PARKED;
     }
     return EXIT_USAGE;

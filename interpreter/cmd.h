@@ -59,6 +59,8 @@ int  cmd_failed(const Error *error);                               /* prints, re
 bool cmd_find_run(CmdSession *session, const char *run, RunRow *out);
 /* Prints how it stands with a run (result, error, or what it waits for); the exit code. */
 int  cmd_print_outcome(CmdSession *session, const RunRow *run);
+void cmd_print_waits(const RunRow *run);             /* what a parked run waits for, and how to go on */
+void cmd_print_approval(FILE *to, Str tool, const struct Json *arguments);
 /* `engine`: the result as an operator may see it; NULL: in full, for whoever started the run. */
 void cmd_print_run_json(Engine *engine, const RunRow *run, Buf *out);
 /* A program from a .flow or .flowb file; NULL after printing why. *only_flow: the flow of the main module when it has one, else empty. */

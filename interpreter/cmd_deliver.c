@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-typedef Err (*Delivery)(CmdSession *session, Str run_id, char **argv, Error *error);
+typedef Err (*Delivery)(CmdSession *session, Str run_id, char **argv, const EngineAnswer *to, Error *error);
 
 static int go_on(CmdSession *session, const char *run_id, bool park) {
     Error error = { 0 };
@@ -15,14 +15,46 @@ static int go_on(CmdSession *session, const char *run_id, bool park) {
     return code;
 }
 
+static Err deliver_answer(CmdSession *session, Str run_id, char **argv, const EngineAnswer *to, Error *error) {
+    Arena *arena = arena_new();
+    Buf json = { 0 };
+    Json *parsed = NULL;
+    Str text = str_of(argv[2]);
+    if (json_parse(arena, text, 1 << 20, &parsed, NULL) == ERR_OK) buf_put_str(&json, text);
+    else json_put_string(&json, text);
+    Err err = engine_answer_to(session->engine, session->who.tenant, run_id, &(EngineAnswer){ .value_json = buf_str(&json), .request = to->request, .hash = to->hash }, error);
+    buf_free(&json);
+    arena_free(arena);
+    return err;
+}
+
+static Err deliver_signal(CmdSession *session, Str run_id, char **argv, const EngineAnswer *to, Error *error) {
+    return engine_signal(session->engine, session->who.tenant, run_id, str_of(argv[2]), argv[3] ? str_of(argv[3]) : STR("{}"), error);
+}
+
+static Err deliver_cancel(CmdSession *session, Str run_id, char **argv, const EngineAnswer *to, Error *error) {
+    return engine_cancel(session->engine, session->who.tenant, run_id, error);
+}
+
+static bool read_number(const char *text, uint64_t *out) {
+    char *end;
+    *out = strtoull(text, &end, 10);
+    return *out && !*end && text[0] != '-';
+}
+
 static int deliver(int argc, char **argv, int least, int most, const char *want, Delivery delivery) {
     CmdCommon common = { 0 };
     CmdSession session = { 0 };
-    bool park = false;
-    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet }, { 0 } };
+    bool park = false, answers = delivery == deliver_answer;
+    const char *hash = NULL, *request = NULL;
+    const CliOption for_answers[] = { { .name = "--hash", .value = &hash }, { .name = "--request", .value = &request } }, none = { 0 };
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--park", .flag = &park }, { .name = "--quiet", .flag = &session.quiet },
+                                  answers ? for_answers[0] : none, answers ? for_answers[1] : none, { 0 } };
     int count = cli_options(argc, argv, options);
+    EngineAnswer to = { .hash = hash ? str_of(hash) : (Str){ "", 0 } };
     if (count < 0) return EXIT_USAGE;
     if (count < least || count > most) return cli_usage("%s", want);
+    if (request && !read_number(request, &to.request)) return cli_usage("--request wants the number of a question, as `flowd show RUN` has it, not `%s`", request);
     if (!cmd_open(&session, &common)) return EXIT_USAGE;
     RunRow run;
     int code = EXIT_FINDINGS;
@@ -30,32 +62,12 @@ static int deliver(int argc, char **argv, int least, int most, const char *want,
         char run_id[64];
         snprintf(run_id, sizeof run_id, "%.*s", STR_ARG(run.run_id));
         Error error = { 0 };
-        Err err = delivery(&session, str_of(run_id), argv, &error);
+        Err err = delivery(&session, str_of(run_id), argv, &to, &error);
         code = err == ERR_OK ? go_on(&session, run_id, park) : cmd_failed(&error);
+        if (answers && err == ERR_CONFLICT && run.status == RUN_PARKED && !session.json) cmd_print_waits(&run);
     }
     cmd_close(&session);
     return code;
-}
-
-static Err deliver_answer(CmdSession *session, Str run_id, char **argv, Error *error) {
-    Arena *arena = arena_new();
-    Buf json = { 0 };
-    Json *parsed = NULL;
-    Str text = str_of(argv[2]);
-    if (json_parse(arena, text, 1 << 20, &parsed, NULL) == ERR_OK) buf_put_str(&json, text);
-    else json_put_string(&json, text);
-    Err err = engine_answer(session->engine, session->who.tenant, run_id, buf_str(&json), error);
-    buf_free(&json);
-    arena_free(arena);
-    return err;
-}
-
-static Err deliver_signal(CmdSession *session, Str run_id, char **argv, Error *error) {
-    return engine_signal(session->engine, session->who.tenant, run_id, str_of(argv[2]), argv[3] ? str_of(argv[3]) : STR("{}"), error);
-}
-
-static Err deliver_cancel(CmdSession *session, Str run_id, char **argv, Error *error) {
-    return engine_cancel(session->engine, session->who.tenant, run_id, error);
 }
 
 int cmd_answer(int argc, char **argv) { return deliver(argc, argv, 2, 2, "which run, and what is the answer?", deliver_answer); }

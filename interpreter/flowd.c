@@ -19,8 +19,10 @@ static const Command commands[] = {
     { "ps", "[--all] [--tenants] [--store URL] [--json]", "list runs: those that have not ended, or all", "--all      ended ones too\n--tenants  of every tenant\n", cmd_ps },
     { "show", "[--store URL] [--json] RUN", "one run: state, what it waits for, result", store_help, cmd_show },
     { "trace", "[--format text|mermaid] [--store URL] RUN", "what a run did: who called whom, with what, how long", "Drawn from the journal, also of a run that still works.\n", cmd_trace },
-    { "answer", "[--store URL] [--json] RUN VALUE", "answer the question a run waits for, and go on",
-      "VALUE: yes, no, a number, a date, one of the choices, or text; JSON is understood too.\n--park  only record the answer; the run goes on at the next `flowd resume`\n", cmd_answer },
+    { "answer", "[--hash H] [--request N] [--store URL] [--json] RUN VALUE", "answer the question a run waits for, or allow a call, and go on",
+      "VALUE: yes, no, a number, a date, one of the choices, or text; JSON is understood too.\n"
+      "--hash H     of the call that is allowed or refused; without it, what would be called is shown, with its hash\n"
+      "--request N  which question, when there are several (default: the oldest)\n--park  only record the answer; the run goes on at the next `flowd resume`\n", cmd_answer },
     { "signal", "[--store URL] [--json] RUN NAME [JSON]", "send a run a signal, and go on", store_help, cmd_signal },
     { "cancel", "[--store URL] [--json] RUN", "cancel a run: finally blocks and compensation run", store_help, cmd_cancel },
     { "fork", "--at SEQ [--store URL] [--json] RUN", "copy a run as it was after journal entry SEQ, and leave the old one alone", "The copy is parked until `flowd resume`.\n", cmd_fork },

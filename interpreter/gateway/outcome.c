@@ -8,20 +8,18 @@
 
 /* ---- questions ------------------------------------------------------------------------------------------------------ */
 
-static bool is_question(const Json *wait) { return str_is(json_get_text(wait, "kind"), "ask"); }
-
 bool outcome_asks(const RunRow *run) {
     if (run->status != RUN_PARKED) return false;
     Arena *arena = arena_new();
     const Json *waits = engine_waits(run, arena);
     bool asks = false;
-    for (size_t i = 0; waits && i < waits->count; i++) asks |= is_question(waits->items[i]);
+    for (size_t i = 0; waits && i < waits->count; i++) asks |= engine_wait_asks(waits->items[i]);
     arena_free(arena);
     return asks;
 }
 
 static void put_question(const Json *wait, Buf *out) {
-    static const char *const members[] = { "request", "text", "type", "choices", "due", "since" };
+    static const char *const members[] = { "request", "kind", "text", "type", "choices", "tool", "arguments", "hash", "due", "since" };
     bool some = false;
     buf_put_char(out, '{');
     for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
@@ -40,7 +38,7 @@ void outcome_put_questions(const RunRow *run, Buf *out) {
     bool some = false;
     buf_put_char(out, '[');
     for (size_t i = 0; waits && i < waits->count; i++) {
-        if (!is_question(waits->items[i])) continue;
+        if (!engine_wait_asks(waits->items[i])) continue;
         if (some) buf_put_char(out, ',');
         put_question(waits->items[i], out);
         some = true;

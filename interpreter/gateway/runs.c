@@ -1,6 +1,6 @@
 /* runs.c - /runs: what became of requests, for whoever made them.
  *
- *   GET  /runs?status=&flow=&q=&after=&limit=      newest first        POST /runs/{id}/answer  {"value": …}
+ *   GET  /runs?status=&flow=&q=&after=&limit=      newest first        POST /runs/{id}/answer  {"value": …, "request": N, "hash": …}
  *   GET  /runs/{id}                                                    POST /runs/{id}/cancel
  *   GET  /runs/{id}/journal?after=&limit=                              POST /runs/{id}/fork    {"at": SEQ}
  *   GET  /runs/{id}/trace?format=mermaid|text                          POST /runs/{id}/retry
@@ -238,25 +238,41 @@ static bool store_there(Call *call) {
     return false;
 }
 
-static bool member_of(Call *call, const char *name, const Json **out) {
-    Json *body;
-    if (!input_body(call->request, call->arena, &body, &call->reply)) { call_answer(call); return false; }
-    if ((*out = body ? json_get(body, name) : NULL)) return true;
+static void refuse_member(Call *call, const char *name, Str detail) {
     char pointer[40];
     snprintf(pointer, sizeof pointer, "/%s", name);
-    problem_reply(PROBLEM_invalid, call_request_id(call), (Str){ 0 }, &(ProblemMore){ .pointer = str_of(pointer), .detail = STR("missing") }, call->arena, &call->reply);
+    problem_reply(PROBLEM_invalid, call_request_id(call), detail, &(ProblemMore){ .pointer = str_of(pointer), .detail = detail }, call->arena, &call->reply);
     call_answer(call);
+}
+
+static bool member_of(Call *call, const char *name, Json **body, const Json **out) {
+    if (!input_body(call->request, call->arena, body, &call->reply)) { call_answer(call); return false; }
+    if ((*out = *body ? json_get(*body, name) : NULL)) return true;
+    refuse_member(call, name, STR("missing"));
     return false;
+}
+
+/* Which question is meant, if that is said. */
+static bool read_address(Call *call, const Json *body, EngineAnswer *out) {
+    const Json *request = json_get(body, "request"), *hash = json_get(body, "hash");
+    if (request && (request->kind != JSON_INT || request->integer <= 0)) return refuse_member(call, "request", STR("expected the number of a question, as `questions` has it")), false;
+    if (hash && hash->kind != JSON_STRING) return refuse_member(call, "hash", STR("expected the hash of what is allowed, as `questions` has it")), false;
+    if (request) out->request = (uint64_t)request->integer;
+    out->hash = hash ? hash->text : (Str){ "", 0 };
+    return true;
 }
 
 /* Answered like the request that began the run: with its end, its next question, or where it is. */
 static void answer_run(Call *call) {
+    Json *body;
     const Json *value;
+    EngineAnswer answer = { 0 };
     Error error = { 0 };
-    if (!store_there(call) || !member_of(call, "value", &value)) return;
+    if (!store_there(call) || !member_of(call, "value", &body, &value) || !read_address(call, body, &answer)) return;
     Buf text = { 0 };
     json_print(&text, value);
-    Err err = engine_answer(call->gateway->options.engine, call->run.tenant, call->run.run_id, buf_str(&text), &error);
+    answer.value_json = buf_str(&text);
+    Err err = engine_answer_to(call->gateway->options.engine, call->run.tenant, call->run.run_id, &answer, &error);
     buf_free(&text);
     if (err == ERR_INVALID) {
         problem_reply(PROBLEM_invalid, call_request_id(call), arena_str(call->arena, str_of(error.text)), &(ProblemMore){ .pointer = STR("/value"), .detail = arena_str(call->arena, str_of(error.text)) },
@@ -296,12 +312,11 @@ static void fork_at(Call *call, uint64_t seq) {
 }
 
 static void fork_run(Call *call) {
+    Json *body;
     const Json *at;
-    if (!store_there(call) || !member_of(call, "at", &at)) return;
-    if (at->kind != JSON_INT || at->integer < 0) {
-        problem_reply(PROBLEM_invalid, call_request_id(call), (Str){ 0 }, &(ProblemMore){ .pointer = STR("/at"), .detail = STR("expected the number of a journal entry, 0 for the beginning") }, call->arena, &call->reply);
-        call_answer(call);
-    } else fork_at(call, (uint64_t)at->integer);
+    if (!store_there(call) || !member_of(call, "at", &body, &at)) return;
+    if (at->kind != JSON_INT || at->integer < 0) refuse_member(call, "at", STR("expected the number of a journal entry, 0 for the beginning"));
+    else fork_at(call, (uint64_t)at->integer);
 }
 
 static void retry_now(Call *call) {

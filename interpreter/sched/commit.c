@@ -14,7 +14,7 @@
 /* ---- waits and timers -------------------------------------------------------------------------------- */
 
 static bool act_to_announce(const Act *act) {
-    return (act->effect->kind == EFFECT_AWAIT_EVENT || act->effect->kind == EFFECT_ASK) && act->state == ACT_PARKED && !act->waits_durably;
+    return (act->effect->kind == EFFECT_AWAIT_EVENT || live_asks(act)) && act->state == ACT_PARKED && !act->waits_durably;
 }
 
 bool commit_waits_changed(const LiveRun *run) {
@@ -46,7 +46,7 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
     for (uint32_t i = 0; i < run->act_count; i++) {
         Act *act = run->acts[i];
         if (!act_to_announce(act)) continue;
-        if (act->effect->kind == EFFECT_ASK) update = true;
+        if (live_asks(act)) update = true;
         else if (run->txn) continue;                     /* a long transaction sees the events of its beginning: the next commit announces it */
         else {
             WaitRow wait = { .tenant = run->row.tenant, .event = run->image->events[act->effect->target].name, .run_id = run->row.run_id, .request = act->id };
@@ -231,7 +231,7 @@ static ParkView park_view(const LiveRun *run) {
     ParkView view = { .sleep_us = TIME_NEVER };
     for (uint32_t i = 0; i < run->act_count; i++) {
         const Act *act = run->acts[i];
-        view.asks |= act->effect->kind == EFFECT_ASK;
+        view.asks |= live_asks(act);
         view.others |= act->effect->kind != EFFECT_SLEEP_UNTIL;
         if (act->due_us < view.sleep_us) view.sleep_us = act->due_us;
     }

@@ -432,7 +432,7 @@ static int64_t jump_of(const RunRow *run, int64_t next_due_us, bool *asks) {
     bool sleeps_only = true;
     if (waits && waits->count == 0) jump_us = next_due_us;
     for (size_t i = 0; waits && i < waits->count; i++) {
-        *asks |= str_is(json_get_text(waits->items[i], "kind"), "ask");
+        *asks |= engine_wait_asks(waits->items[i]);
         sleeps_only &= str_is(json_get_text(waits->items[i], "kind"), "sleep_until");
         if (timestamp_parse(json_get_text(waits->items[i], "due"), &due) == ERR_OK && due < jump_us) jump_us = due;
     }

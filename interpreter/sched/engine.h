@@ -16,6 +16,7 @@
 
 typedef struct Engine Engine;
 struct Identity;
+struct Json;
 
 typedef struct EngineScript EngineScript;        /* scripted answers of tools and user, virtual ids: sched/script.h; only in tests */
 
@@ -44,6 +45,8 @@ typedef struct EngineOptions {
     void (*on_settled)(const RunRow *run, void *arg);      /* a run ended or parked here, durably: status and result_json are those of now; may be NULL */
     /* A question was asked and the run is about to park: return true with *answer_json filled (arena of the call) to answer at once. */
     bool (*on_question)(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer_json, void *arg);
+    /* The same for a call that wants somebody's leave: the tool's name and its arguments. NULL: it stays parked. */
+    bool (*on_approval)(const RunRow *run, Str tool, const struct Json *arguments, int64_t due_us, Buf *answer_json, void *arg);
     /* An answer of on_question did not fit; it is asked again, QUESTION_TRIES_MAX times in all, then the run stays parked. May be NULL. */
     void (*on_refused)(const char *why, void *arg);
     /* Another process may have changed something in the store: runs that it works on may have moved. Many changes may come as one call, and one for nothing. May be NULL. */
@@ -94,6 +97,10 @@ Err engine_advance(Engine *engine, int64_t us, Error *error);
 
 /* From outside, any process: durable when they return. ERR_NOT_FOUND, ERR_CONFLICT (already answered, already ended), ERR_INVALID (does not fit the question's type). */
 Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error *error);
+/* The same, to one of several questions. request: its number (`request` in engine_waits), 0: the oldest. hash: of an approval, as its wait shows it, and of nothing else;
+   it chooses too. ERR_CONFLICT: an approval without it, or with another; the text says how. */
+typedef struct EngineAnswer { Str value_json; uint64_t request; Str hash; } EngineAnswer;
+Err engine_answer_to(Engine *engine, Str tenant, Str run_id, const EngineAnswer *answer, Error *error);
 Err engine_signal(Engine *engine, Str tenant, Str run_id, Str name, Str payload_json, Error *error);
 Err engine_cancel(Engine *engine, Str tenant, Str run_id, Error *error);
 void engine_cancel_soon(Engine *engine, const RunRow *run);    /* the same without waiting for the store, and without hearing of it; tenant, run_id and durability count */
@@ -112,9 +119,11 @@ Err engine_replay_dead(Engine *engine, Str tenant, Str event_id, Str subscriber,
 /* The run's row, texts in the arena; an unambiguous prefix of the id is enough. */
 Err engine_find_run(Engine *engine, Str tenant, Str run_id, Arena *arena, RunRow *out, Error *error);
 
-/* What the run waits for: an array of {request, kind, text, choices, type, due, since}, in the arena; NULL when its row says nothing of it. */
-struct Json;
+/* What the run waits for: an array of {request, kind, text, choices, type, due, since}, of an approval also {tool, arguments, hash} (sched/approval.h), in the arena;
+   NULL when its row says nothing of it. */
 const struct Json *engine_waits(const RunRow *run, Arena *arena);
+bool engine_wait_asks(const struct Json *wait);          /* a person: a question or an approval */
+bool engine_wait_approves(const struct Json *wait);
 /* The store that a run lives in: the engine's; for `durability session` that of the sessions, when there is one (redis_url); for `durability none` this process's memory. */
 Store *engine_home(Engine *engine, const RunRow *run);
 /* Where to look for a run of which nothing but the id is known: 0 the engine's store, 1 and 2 the others that there are; NULL behind the last. */

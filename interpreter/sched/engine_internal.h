@@ -7,6 +7,7 @@
  *   serve.c    the worker: claims, leases, wake-ups, its end
  *   perform_state.c  sessions and contexts, by state.c    perform_cache.c  reads of tables from the cache
  *   perform_llm.c    questions to a language model                  scopes.c  what the caller of a run may do
+ *   approval.c       what a person is asked to allow
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
  * callback goes on. Callbacks never step a run; they mark it ready and the pump of engine.c steps it, so no step lies below another.
@@ -19,6 +20,7 @@
 #include "interpreter/identity/service.h"
 #include "interpreter/net/http_client.h"
 #include "interpreter/net/llm_client.h"
+#include "interpreter/sched/approval.h"
 #include "interpreter/sched/engine.h"
 #include "interpreter/vm/snapshot.h"
 
@@ -64,7 +66,7 @@ typedef struct Act {
     bool scripted;                                       /* a local tool that the script stands in for */
     bool in_doubt;                                       /* an intent without a result was found in the journal */
     bool intent;                                         /* its intent row is in the journal */
-    bool waits_durably;                                  /* AWAIT_EVENT: its wait row is in the store; ASK: it stands in the run's waits */
+    bool waits_durably;                                  /* AWAIT_EVENT: its wait row is in the store; a question: it stands in the run's waits */
     int64_t started_us, due_us;                          /* due: SLEEP_UNTIL, scripted delay; else TIME_NEVER */
     HttpCall *http;
     struct LlmWork *llm; char *report;                   /* a question to a model; what its answer took, as JSON, until it is recorded */
@@ -200,6 +202,7 @@ void live_decline(LiveRun *run, uint64_t id);            /* a scripted call that
 void live_roll_back(LiveRun *run);                       /* its open transaction, if there is one */
 void live_callback_done(LiveRun *run);                   /* every store callback ends with it */
 uint16_t live_result_type(const Image *image, const ImageEffect *effect);
+static inline bool live_asks(const Act *act) { return act->effect->kind == EFFECT_ASK || act->effect->kind == EFFECT_APPROVE; }     /* a person */
 Str  live_tool_name(const Image *image, uint16_t tool, Arena *arena);  /* "travel.book_flight" */
 Value live_error_of(LiveRun *run, Err err, const char *text);          /* what a program is told of it */
 Value live_error(LiveRun *run, ErrorKind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
@@ -215,6 +218,10 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
 /* perform_llm.c */
 void llm_open(Engine *engine);
 void perform_llm(LiveRun *run, Act *act, const VmRequest *request);
+
+/* approval.c */
+Err  approval_read(const Image *image, const VmRequest *request, Arena *arena, Approval *out, Error *error);  /* ERR_LIMIT: too long to be shown */
+void approval_put_arguments(const Image *image, const Approval *approval, uint8_t hidden /* LABEL_*: "***" instead */, Arena *arena, Buf *out);
 
 /* scopes.c */
 bool scopes_wanted(Engine *engine, const Image *image, uint16_t func); /* a run of that function may load a plan */

@@ -74,7 +74,7 @@ Value live_error_of(LiveRun *run, Err err, const char *text) {
 
 static void remove_act(LiveRun *run, uint32_t i) {
     Act *act = run->acts[i];
-    if (act->waits_durably && act->effect->kind == EFFECT_ASK) run->waits_stale = run->row.status == RUN_RUNNING;
+    if (act->waits_durably && live_asks(act)) run->waits_stale = run->row.status == RUN_RUNNING;
     if (act->waits_durably && act->effect->kind == EFFECT_AWAIT_EVENT) {
         if (run->old_wait_count == run->old_wait_cap) {
             run->old_wait_cap = run->old_wait_cap ? run->old_wait_cap * 2 : 8;

@@ -101,11 +101,22 @@ static Err fits(LiveRun *run, const Act *act, Value record, uint16_t record_type
     return err;
 }
 
-static bool is_for(const LiveRun *run, const Act *act, const MailRow *mail) {
+/* Only who names exactly this call has allowed it. */
+static bool allows(LiveRun *run, const Act *act, const MailRow *mail) {
+    VmRequest request;
+    Approval approval;
+    Arena *arena = arena_new();
+    bool same = live_request(run, act->id, &request) && approval_read(run->image, &request, arena, &approval, NULL) == ERR_OK && str_is(mail->name, approval.hash);
+    arena_free(arena);
+    return same;
+}
+
+static bool is_for(LiveRun *run, const Act *act, const MailRow *mail) {
     uint16_t target = act->effect->target;
     if (act->state != ACT_PARKED) return false;
     switch (act->effect->kind) {
     case EFFECT_ASK:          return mail->kind == MAIL_ANSWER && act->id == mail->request;
+    case EFFECT_APPROVE:      return mail->kind == MAIL_ANSWER && act->id == mail->request && allows(run, act, mail);
     case EFFECT_AWAIT_EVENT:  return mail->kind == MAIL_EVENT && str_eq(run->image->events[target].name, mail->name);
     case EFFECT_AWAIT_SIGNAL: return mail->kind == MAIL_SIGNAL && str_eq(run->image->signals[target].name, mail->name);
     default:                  return false;
@@ -271,12 +282,20 @@ static Err pick_choice(const Json *choices, const Json *json, Arena *arena, cons
     return err;
 }
 
-static const Json *find_question(const Json *waits, uint64_t request) {
+bool engine_wait_asks(const Json *wait) { return str_is(json_get_text(wait, "kind"), "ask") || engine_wait_approves(wait); }
+
+bool engine_wait_approves(const Json *wait) { return str_is(json_get_text(wait, "kind"), "approve"); }
+
+/* The one that is meant, else the oldest; a bare answer is for a question before it is for an approval. */
+static const Json *find_question(const Json *waits, const EngineAnswer *answer) {
+    const Json *other = NULL;
     for (size_t i = 0; waits && waits->kind == JSON_ARRAY && i < waits->count; i++) {
-        const Json *id = json_get(waits->items[i], "request");
-        if (str_is(json_get_text(waits->items[i], "kind"), "ask") && id && (request == 0 || (uint64_t)id->integer == request)) return waits->items[i];
+        const Json *wait = waits->items[i], *id = json_get(wait, "request");
+        if (!engine_wait_asks(wait) || !id || (answer->request && (uint64_t)id->integer != answer->request)) continue;
+        if (str_eq(json_get_text(wait, "hash"), answer->hash)) return wait;
+        if (!other || engine_wait_approves(wait)) other = wait;
     }
-    return NULL;
+    return other;
 }
 
 static Err checked_answer(Engine *engine, const RunRow *run, const Json *question, Str value_json, Arena *arena, Str *out, Error *error) {
@@ -300,26 +319,43 @@ static Err checked_answer(Engine *engine, const RunRow *run, const Json *questio
     return ERR_OK;
 }
 
-static Err answer_question(Engine *engine, const RunRow *run, const Json *question, Str value_json, Arena *arena, Error *error) {
+/* Nobody says yes to what he has not been shown. */
+static Err check_hash(const Json *question, Str hash, Error *error) {
+    Str tool = json_get_text(question, "tool");
+    if (!engine_wait_approves(question))
+        return hash.len ? err_set(error, ERR_CONFLICT, "this is a question, and there is no hash to it: answer it without") : ERR_OK;
+    if (hash.len && str_eq(hash, json_get_text(question, "hash"))) return ERR_OK;
+    return err_set(error, ERR_CONFLICT, hash.len ? "this is not the hash of what the run asks leave for: %.*s with the arguments that its wait shows now; read them and send the `hash` that stands there along with the answer"
+                                                 : "the run asks leave to call %.*s: read the arguments that its wait shows, and send the `hash` that stands there along with the answer", STR_ARG(tool));
+}
+
+static Err answer_question(Engine *engine, const RunRow *run, const Json *question, Str value_json, Str hash, Arena *arena, Error *error) {
     Str payload;
-    Err err = checked_answer(engine, run, question, value_json, arena, &payload, error);
+    Err err = check_hash(question, hash, error);
+    if (!err) err = checked_answer(engine, run, question, value_json, arena, &payload, error);
     if (err) return err;
     uint64_t request = (uint64_t)json_get(question, "request")->integer;
-    MailRow mail = { .tenant = run->tenant, .run_id = run->run_id, .mail_id = str_of(arena_printf(arena, "answer-%" PRIu64, request)), .kind = MAIL_ANSWER, .request = request, .payload = payload, .created_us = engine_now(engine) };
+    Str mail_id = str_of(hash.len ? arena_printf(arena, "approval-%" PRIu64 "-%.16s", request, hash.ptr) : arena_printf(arena, "answer-%" PRIu64, request));
+    MailRow mail = { .tenant = run->tenant, .run_id = run->run_id, .mail_id = mail_id, .kind = MAIL_ANSWER, .request = request, .name = hash, .payload = payload, .created_us = engine_now(engine) };
     err = put_mail(engine, run, &mail, error);
     return err == ERR_CONFLICT ? err_set(error, ERR_CONFLICT, "already answered") : err;
 }
 
 Err engine_answer(Engine *engine, Str tenant, Str run_id, Str value_json, Error *error) {
+    return engine_answer_to(engine, tenant, run_id, &(EngineAnswer){ .value_json = value_json }, error);
+}
+
+Err engine_answer_to(Engine *engine, Str tenant, Str run_id, const EngineAnswer *answer, Error *error) {
     Arena *arena = arena_new();
     RunRow run;
     Json *waits = NULL;
     Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run_status_ended(run.status)) err = err_set(error, ERR_CONFLICT, "run `%.*s` has already ended (%s)", STR_ARG(run.run_id), run_status_name(run.status));
     if (!err && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
-    const Json *question = err ? NULL : find_question(waits, 0);
+    const Json *question = err ? NULL : find_question(waits, answer);
+    if (!err && !question && answer->request) err = err_set(error, ERR_CONFLICT, "run `%.*s` asks nothing of number %" PRIu64 " (any more)", STR_ARG(run.run_id), answer->request);
     if (!err && !question) err = err_set(error, ERR_CONFLICT, run.status == RUN_PARKED ? "run `%.*s` asks nothing" : "run `%.*s` asks nothing now: already answered", STR_ARG(run.run_id));
-    if (!err) err = answer_question(engine, &run, question, value_json, arena, error);
+    if (!err) err = answer_question(engine, &run, question, answer->value_json, answer->hash, arena, error);
     arena_free(arena);
     return err;
 }
@@ -416,11 +452,12 @@ static bool hook_answers(Engine *engine, const RunRow *run, const Json *question
         if (found) buf_put_str(out, given);
         return found;
     }
+    int64_t due = TIME_NEVER;
+    timestamp_parse(json_get_text(question, "due"), &due);
+    if (engine_wait_approves(question)) return options->on_approval && options->on_approval(run, json_get_text(question, "tool"), json_get(question, "arguments"), due, out, options->arg);
     if (!options->on_question) return false;
     const Json *list = json_get(question, "choices");
     for (size_t i = 0; list && i < list->count && count < 64; i++) choices[count++] = list->items[i]->text;
-    int64_t due = TIME_NEVER;
-    timestamp_parse(json_get_text(question, "due"), &due);
     return options->on_question(run, json_get_text(question, "text"), choices, count, json_get_text(question, "type"), due, out, options->arg);
 }
 
@@ -430,7 +467,7 @@ static Err offer_question(Engine *engine, const RunRow *run, const Json *questio
     for (int tries = 0; tries < QUESTION_TRIES_MAX; tries++) {
         Buf text = { 0 };
         bool given = hook_answers(engine, run, question, &text);
-        err = given ? answer_question(engine, run, question, buf_str(&text), arena, error) : ERR_OK;
+        err = given ? answer_question(engine, run, question, buf_str(&text), json_get_text(question, "hash"), arena, error) : ERR_OK;
         buf_free(&text);
         if (given && err == ERR_OK) *answered = true;
         if (err == ERR_CONFLICT) return ERR_OK;          /* somebody was quicker */
@@ -447,7 +484,7 @@ static Err offer(Engine *engine, Str tenant, Str run_id, bool *answered, Error *
     Err err = engine_find_run(engine, tenant, run_id, arena, &run, error);
     if (!err && run.status == RUN_PARKED && run.waits_json.len && json_parse(arena, run.waits_json, INPUT_JSON_MAX, &waits, error)) err = ERR_CORRUPT;
     for (size_t i = 0; !err && waits && i < waits->count; i++) {
-        if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
+        if (!engine_wait_asks(waits->items[i])) continue;
         err = offer_question(engine, &run, waits->items[i], arena, answered, error);
     }
     arena_free(arena);

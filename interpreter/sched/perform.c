@@ -533,6 +533,16 @@ static void outside(LiveRun *run, Act *act, const VmRequest *request) {
 
 /* ---- park -------------------------------------------------------------------------------------------------------- */
 
+static bool can_be_shown(LiveRun *run, const Act *act, const VmRequest *request) {
+    Arena *arena = arena_new();
+    Approval approval;
+    Error error;
+    Err err = approval_read(run->image, request, arena, &approval, &error);
+    arena_free(arena);
+    if (err) perform_raise(run, act->id, error_with(live_error(run, ERROR_KIND_rejected, "%s", error.text), 0, STR("APPROVAL_BYTES_MAX"), -1));
+    return err == ERR_OK;
+}
+
 static void park(LiveRun *run, Act *act, const VmRequest *request) {
     switch (request->effect->kind) {
     case EFFECT_SLEEP_UNTIL: act->due_us = request->args[0].i; break;
@@ -540,8 +550,11 @@ static void park(LiveRun *run, Act *act, const VmRequest *request) {
         if (!session_is(run)) break;
         perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability %s` cannot await an event: its run is in no table that events could find", session_is_unjournalled(run) ? "none" : "session"));
         return;
-    case EFFECT_ASK: case EFFECT_AWAIT_SIGNAL:
-        if (!session_is_unjournalled(run)) break;
+    case EFFECT_ASK: case EFFECT_APPROVE: case EFFECT_AWAIT_SIGNAL:
+        if (!session_is_unjournalled(run)) {
+            if (request->effect->kind == EFFECT_APPROVE && !can_be_shown(run, act, request)) return;
+            break;
+        }
         perform_raise(run, act->id, live_error(run, ERROR_KIND_rejected, "a flow of `durability none` cannot wait for people: nobody would find it"));
         return;
     default:

@@ -53,6 +53,23 @@ static void put_prompt(Str text, Buf *out) {
     buf_free(&shown);
 }
 
+/* [question, arguments, hash]: what was asked to be allowed, as its trace tells it. */
+static void put_approval_args(LiveRun *run, const VmRequest *request, Buf *out) {
+    Arena *arena = arena_new();
+    Approval approval;
+    Str tool = value_str(request->args[0]);
+    bool fits = approval_read(run->image, request, arena, &approval, NULL) == ERR_OK;
+    buf_put_char(out, '[');
+    json_put_string(out, approval_text(tool, arena));
+    if (fits) {
+        buf_put_char(out, ',');
+        approval_put_arguments(run->image, &approval, LABEL_PII | LABEL_SECRET, arena, out);
+        buf_printf(out, ",\"%s\"", approval.hash);
+    }
+    buf_put_char(out, ']');
+    arena_free(arena);
+}
+
 static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     const ImageEffect *effect = request->effect;
     bool prompt = is_prompt(effect), hidden = is_hidden(effect);
@@ -60,6 +77,7 @@ static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     const ImageField *params = declared_params(run->image, effect, &declared);
     uint16_t count = request->arg_count < effect->param_count ? request->arg_count : effect->param_count;
     if (effect->kind == EFFECT_NOTE_SPAN_END) return;
+    if (effect->kind == EFFECT_APPROVE) { put_approval_args(run, request, out); return; }
     buf_put_char(out, params ? '{' : '[');
     for (uint16_t i = 0; i < count; i++) {
         if (i) buf_put_char(out, ',');
@@ -194,6 +212,23 @@ static void put_question(LiveRun *run, const VmRequest *request, Buf *out) {
     buf_free(&type);
 }
 
+/* The arguments are those of the call: whoever allows it has to see them. Secrets alone are nobody's to see. */
+static void put_approval(LiveRun *run, const VmRequest *request, Buf *out) {
+    Arena *arena = arena_new();
+    Approval approval;
+    buf_put_text(out, ",\"text\":");
+    json_put_string(out, approval_text(value_str(request->args[0]), arena));
+    if (approval_read(run->image, request, arena, &approval, NULL) == ERR_OK) {
+        buf_put_text(out, ",\"tool\":");
+        json_put_string(out, approval.tool);
+        buf_put_text(out, ",\"arguments\":");
+        approval_put_arguments(run->image, &approval, LABEL_SECRET, arena, out);
+        buf_printf(out, ",\"hash\":\"%s\"", approval.hash);
+    }
+    buf_printf(out, ",\"type\":\"bool\",\"type_index\":%u", request->effect->result);
+    arena_free(arena);
+}
+
 static bool put_wait(const VmRequest *request, void *arg) {
     WaitsOut *w = arg;
     const Act *act = live_act(w->run, request->id);
@@ -203,6 +238,7 @@ static bool put_wait(const VmRequest *request, void *arg) {
     buf_printf(w->out, "{\"request\":%" PRIu64 ",\"kind\":", request->id);
     json_put_string(w->out, str_of(effect_name(request->effect->kind)));
     if (request->effect->kind == EFFECT_ASK) put_question(w->run, request, w->out);
+    else if (request->effect->kind == EFFECT_APPROVE) put_approval(w->run, request, w->out);
     else {
         buf_put_text(w->out, ",\"text\":");
         json_put_string(w->out, request->effect->name);

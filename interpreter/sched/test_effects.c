@@ -204,12 +204,22 @@ static bool ask_again(TestRun *t, Err err) {
     return t->crash_side == CRASH_BEFORE;
 }
 
+/* A user who is asked one thing answers that; of an approval he has read what it is for. */
+static Str hash_asked(TestRun *t) {
+    RunRow run;
+    const Json *waits = find_run(t, &run) ? engine_waits(&run, t->arena) : NULL;
+    for (size_t i = 0; waits && i < waits->count; i++)
+        if (engine_wait_asks(waits->items[i])) return json_get_text(waits->items[i], "hash");
+    return (Str){ "", 0 };
+}
+
 static void answer(TestRun *t, const VmRequest *q) {
     Buf json = { 0 };
     value_to_json(t->image, q->effect->params[0], q->args[0], &json);
     Error error = { 0 };
-    Err err = engine_answer(t->engine, t->who.tenant, str_of(t->run_id), buf_str(&json), &error);
-    if (ask_again(t, err)) err = engine_answer(t->engine, t->who.tenant, str_of(t->run_id), buf_str(&json), &error);
+    const EngineAnswer given = { .value_json = buf_str(&json), .hash = hash_asked(t) };
+    Err err = engine_answer_to(t->engine, t->who.tenant, str_of(t->run_id), &given, &error);
+    if (ask_again(t, err)) err = engine_answer_to(t->engine, t->who.tenant, str_of(t->run_id), &given, &error);
     buf_free(&json);
     deliver(t, err == ERR_CRASH ? ERR_OK : err, &error);
 }
@@ -456,7 +466,7 @@ static void expect_emitted(TestRun *t, const VmRequest *q) {
 
 /* The newest question: of a row that is answered or given up, else of what the run waits for. */
 static bool visit_question(TestRun *t, const JournalRow *row, void *arg) {
-    if (row->effect != EFFECT_ASK) return true;
+    if (row->effect != EFFECT_ASK && row->effect != EFFECT_APPROVE) return true;
     Json *args = NULL;
     if (json_parse(t->arena, row->args_json, 1 << 20, &args, NULL) == ERR_OK && args->kind == JSON_ARRAY && args->count && args->items[0]->kind == JSON_STRING)
         *(Str *)arg = args->items[0]->text;
@@ -470,7 +480,7 @@ static void expect_asked(TestRun *t, const VmRequest *q) {
     each_row(t, visit_question, &asked);
     const Json *waits = run.status == RUN_PARKED ? engine_waits(&run, t->arena) : NULL;
     for (size_t i = 0; waits && i < waits->count; i++)
-        if (str_is(json_get_text(waits->items[i], "kind"), "ask")) asked = json_get_text(waits->items[i], "text");
+        if (engine_wait_asks(waits->items[i])) asked = json_get_text(waits->items[i], "text");
     Str wanted = text_arg(q, 0);
     if (!str_eq(asked, wanted)) testrun_fail(t, "expected the question \"%.*s\"; found \"%.*s\"", STR_ARG(wanted), STR_ARG(asked));
 }

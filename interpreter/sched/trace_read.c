@@ -542,7 +542,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     Str self = participant_of(r, row->span);
     switch (row->effect) {
     case EFFECT_REMOTE_CALL: read_remote(r, row); break;
-    case EFFECT_ASK: read_ask(r, row); break;
+    case EFFECT_ASK: case EFFECT_APPROVE: read_ask(r, row); break;
     case EFFECT_QUERY_READ: read_query(r, row); break;
     case EFFECT_SESSION_READ: case EFFECT_SESSION_SAVE: case EFFECT_SESSION_DELETE: case EFFECT_SESSION_CHANGE: case EFFECT_CONTEXT_OPEN: case EFFECT_CONTEXT_READ: case EFFECT_CONTEXT_WRITE:
     case EFFECT_CONTEXT_CLOSE: read_state(r, row); break;
@@ -711,7 +711,7 @@ static void read_start(RunReader *r) {
 static void read_open_questions(RunReader *r) {
     const Json *waits = r->run->status == RUN_PARKED ? engine_waits(r->run, r->trace->arena) : NULL;
     for (size_t i = 0; waits && i < waits->count; i++) {
-        if (!str_is(json_get_text(waits->items[i], "kind"), "ask")) continue;
+        if (!engine_wait_asks(waits->items[i])) continue;
         Str text = json_get_text(waits->items[i], "text");
         Message *m = add(r->trace, MESSAGE_CALL, r->base, part_title(r->image, "user", "User"), str_of(arena_printf(r->trace->arena, "\"%.*s\"", STR_ARG(text))));
         m->run_id = r->run->run_id;

@@ -48,6 +48,7 @@ function isBusy() { return document.activeElement !== document.body && (document
 class Answer {
     constructor() {
         this.parts = new Map();
+        this.requests = new Set();                       // questions that stand here
         this.bar = element("progress", { max: 100, "aria-label": "Progress" });
         this.step = element("p", { class: "quiet" }, "Working …");
         this.working = element("div", { class: "working" }, this.bar, this.step);
@@ -79,15 +80,15 @@ class Answer {
     }
 
     async question({ questions }) {
-        const first = questions?.[0];
-        if (!first || this.request === first.request) return;
-        this.request = first.request;
+        const fresh = (questions ?? []).filter(question => !this.requests.has(question.request));
+        for (const question of fresh) this.requests.add(question.request);
+        if (!fresh.length) return;
         this.working.hidden = true;
-        const box = await showQuestion(this.run, first, () => this.goOn());
-        this.asked.append(box);
-        announce(first.text);
-        if (!isBusy()) box.querySelector("button, input, select")?.focus({ preventScroll: true });
-        box.scrollIntoView({ block: "nearest" });
+        const boxes = await Promise.all(fresh.map(question => showQuestion(this.run, question, () => this.goOn())));
+        this.asked.append(...boxes);
+        announce(fresh[0].text);
+        if (!isBusy()) boxes[0].querySelector("button, input, select")?.focus({ preventScroll: true });
+        boxes[0].scrollIntoView({ block: "nearest" });
     }
 
     goOn() {

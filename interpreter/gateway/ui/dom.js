@@ -60,6 +60,14 @@ export function showValue(value) {
 
 export function showJson(value) { return element("pre", {}, JSON.stringify(value, null, 2)); }
 
+const DECEIVERS = /[\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|\udb40[\udc00-\udc7f]/g;
+
+/** Any JSON value to be judged: letters that hide, or turn others around, stand as \uXXXX. */
+export function showPlain(value) {
+    const escaped = text => [...Array(text.length).keys()].map(i => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`).join("");
+    return element("code", { dir: "ltr" }, (typeof value === "string" ? value : JSON.stringify(value, null, 1)).replace(DECEIVERS, escaped));
+}
+
 export function showTime(text) {
     const time = new Date(text);
     if (!text || Number.isNaN(time.getTime())) return element("span", { class: "quiet" }, "–");

@@ -1,5 +1,5 @@
-// question.js - what a run asks, as buttons where there are few answers, else as a field of the right kind.
-import { element, field, showProblem, showTime } from "./dom.js";
+// question.js - what a run asks, as buttons where there are few answers, else as a field of the right kind; what it asks leave for, with the very arguments.
+import { element, field, showPlain, showProblem, showTime } from "./dom.js";
 import { openapi, post, problemOf, resolve, runPath } from "./api.js";
 
 const BUTTONS_MAX = 8;
@@ -21,6 +21,7 @@ async function enumNames(type) {
 }
 
 async function buttonsOf(question) {
+    if (question.kind === "approve") return [["Allow", true], ["Refuse", false]];
     const choices = question.choices || (ANSWERS[question.type] ? null : await enumNames(question.type));
     if (choices && choices.length <= BUTTONS_MAX) return choices.map(choice => [String(choice), choice]);
     return ANSWERS[question.type]?.buttons || null;
@@ -37,18 +38,24 @@ function answerForm(question, send) {
         field("Your answer", control), element("button", { type: "submit", class: "main" }, "Answer"));
 }
 
+/** All that is allowed is what stands here: the hash that goes back with the answer is of these arguments. */
+function argumentsOf(question) {
+    if (question.kind !== "approve") return null;
+    return element("dl", { class: "arguments" }, Object.entries(question.arguments ?? {}).map(([name, value]) => [element("dt", {}, showPlain(name)), element("dd", {}, showPlain(value))]));
+}
+
 /**
  * A question of a run. `answered(text, response)` is called when the server has taken the answer; the run goes on then.
  */
 export async function showQuestion(run, question, answered) {
     const controls = element("div", { class: "controls" });
     const trouble = element("div"), until = question.due ? element("small", { class: "quiet" }, "Until ", showTime(question.due)) : null;
-    const box = element("section", { class: "question", "aria-label": "Question" }, element("p", { class: "text" }, question.text), controls,
+    const box = element("section", { class: "question", "aria-label": "Question" }, element("p", { class: "text" }, question.text), argumentsOf(question), controls,
         until, trouble);
     const send = async (value, text) => {
         for (const control of box.querySelectorAll("button, input, select")) control.disabled = true;
         try {
-            await post(runPath(run, "/answer"), { value }, { headers: { Prefer: "respond-async" } });
+            await post(runPath(run, "/answer"), { value, request: question.request, hash: question.hash }, { headers: { Prefer: "respond-async" } });
             controls.replaceChildren(element("p", {}, element("strong", {}, "Answered: "), text));
             trouble.replaceChildren();
             until?.remove();

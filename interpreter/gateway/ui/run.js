@@ -129,7 +129,7 @@ class RunView {
     drawFacts() {
         const run = this.run, cause = IS_RUN.test(run.cause) ? element("a", { href: `#/runs/${encodeURIComponent(run.cause)}` }, run.cause) : run.cause;
         const rows = [["Flow", run.flow], ["User", run.user], ["Began", showTime(run.created)], ["Ended", run.ended && showTime(run.ended)], ["Caused by", cause]];
-        const waits = (run.waits || []).filter(wait => wait.kind !== "ask").map(wait => element("li", {}, `${wait.kind} ${wait.text || ""}`.trim(), wait.due ? [" until ", showTime(wait.due)] : null));
+        const waits = (run.waits || []).filter(wait => wait.kind !== "ask" && wait.kind !== "approve").map(wait => element("li", {}, `${wait.kind} ${wait.text || ""}`.trim(), wait.due ? [" until ", showTime(wait.due)] : null));
         this.facts.replaceChildren(
             element("dl", { class: "facts" }, rows.filter(([, value]) => value).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)))),
             waits.length ? [element("h2", {}, "Waits for"), element("ul", {}, waits)].reduce((box, node) => (box.append(node), box), element("div")) : "",
@@ -149,10 +149,10 @@ class RunView {
     }
 
     async drawQuestion() {
-        const first = this.run.questions?.[0];
-        if (first && this.asked === first.request) return;
-        this.asked = first?.request ?? null;
-        this.question.replaceChildren(...(first ? [await showQuestion(this.id, first, () => this.soon())] : []));
+        const questions = this.run.questions ?? [], asked = questions.map(question => question.request).join();
+        if (asked && this.asked === asked) return;
+        this.asked = asked;
+        this.question.replaceChildren(...await Promise.all(questions.map(question => showQuestion(this.id, question, () => this.soon()))));
     }
 
     /** Retry and fork make another run: go there. */
