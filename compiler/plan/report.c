@@ -31,28 +31,25 @@ void plan_diags_init(PlanDiags *diags, Arena *arena)
     diags->count = diags->error_count = 0;
 }
 
-static PlanDiag *find_same(PlanDiags *d, const char *code, Str pointer, int32_t offset)
+static bool is_known(const PlanDiags *d, const PlanDiag *diag)
 {
-    for (uint32_t i = 0; i < d->count; i++)
-        if (d->items[i].offset == offset && !strcmp(d->items[i].code, code) && str_eq(d->items[i].pointer, pointer))
-            return &d->items[i];
-    return NULL;
+    for (uint32_t i = 0; i < d->count; i++) {
+        const PlanDiag *other = &d->items[i];
+        if (other->offset == diag->offset && !strcmp(other->code, diag->code) && str_eq(other->pointer, diag->pointer) && str_eq(other->message, diag->message))
+            return true;
+    }
+    return false;
 }
 
-/* Where the next one goes; one that is not kept is real all the same, so that the caller can go on decorating it. */
-static PlanDiag *slot_for(PlanDiags *d, const char *code, Severity severity, Str pointer, int32_t offset)
-{
-    bool known = find_same(d, code, pointer, offset) != NULL;
-    if (!known && severity == SEVERITY_ERROR)
-        d->error_count++;
-    return known || d->count == PLAN_DIAG_MAX ? ARENA_NEW(d->arena, PlanDiag) : &d->items[d->count++];
-}
-
+/* One that is not kept is real all the same, so that the caller can go on decorating it. */
 static PlanDiag *add(PlanDiags *d, const char *code, Severity severity, const PlanPlace *place, int32_t offset, Str message)
 {
-    Str pointer = plan_place_pointer(d->arena, place);
-    PlanDiag *diag = slot_for(d, code, severity, pointer, offset);
-    *diag = (PlanDiag){ .code = code, .severity = severity, .pointer = pointer, .offset = offset, .message = message };
+    PlanDiag made = { .code = code, .severity = severity, .pointer = plan_place_pointer(d->arena, place), .offset = offset, .message = message };
+    bool known = is_known(d, &made);
+    if (!known && severity == SEVERITY_ERROR)
+        d->error_count++;
+    PlanDiag *diag = known || d->count == PLAN_DIAG_MAX ? ARENA_NEW(d->arena, PlanDiag) : &d->items[d->count++];
+    *diag = made;
     return diag;
 }
 

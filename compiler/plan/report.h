@@ -3,7 +3,7 @@
  * A row J of diag.def gives an enumerator PLAN_DIAG_name here:
  *     PlanDiag *diag = plan_diag(d, PLAN_DIAG_unknown_tool, place, "agent `%s` has no tool `%s`", …);
  *     plan_diag_allowed(d, diag, names, count);
- * The returned PlanDiag (never NULL) takes more. At most PLAN_DIAG_MAX are kept, the same code at the same place and offset once; what is not kept still counts.
+ * The returned PlanDiag (never NULL) takes more. At most PLAN_DIAG_MAX are kept, the same one at the same place once; what is not kept still counts.
  *
  * Texts: everything is copied into the arena of the PlanDiags. What a message quotes from a plan goes through plan_quote(), which cuts it and shows what
  * deceives: a report can be put on a terminal and into a log. `message` is lower case, no full stop, stands alone.
