@@ -61,7 +61,6 @@ static inline bool func_is_of_plan(const Verifier *v, uint32_t func) { return v-
 
 /* Memory and time of the assignment check, GROUP_NEW instructions in one function, try ranges around one instruction. */
 enum { VERIFY_STATE_WORDS_MAX = 1 << 22, VERIFY_WORK_MAX = 1 << 28, VERIFY_GROUPS_MAX = 1024, VERIFY_TRIES_OPEN_MAX = 256 };
-#define PLAN_AMOUNT_MAX (UINT64_C(1) << 60)            /* of an amount in a row of plans: sums of two fit a word */
 
 typedef struct Flow Flow;                /* verify_flow.c: which registers hold a value */
 typedef struct FuncCheck {

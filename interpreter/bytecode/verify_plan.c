@@ -28,7 +28,7 @@ static Err verify_plan_row(Verifier *v, uint32_t index, uint16_t *row_of)
     if (plan->func < v->first.func) return verify_fail(v, "function %u is one of the base", plan->func);
     if (row_of[plan->func - v->first.func] != NO_INDEX) return verify_fail(v, "function %u has a row already", plan->func);
     if (plan->fuel > PLAN_AMOUNT_MAX || plan->memory_bytes > PLAN_AMOUNT_MAX || plan->tokens > PLAN_AMOUNT_MAX) return verify_fail(v, "an amount is above PLAN_AMOUNT_MAX");
-    if (plan->wall_us < 0 || plan->micro_usd < 0) return verify_fail(v, "an amount is negative");
+    if (plan->wall_us < 0 || plan->micro_usd < 0 || plan->micro_usd > (int64_t)PLAN_AMOUNT_MAX) return verify_fail(v, "an amount is out of range");
     row_of[plan->func - v->first.func] = (uint16_t)index;
     return ERR_OK;
 }

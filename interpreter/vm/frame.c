@@ -183,7 +183,9 @@ void frame_leave(VmRun *run, Fiber *fiber, bool failed, Value value)
         marks_close(fiber, index, 0, UINT32_MAX);
         sagas_leave(fiber, index);
     }
+    bool plan = fiber->frame->flags & FRAME_PLAN;
     frame_pop(run, fiber);
+    if (plan) meter_end(run);
 }
 
 /* `return` out of a block whose fibers still run: they are cancelled, and the instruction is executed again when they have ended. */

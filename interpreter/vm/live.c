@@ -3,6 +3,7 @@
  * The quick form has the same instructions at the same places, so a pc means the same in both. It differs in two ways: absolute targets
  * become relative, and operators whose work depends on a type (is the field counted? is a span noted?) get a number of their own from
  * quick.def, decided here once. To add a quick operator: a row there, a rule in quicken(), a handler in exec.c.
+ * What an extension begins with was made ready with its base: the rows are copied, what they point to is shared.
  */
 #include "base/decimal.h"
 #include "interpreter/vm/quick.h"
@@ -21,12 +22,21 @@ static Value const_value(const Image *image, Arena *scratch, const ImageConst *c
     }
 }
 
+/* A table whose first rows are those of the base's, which holds what is in them. */
+static void *rows_of_base(ImageLive *live, const void *rows, size_t base_rows, size_t count, size_t row_size)
+{
+    void *all = arena_alloc_array(live->arena, count + 1, row_size);
+    if (base_rows) memcpy(all, rows, base_rows * row_size);
+    return all;
+}
+#define BASE_COUNT(image, table) ((image)->base ? (image)->base->table : 0u)
+
 static void consts_make(ImageLive *live)
 {
     const Image *image = live->image;
     Arena *scratch = arena_new();
-    live->consts = ARENA_ARRAY(live->arena, Value, image->const_count + 1);
-    for (uint16_t i = 0; i < image->const_count; i++) live->consts[i] = const_value(image, scratch, &image->consts[i]);
+    live->consts = rows_of_base(live, image->base ? image->base->live->consts : NULL, BASE_COUNT(image, const_count), image->const_count, sizeof *live->consts);
+    for (uint32_t i = BASE_COUNT(image, const_count); i < image->const_count; i++) live->consts[i] = const_value(image, scratch, &image->consts[i]);
     arena_free(scratch);
 }
 
@@ -115,32 +125,48 @@ static void func_effects(ImageLive *live, uint16_t index)
 static void live_free(ImageLive *live)
 {
     Heap *before = heap_enter(NULL);
-    for (uint16_t i = 0; i < live->image->const_count; i++)
+    for (uint32_t i = BASE_COUNT(live->image, const_count); i < live->image->const_count; i++)
         if (type_counted(live->image, live->image->consts[i].type)) value_release(live->consts[i]);
-    for (uint16_t i = 0; i < live->image->regex_count; i++) re_free(live->regexes[i]);
+    for (uint32_t i = BASE_COUNT(live->image, regex_count); i < live->image->regex_count; i++) re_free(live->regexes[i]);
     heap_enter(before);
     arena_free(live->arena);
+}
+
+static void funcs_make(ImageLive *live)
+{
+    const Image *image = live->image;
+    const ImageLive *base = image->base ? image->base->live : NULL;
+    uint16_t first = (uint16_t)BASE_COUNT(image, func_count);
+    live->funcs = rows_of_base(live, base ? base->funcs : NULL, first, image->func_count, sizeof *live->funcs);
+    live->span_begin = rows_of_base(live, base ? base->span_begin : NULL, first, image->func_count, sizeof *live->span_begin);
+    live->span_end = rows_of_base(live, base ? base->span_end : NULL, first, image->func_count, sizeof *live->span_end);
+    live->intercepted = rows_of_base(live, base ? base->intercepted : NULL, first, image->func_count, sizeof *live->intercepted);
+    for (uint16_t i = first; i < image->func_count; i++) func_shape(live, i);
+    for (uint16_t i = first; i < image->func_count; i++) {
+        func_code(live, i);
+        func_effects(live, i);
+    }
+}
+
+static void regexes_make(ImageLive *live)
+{
+    const Image *image = live->image;
+    uint32_t first = BASE_COUNT(image, regex_count);
+    live->regexes = rows_of_base(live, image->base ? image->base->live->regexes : NULL, first, image->regex_count, sizeof(Re *));
+    for (uint32_t i = first; i < image->regex_count; i++) live->regexes[i] = regex_make(image->regexes[i]);
 }
 
 void vm_prepare(Image *image)
 {
     if (image->live) return;
+    if (image->base) vm_prepare(image->base);
     Heap *before = heap_enter(NULL);
     Arena *arena = arena_new();
     ImageLive *live = ARENA_NEW(arena, ImageLive);
     *live = (ImageLive){ .image = image, .arena = arena };
     consts_make(live);
-    live->regexes = ARENA_ARRAY(arena, Re *, image->regex_count + 1);
-    for (uint16_t i = 0; i < image->regex_count; i++) live->regexes[i] = regex_make(image->regexes[i]);
-    live->funcs = ARENA_ARRAY(arena, LiveFunc, image->func_count + 1);
-    live->span_begin = ARENA_ARRAY(arena, ImageEffect, image->func_count + 1);
-    live->span_end = ARENA_ARRAY(arena, ImageEffect, image->func_count + 1);
-    live->intercepted = ARENA_ARRAY(arena, ImageEffect, image->func_count + 1);
-    for (uint16_t i = 0; i < image->func_count; i++) func_shape(live, i);
-    for (uint16_t i = 0; i < image->func_count; i++) {
-        func_code(live, i);
-        func_effects(live, i);
-    }
+    regexes_make(live);
+    funcs_make(live);
     heap_enter(before);
     image->live = live;
     image->live_free = live_free;

@@ -1,6 +1,16 @@
 /* plan.c - plans: the image of a run grows while it runs, a function of it is called by its number, and a meter says when it had enough.
+ *
+ * The meter is open from CALL_PLAN until the frame of the plan's function is left, however it is left. While it is open each fiber that starts to run is
+ * looked at: what the plan's own fiber and the fibers below it use up is the plan's (also in the bodies of tools), what others use is not. The slice of
+ * fuel and the limit of the heap are set for whoever runs (meter_turn), so the loop of exec.c counts nothing twice.
+ *
+ * An overrun is an ordinary error, raised in the plan, so its handlers and its saga run: on a reserve of fuel and memory, and calls that undo are counted
+ * apart. A plan that goes on overrunning is ended: its handlers are passed over until its frame is gone, and the caller gets the error.
  */
 #include "interpreter/vm/vm_internal.h"
+#include <stdlib.h>
+
+enum { METER_OVERRUNS_MAX = 1000, METER_UNDO_TRIES = 16 /* calls that undo, for each that did */ };
 
 /* ---- the image grows ---- */
 
@@ -20,29 +30,215 @@ bool vm_extend(VmRun *run, Image *extension)
     return true;
 }
 
-/* ---- instructions ---- */
+/* ---- whose is what ---- */
 
-static const ImagePlan *plan_find(const Image *image, int64_t func)
+static const ImagePlan *meter_plan(const VmRun *run) { return &run->image->plans[run->meter.plan]; }
+
+bool meter_open(const VmRun *run) { return run->meter.plan != NO_INDEX; }
+
+bool meter_holds(const VmRun *run, const Fiber *fiber)
 {
-    for (uint32_t k = image->plan_count; k--;)
-        if (image->plans[k].func == func) return &image->plans[k];
-    return NULL;
+    if (!meter_open(run)) return false;
+    for (; fiber->id != run->meter.fiber; fiber = fiber->group->owner) {
+        if (!fiber->group) return false;
+        if (fiber->group->owner->id == run->meter.fiber && fiber->group->frame < run->meter.frame) return false;      /* started before the plan was */
+    }
+    return true;
 }
 
-Flow op_call_plan(VmRun *run, Fiber *fiber, Insn i, Value *regs)
+bool meter_ends(const VmRun *run, const Fiber *fiber, const Frame *frame)
 {
-    const ImagePlan *plan = plan_find(run->image, regs[INSN_B(i)].i);
-    if (!plan) return vm_fail(run, ERROR_KIND_invalid, "no plan has the number %lld", (long long)regs[INSN_B(i)].i), FLOW_RAISE;
-    if (fiber->in_txn) return vm_fail(run, ERROR_KIND_invalid, "a plan cannot run in a transaction"), FLOW_RAISE;
-    return vm_call(run, fiber, &run->live->funcs[plan->func], regs, INSN_A(i));
+    if (!run->meter.ending || !meter_holds(run, fiber)) return false;
+    return fiber->id != run->meter.fiber || frame_index(fiber, frame) >= run->meter.frame;
+}
+
+bool meter_hides_saga(const VmRun *run, const Fiber *fiber)
+{
+    return meter_open(run) && fiber->id == run->meter.fiber && fiber->saga_count && fiber->sagas[fiber->saga_count - 1].frame < run->meter.frame;
+}
+
+/* ---- turns ---- */
+
+uint64_t meter_fuel_left(const VmRun *run)
+{
+    uint64_t limit = meter_plan(run)->fuel + (run->meter.fuel_reserve ? VM_FUEL_RESERVE : 0);
+    return limit > run->meter.fuel_used ? limit - run->meter.fuel_used : 0;
+}
+
+size_t run_memory_limit(const VmRun *run) { return run->limits.memory_bytes + (run->memory_reserve ? run->limits.memory_bytes / 8 : 0); }
+
+/* What the heap holds may have grown while nobody of the plan ran: a result that was delivered. */
+void heap_limit_set(VmRun *run)
+{
+    size_t limit = run_memory_limit(run);
+    bool plan = run->metered && run->meter.memory_end < limit;
+    run->heap.limit_bytes = plan ? run->meter.memory_end : limit;
+    run->heap.over = (plan || run->heap.over) && run->heap.live_bytes > run->heap.limit_bytes;
+}
+
+static void metered_set(VmRun *run, bool metered)
+{
+    if (metered == run->metered) return;
+    slice_end(run);
+    run->metered = metered;
+    heap_limit_set(run);
+    slice_begin(run);
+}
+
+void meter_turn(VmRun *run, const Fiber *fiber) { metered_set(run, meter_holds(run, fiber)); }
+
+void meter_rest(VmRun *run)
+{
+    run->metered = false;
+    heap_limit_set(run);
+}
+
+/* ---- opening and closing ---- */
+
+static int plan_find(const Image *image, int64_t func)
+{
+    for (int k = image->plan_count; k-- > 0;)
+        if (image->plans[k].func == func) return k;
+    return -1;
+}
+
+void meter_begin(VmRun *run, Fiber *fiber)
+{
+    int plan = plan_find(run->image, fiber->frame->func->index);
+    if (plan < 0 || meter_open(run)) return;
+    uint64_t memory = run->image->plans[plan].memory_bytes;
+    run->meter = (Meter){ .plan = (uint16_t)plan, .fiber = fiber->id, .frame = frame_index(fiber, fiber->frame) };
+    run->meter.memory_end = run->heap.live_bytes + (size_t)memory;
+    run->meter.tool_calls = mem_alloc((run->image->tool_count + 1u) * sizeof *run->meter.tool_calls);
+    fiber->frame->flags |= FRAME_PLAN;
+}
+
+void meter_drop(VmRun *run)
+{
+    free(run->meter.tool_calls);
+    run->meter = (Meter){ .plan = NO_INDEX };
+}
+
+void meter_end(VmRun *run)
+{
+    metered_set(run, false);
+    meter_drop(run);
+}
+
+/* ---- overruns ---- */
+
+bool meter_ended(VmRun *run)
+{
+    static const char *const names[METER_LIMIT_COUNT] = {
+        [METER_FUEL] = "PLAN_FUEL_MAX", [METER_MEMORY] = "PLAN_MEMORY_MAX", [METER_CALLS] = "PLAN_CALLS_MAX", [METER_TOOL_CALLS] = "PLAN_TOOL_CALLS_MAX",
+        [METER_TOKENS] = "PLAN_TOKENS_MAX", [METER_MONEY] = "PLAN_MONEY_MAX"
+    };
+    return vm_fail_limit(run, names[run->meter.over]);
+}
+
+static bool meter_fail(VmRun *run, MeterLimit limit)
+{
+    run->meter.over = (uint8_t)limit;
+    if (++run->meter.overruns > METER_OVERRUNS_MAX) run->meter.ending = true;
+    return meter_ended(run);
+}
+
+bool meter_fuel_over(VmRun *run)
+{
+    if (run->meter.fuel_reserve) run->meter.ending = true;
+    run->meter.fuel_reserve = true;
+    return meter_fail(run, METER_FUEL);
+}
+
+/* The reserve lies above what is there now: a large result is not gone before its frame is. */
+bool meter_memory_over(VmRun *run)
+{
+    Meter *meter = &run->meter;
+    if (!meter->memory_reserve) {
+        if (meter->memory_end < run->heap.live_bytes) meter->memory_end = run->heap.live_bytes;
+        meter->memory_end += (size_t)meter_plan(run)->memory_bytes / 8;
+        meter->memory_reserve = true;
+    }
+    meter_fail(run, METER_MEMORY);
+    heap_limit_set(run);
+    run->heap.over = false;                              /* the error itself does not raise another */
+    return false;
+}
+
+/* ---- charging ---- */
+
+static bool undoes(const VmRun *run, const Fiber *fiber)
+{
+    uint32_t first = fiber->id == run->meter.fiber ? run->meter.frame : 0;
+    for (const Frame *frame = fiber->frames + first; frame <= fiber->frame; frame++)
+        if (frame->func->func->kind == FUNC_COMPENSATION) return true;
+    return false;
+}
+
+static bool charge_undo(VmRun *run)
+{
+    Meter *meter = &run->meter;
+    if (meter->undo_calls >= (uint64_t)meter->calls * METER_UNDO_TRIES) return meter_fail(run, METER_CALLS);
+    meter->undo_calls++;
+    return true;
+}
+
+static bool charge_call(VmRun *run, uint16_t index)
+{
+    Meter *meter = &run->meter;
+    const ImagePlan *plan = meter_plan(run);
+    const ImageTool *tool = &run->image->tools[index];
+    if (meter->calls >= plan->calls) return meter_fail(run, METER_CALLS);
+    if (meter->tool_calls[index] >= plan->calls_per_tool) return meter_fail(run, METER_TOOL_CALLS);
+    if (meter->tokens + tool->cost_tokens > plan->tokens) return meter_fail(run, METER_TOKENS);
+    if (meter->micro_usd + tool->cost_micro_usd > plan->micro_usd) return meter_fail(run, METER_MONEY);
+    meter->calls++;
+    meter->tool_calls[index]++;
+    meter->tokens += tool->cost_tokens;
+    meter->micro_usd += tool->cost_micro_usd;
+    return true;
 }
 
 Flow op_meter(VmRun *run, Fiber *fiber, Insn i)
 {
-    return FLOW_NEXT;
+    if (!meter_holds(run, fiber)) return FLOW_NEXT;
+    return (undoes(run, fiber) ? charge_undo(run) : charge_call(run, INSN_B(i))) ? FLOW_NEXT : FLOW_RAISE;
 }
 
 bool vm_meter_tokens(VmRun *run, uint64_t tokens)
 {
-    return true;
+    if (!meter_open(run)) return true;
+    Meter *meter = &run->meter;
+    meter->tokens = tokens < PLAN_AMOUNT_MAX - meter->tokens ? meter->tokens + tokens : PLAN_AMOUNT_MAX;
+    return meter->tokens <= meter_plan(run)->tokens;
+}
+
+/* An effect costs fuel while a plan runs, so that a loop cannot ask without end. A model is not asked when its tokens are used up. */
+bool meter_effect(VmRun *run, const ImageEffect *effect)
+{
+    enum { METER_EFFECT_FUEL = 10 };
+    bool model = effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM;
+    if (model && run->meter.tokens > meter_plan(run)->tokens) return meter_fail(run, METER_TOKENS);
+    return vm_charge(run, METER_EFFECT_FUEL);
+}
+
+bool plan_load_allowed(VmRun *run)
+{
+    if (meter_open(run)) return vm_fail_limit(run, "PLAN_NESTED");
+    return vm_extensions(run) < VM_PLANS_MAX ? true : vm_fail_limit(run, "VM_PLANS_MAX");
+}
+
+/* ---- the instruction ---- */
+
+Flow op_call_plan(VmRun *run, Fiber *fiber, Insn i, Value *regs)
+{
+    int64_t func = regs[INSN_B(i)].i;
+    if (plan_find(run->image, func) < 0) return vm_fail(run, ERROR_KIND_invalid, "no plan has the number %lld", (long long)func), FLOW_RAISE;
+    if (meter_open(run)) return vm_fail_limit(run, "PLAN_NESTED"), FLOW_RAISE;
+    if (fiber->in_txn) return vm_fail(run, ERROR_KIND_invalid, "a plan cannot run in a transaction"), FLOW_RAISE;
+    Flow flow = vm_call(run, fiber, &run->live->funcs[func], regs, INSN_A(i));
+    if (flow != FLOW_RELOAD) return flow;
+    meter_begin(run, fiber);
+    meter_turn(run, fiber);
+    return FLOW_RELOAD;
 }

@@ -48,9 +48,10 @@ bool vm_fail_limit(VmRun *run, const char *limit)
 bool vm_memory_over(VmRun *run)
 {
     run->heap.over = false;
+    if (run->metered && run->heap.live_bytes <= run_memory_limit(run)) return meter_memory_over(run);
     if (!run->memory_reserve) {
         run->memory_reserve = true;
-        run->heap.limit_bytes += run->limits.memory_bytes / 8;
+        heap_limit_set(run);
     }
     vm_fail_limit(run, "VM_MEMORY_LIMIT");
     run->heap.over = false;                              /* the error itself does not raise another */
@@ -59,8 +60,9 @@ bool vm_memory_over(VmRun *run)
 
 bool vm_charge(VmRun *run, uint64_t fuel)
 {
-    uint64_t used = run->fuel_used + (uint64_t)(run->slice - run->fuel), limit = run->limits.fuel + (run->fuel_reserve ? VM_FUEL_RESERVE : 0);
+    uint64_t slice_used = (uint64_t)(run->slice - run->fuel), used = run->fuel_used + slice_used, limit = run->limits.fuel + (run->fuel_reserve ? VM_FUEL_RESERVE : 0);
     if (LIKELY(used + fuel <= limit)) {
+        if (run->metered && slice_used + fuel > meter_fuel_left(run)) return meter_fuel_over(run);
         run->fuel -= (int64_t)fuel;
         return true;
     }
@@ -125,11 +127,11 @@ static bool try_takes(const Fiber *fiber, const Frame *frame, const ImageTry *t,
     return mark && mark->frame == frame_index(fiber, frame) && mark->pc + 1 == t->from;
 }
 
-static const ImageTry *try_find(const Fiber *fiber, const Frame *frame, Value error)
+static const ImageTry *try_find(const VmRun *run, const Fiber *fiber, const Frame *frame, Value error)
 {
     const ImageFunc *func = frame->func->func;
     uint32_t pc = frame_pc(frame) ? frame_pc(frame) - 1 : 0;
-    if (frame->flags & FRAME_INTERCEPTED) return NULL;
+    if (frame->flags & FRAME_INTERCEPTED || (run->meter.ending && meter_ends(run, fiber, frame))) return NULL;
     for (uint16_t k = 0; k < func->try_count; k++)
         if (pc >= func->tries[k].from && pc < func->tries[k].to && try_takes(fiber, frame, &func->tries[k], error)) return &func->tries[k];
     return NULL;
@@ -167,7 +169,7 @@ Flow vm_unwind(VmRun *run, Fiber *fiber)
     for (;;) {
         Frame *frame = fiber->frame;
         nature_check(run, fiber);
-        const ImageTry *t = try_find(fiber, frame, fiber->raising);
+        const ImageTry *t = try_find(run, fiber, frame, fiber->raising);
         if (frame->flags & FRAME_OWNS && groups_left_run(run, fiber, frame_index(fiber, frame), t ? t->from : 0, t ? t->to : UINT32_MAX)) {
             fiber->wait = WAIT_UNWIND;
             return FLOW_WAIT;

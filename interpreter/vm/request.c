@@ -160,6 +160,8 @@ Flow op_effect(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
     const ImageEffect *effect = &run->image->effects[INSN_B(i)];
     if (!output_charge(run, fiber, effect, regs + INSN_C(i))) return FLOW_RAISE;
+    if (run->metered && !meter_effect(run, effect)) return FLOW_RAISE;
+    if (effect->kind == EFFECT_PLAN_LOAD && !plan_load_allowed(run)) return FLOW_RAISE;
     if (effect_class((EffectKind)effect->kind) == EFFECT_CLASS_NOTE) return effect_note(run, fiber, INSN_B(i), regs + INSN_C(i));
     if (fiber->interrupt && vm_interrupted(run, fiber)) return FLOW_RAISE;
     request_ask(run, fiber, WAIT_EFFECT);

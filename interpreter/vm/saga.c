@@ -109,9 +109,12 @@ Flow op_comp_push(VmRun *run, Fiber *fiber, Insn i, Value *regs)
     return FLOW_NEXT;
 }
 
+/* The sagas of who called a plan are not the plan's to end. */
+static bool saga_there(const VmRun *run, const Fiber *fiber) { return fiber->saga_count && !meter_hides_saga(run, fiber); }
+
 void op_saga_commit(const VmRun *run, Fiber *fiber)
 {
-    if (!fiber->saga_count) return;
+    if (!saga_there(run, fiber)) return;
     uint32_t mark = saga_mark(fiber);
     saga_close(fiber);
     if (!comps_wanted(fiber)) comps_cut(run, &fiber->comps, mark);
@@ -119,7 +122,7 @@ void op_saga_commit(const VmRun *run, Fiber *fiber)
 
 Flow op_comp_next(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
-    regs[INSN_A(i)].i = fiber->saga_count && fiber->comps.count > saga_mark(fiber);
+    regs[INSN_A(i)].i = saga_there(run, fiber) && fiber->comps.count > saga_mark(fiber);
     if (!regs[INSN_A(i)].i) return FLOW_NEXT;
     Comp comp = fiber->comps.items[--fiber->comps.count];
     Flow flow = vm_call(run, fiber, &run->live->funcs[comp.func], comp.args, 0);
@@ -150,7 +153,7 @@ static Value error_field_extend(VmRun *run, Value error, int field, Value more)
 
 Flow op_saga_abort(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
-    if (!fiber->saga_count) return FLOW_NEXT;
+    if (!saga_there(run, fiber)) return FLOW_NEXT;
     Saga *saga = &fiber->sagas[fiber->saga_count - 1];
     uint32_t mark = saga->mark;
     Value error = regs[INSN_A(i)];
@@ -164,7 +167,7 @@ Flow op_saga_abort(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 
 Flow op_comp_report(VmRun *run, Fiber *fiber, Insn i, Value *regs)
 {
-    if (!fiber->saga_count) return FLOW_NEXT;
+    if (!saga_there(run, fiber)) return FLOW_NEXT;
     Saga *saga = &fiber->sagas[fiber->saga_count - 1];
     Value step = regs[INSN_A(i)];
     value_retain(step);

@@ -53,7 +53,7 @@ void snapshot_encode(const VmRun *run, uint64_t seq, const SnapshotKey *key, Buf
     buf_put_u64(out, state.len);
     put_state(out, buf_str(&state), compress);
     buf_free(&state);
-    Sha256 mac = seal(run->image, (Str){ out->ptr + start, out->len - start }, value_str(run->info[0]), value_str(run->info[1]), seq, key);
+    Sha256 mac = seal(run->root, (Str){ out->ptr + start, out->len - start }, value_str(run->info[0]), value_str(run->info[1]), seq, key);
     buf_put(out, mac.bytes, SHA256_BYTES);
 }
 

@@ -8,7 +8,7 @@
 #define VM_SNAPSHOT_H
 #include "interpreter/vm/vm.h"
 
-enum { SNAPSHOT_VERSION = 2, SNAPSHOT_COMPRESS_MIN = 4096, SNAPSHOT_SIZE_MAX = 64 << 20 };
+enum { SNAPSHOT_VERSION = 3, SNAPSHOT_COMPRESS_MIN = 4096, SNAPSHOT_SIZE_MAX = 64 << 20 };
 typedef struct SnapshotKey { uint32_t id; uint8_t bytes[32]; } SnapshotKey;
 
 void snapshot_encode(const VmRun *run, uint64_t seq, const SnapshotKey *key, Buf *out);

@@ -45,6 +45,25 @@ static const LiveFunc *get_func(R *r)
     return below(r, index, r->image->func_count) ? &r->run->live->funcs[index] : NULL;
 }
 
+/* Each is verified against the one below it, as when it was loaded. */
+static Err load_extensions(R *r)
+{
+    uint32_t count = get_rows(r);
+    if (r->in.failed || count > VM_PLANS_MAX) return state_corrupt(r, "the number of extensions");
+    for (uint32_t k = 0; k < count; k++) {
+        Image *image = NULL;
+        Str bytes = read_bytes(&r->in, EXTENSION_SIZE_MAX);
+        if (r->in.failed) return state_corrupt(r, "it is cut off");
+        Err err = image_decode_extension(r->run->image, bytes, &image, r->error);
+        if (err) return err;
+        bool extended = vm_extend(r->run, image);
+        image_free(image);
+        if (!extended) return state_corrupt(r, "an extension that cannot be");
+        r->image = r->run->image;
+    }
+    return ERR_OK;
+}
+
 static Err load_run(R *r)
 {
     VmRun *run = r->run;
@@ -69,9 +88,55 @@ static Err load_run(R *r)
         run->intercepts[k] = read_u8(&r->in);
         if (run->intercepts[k] > 1) r->in.failed = true;
     }
-    if (run->memory_reserve) run->heap.limit_bytes += run->limits.memory_bytes / 8;
+    run->heap.limit_bytes = run_memory_limit(run);
     if (run->fuel_used > INT64_MAX / 2 || run->output_used > INT64_MAX / 2) r->in.failed = true;
     return r->in.failed ? state_corrupt(r, "the head of the run") : ERR_OK;
+}
+
+/* Where it is open is looked at when the fibers are there. */
+static Err load_meter(R *r)
+{
+    VmRun *run = r->run;
+    uint64_t plan = read_varint(&r->in);
+    if (r->in.failed || plan > r->image->plan_count) return state_corrupt(r, "a plan that cannot be");
+    if (!plan) return ERR_OK;
+    bool flags[3];
+    bool fits = get_flags(r, flags, 3);
+    Meter meter = { .plan = (uint16_t)(plan - 1), .fuel_reserve = flags[0], .memory_reserve = flags[1], .ending = flags[2] };
+    meter.over = read_u8(&r->in);
+    meter.fiber = get_u32(r);
+    meter.frame = get_u32(r);
+    meter.fuel_used = read_varint(&r->in);
+    meter.memory_end = read_varint(&r->in);
+    meter.calls = get_u32(r);
+    meter.undo_calls = get_u32(r);
+    meter.overruns = get_u32(r);
+    meter.tool_calls = mem_alloc((r->image->tool_count + 1u) * sizeof *meter.tool_calls);
+    uint64_t sum = 0;
+    for (uint16_t k = 0; k < r->image->tool_count; k++) sum += meter.tool_calls[k] = get_u32(r);
+    meter.tokens = read_varint(&r->in);
+    meter.micro_usd = read_zigzag(&r->in);
+    run->meter = meter;
+    const ImagePlan *bound = &r->image->plans[meter.plan];
+    fits = fits && !r->in.failed && meter.over < METER_LIMIT_COUNT && sum == meter.calls && meter.calls <= bound->calls && meter.fuel_used <= run->fuel_used && meter.tokens <= PLAN_AMOUNT_MAX
+        && meter.micro_usd >= 0 && meter.micro_usd <= bound->micro_usd && meter.overruns < UINT32_MAX && meter.memory_end <= 4 * PLAN_AMOUNT_MAX;
+    return fits ? ERR_OK : state_corrupt(r, "a meter that cannot be");
+}
+
+/* The one frame of a plan's function, if any, is where the meter is open; the frame it stands on called it, or it is the run's first. */
+static Err tie_meter(R *r)
+{
+    VmRun *run = r->run;
+    const Fiber *fiber = meter_open(run) ? fiber_find(run, run->meter.fiber) : NULL;
+    uint32_t plans = 0;
+    for (uint32_t k = 0; k < run->fiber_count; k++)
+        for (const Frame *frame = run->fibers[k]->frames; frame <= run->fibers[k]->frame; frame++) plans += frame->func->func->kind == FUNC_PLAN;
+    if (!meter_open(run)) return plans ? state_corrupt(r, "a plan without a meter") : ERR_OK;
+    bool fits = plans == 1 && fiber && run->meter.frame <= frame_index(fiber, fiber->frame);
+    fits = fits && fiber->frames[run->meter.frame].func->index == r->image->plans[run->meter.plan].func;
+    if (!fits) return state_corrupt(r, "a meter without its plan");
+    fiber->frames[run->meter.frame].flags |= FRAME_PLAN;
+    return ERR_OK;
 }
 
 static Err load_end(R *r)
@@ -438,7 +503,9 @@ Err state_decode(VmRun *run, Str bytes, Error *error)
     R r = { .run = run, .image = run->image, .in = reader_of(bytes), .error = error };
     uint32_t *group_ids = NULL;
     r.bytes_max = 2 * run->limits.memory_bytes + SLACK_BYTES;
-    Err err = load_run(&r);
+    Err err = load_extensions(&r);
+    if (!err) err = load_run(&r);
+    if (!err) err = load_meter(&r);
     size_t peak = run->heap.peak_bytes;
     bool over = run->heap.over;
     if (!err) err = load_end(&r);
@@ -446,6 +513,7 @@ Err state_decode(VmRun *run, Str bytes, Error *error)
     uint32_t groups = err ? 0 : get_rows(&r);
     for (uint32_t k = 0; k < groups && !err; k++) err = load_group(&r);
     if (!err) err = tie_fibers(&r, group_ids);
+    if (!err) err = tie_meter(&r);
     if (!err) err = load_ready(&r);
     if (!err) err = load_outs(&r);
     if (!err && reader_left(&r.in)) err = state_corrupt(&r, "bytes behind its end");

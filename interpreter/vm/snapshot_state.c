@@ -1,4 +1,4 @@
-/* snapshot_state.c - the state of a run written down, in this order: the run, its fibers, its groups, the ready queue, what was asked.
+/* snapshot_state.c - the state of a run written down, in this order: extensions of its image, the run, its meter, its fibers, its groups, the ready queue, what was asked.
  *
  * Every field of vm_internal.h that cannot be had from the image or from other fields stands here once. Registers are written by their
  * types, frame by frame; capacities of stacks are state, because they are charged.
@@ -26,6 +26,41 @@ static void put_run(const VmRun *run, Buf *out)
     buf_put_varint(out, run->last_span);
     buf_put_varint(out, run->last_scope);
     for (uint16_t k = 0; run->intercepts_any && k < run->image->tool_count; k++) buf_put_u8(out, run->intercepts[k]);
+}
+
+/* The oldest first: each says what it extends. */
+static void put_extensions(const VmRun *run, Buf *out)
+{
+    Image *chain[VM_PLANS_MAX];
+    uint32_t count = 0;
+    for (Image *image = run->image; image != run->root; image = image->base) chain[count++] = image;
+    buf_put_varint(out, count);
+    while (count--) {
+        Buf bytes = { 0 };
+        image_encode_extension(chain[count], &bytes);
+        buf_put_bytes(out, buf_str(&bytes));
+        buf_free(&bytes);
+    }
+}
+
+/* The plan as a number above 0, so that none is a byte. */
+static void put_meter(const VmRun *run, Buf *out)
+{
+    const Meter *meter = &run->meter;
+    buf_put_varint(out, (uint16_t)(meter->plan + 1));
+    if (!meter_open(run)) return;
+    put_flags(out, (bool[]){ meter->fuel_reserve, meter->memory_reserve, meter->ending }, 3);
+    buf_put_u8(out, meter->over);
+    buf_put_varint(out, meter->fiber);
+    buf_put_varint(out, meter->frame);
+    buf_put_varint(out, meter->fuel_used);
+    buf_put_varint(out, meter->memory_end);
+    buf_put_varint(out, meter->calls);
+    buf_put_varint(out, meter->undo_calls);
+    buf_put_varint(out, meter->overruns);
+    for (uint16_t k = 0; k < run->image->tool_count; k++) buf_put_varint(out, meter->tool_calls[k]);
+    buf_put_varint(out, meter->tokens);
+    buf_put_zigzag(out, meter->micro_usd);
 }
 
 static void put_frame(ValueWriter *w, const Fiber *fiber, const Frame *frame)
@@ -140,7 +175,9 @@ void state_encode(const VmRun *run, Buf *out)
     ValueWriter w;
     uint32_t ready = 0;
     value_writer_init(&w, run, out);
+    put_extensions(run, out);
     put_run(run, out);
+    put_meter(run, out);
     put_end(&w, run);
     buf_put_varint(out, run->fiber_count);
     for (uint32_t k = 0; k < run->fiber_count; k++) put_fiber(&w, run->fibers[k]);

@@ -35,6 +35,7 @@ VmRun *run_new(Image *image, const VmInfo *info, const VmLimits *limits)
     for (int k = 0; k < VM_INFO_COUNT; k++) run->info[k] = value_string(texts[k]);
     heap_enter(before);
     run->intercepts = mem_alloc(image->tool_count + 1u);
+    run->meter.plan = NO_INDEX;
     return run;
 }
 
@@ -63,6 +64,7 @@ VmRun *vm_new(Image *image, uint16_t func, const Value *args, const VmInfo *info
     args_adopt(run, main, own);
     fiber_stack_set(run, run->main, main->reg_count, 1);
     frame_push(run, run->main, main, own, 0);
+    meter_begin(run, run->main);
     for (uint16_t k = 0; k < main->counted_params; k++) value_release(own[main->counted[k]]);
     if (run->raised.o) {                                 /* an argument over a limit fails the run where it would begin */
         run->main->raising = run->raised;
@@ -110,6 +112,7 @@ void vm_free(VmRun *run)
     free(run->outs);
     free(run->pendings);
     free(run->intercepts);
+    meter_drop(run);
     image_free(run->image);
     image_free(run->root);
     free(run);
@@ -119,15 +122,21 @@ void vm_free(VmRun *run)
 
 static uint64_t fuel_limit(const VmRun *run) { return run->limits.fuel + (run->fuel_reserve ? VM_FUEL_RESERVE : 0); }
 
-static void slice_begin(VmRun *run)
+void slice_begin(VmRun *run)
 {
     uint64_t limit = fuel_limit(run), left = limit > run->fuel_used ? limit - run->fuel_used : 0;
-    run->slice = run->fuel = left < VM_SLICE ? (int64_t)left : VM_SLICE;
+    uint64_t most = run->turn < VM_SLICE ? (uint64_t)(VM_SLICE - run->turn) : 0;
+    if (left > most) left = most;
+    if (run->metered && left > meter_fuel_left(run)) left = meter_fuel_left(run);
+    run->slice = run->fuel = (int64_t)left;
 }
 
-static void slice_end(VmRun *run)
+void slice_end(VmRun *run)
 {
-    run->fuel_used += (uint64_t)(run->slice - run->fuel);
+    uint64_t used = (uint64_t)(run->slice - run->fuel);
+    run->fuel_used += used;
+    run->turn += (int64_t)used;
+    if (run->metered) run->meter.fuel_used += used;
     run->slice = run->fuel = 0;
 }
 
@@ -152,7 +161,13 @@ static void ready_push_front(VmRun *run, Fiber *fiber)
 /* What a woken fiber does before it executes instructions: go on raising, look again, or notice that it was interrupted. */
 static Flow fiber_begin(VmRun *run, Fiber *fiber)
 {
+    if (meter_open(run)) meter_turn(run, fiber);
     if (fiber->raising_set) return vm_unwind(run, fiber);
+    if (run->metered && run->meter.ending) {
+        meter_ended(run);
+        fiber->wait = WAIT_NONE;
+        return vm_raise_now(run, fiber);
+    }
     if (fiber->wait == WAIT_AGAIN) {
         fiber->wait = WAIT_NONE;
         fiber->frame->pc--;
@@ -167,18 +182,20 @@ static Flow fiber_begin(VmRun *run, Fiber *fiber)
 static bool slice_spent(VmRun *run, Fiber *fiber, Flow *flow)
 {
     slice_end(run);
-    if (run->fuel_used < fuel_limit(run)) {
+    bool run_spent = run->fuel_used >= fuel_limit(run), plan_spent = run->metered && !meter_fuel_left(run);
+    if (!run_spent && !plan_spent) {
         ready_push_front(run, fiber);
         return false;
     }
-    vm_fail_limit(run, "VM_FUEL_LIMIT");
-    if (run->fuel_reserve) {
+    if (run_spent) vm_fail_limit(run, "VM_FUEL_LIMIT");
+    else meter_fuel_over(run);
+    if (run_spent && run->fuel_reserve) {
         Value error = error_at(run, run->raised, fiber->frame);
         run->raised.w = 0;
         run_end(run, VM_FAILED, error);
         return true;
     }
-    run->fuel_reserve = true;
+    if (run_spent) run->fuel_reserve = true;
     slice_begin(run);
     fiber->frame->pc++;
     *flow = vm_raise_now(run, fiber);
@@ -205,6 +222,7 @@ VmStatus vm_run(VmRun *run)
     fetched_drop(run);
     if (run_ended(run)) return run->status;
     HEAP_ENTER(run);
+    run->turn = 0;
     slice_begin(run);
     VmStatus status = VM_BLOCKED;
     for (Fiber *fiber; !run_ended(run) && (fiber = ready_pop(run));)
@@ -213,6 +231,7 @@ VmStatus vm_run(VmRun *run)
             break;
         }
     slice_end(run);
+    if (run->metered) meter_rest(run);
     HEAP_LEAVE();
     return run_ended(run) ? run->status : status;
 }

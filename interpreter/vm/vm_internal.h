@@ -37,8 +37,9 @@ void vm_prepare(Image *image);           /* fills image->live unless it is there
 
 /* ---- fibers ---- */
 
-/* OWNS: opened marks, sagas or groups, so leaving it has work to do. FIRST: the lowest of its fiber. Any flag: a return is not a plain one. */
-enum { FRAME_SPAN = 1, FRAME_OWNS = 2, FRAME_INTERCEPTED = 4, FRAME_FIRST = 8 };
+/* OWNS: opened marks, sagas or groups, so leaving it has work to do. FIRST: the lowest of its fiber. PLAN: the meter is open for it. Any flag: a return is not a
+   plain one. */
+enum { FRAME_SPAN = 1, FRAME_OWNS = 2, FRAME_INTERCEPTED = 4, FRAME_FIRST = 8, FRAME_PLAN = 16 };
 
 typedef struct Frame {
     const LiveFunc *func;
@@ -117,6 +118,21 @@ enum { OUT_EFFECT, OUT_SPAN_BEGIN, OUT_SPAN_END, OUT_PARALLEL };
 
 typedef struct Pending { uint64_t id; Fiber *fiber; bool fetched; } Pending;
 
+/* What the open plan used up. memory_end: live bytes at which it had enough, which is absolute. ending: it overran for good, its handlers are passed over. */
+typedef enum { METER_FUEL, METER_MEMORY, METER_CALLS, METER_TOOL_CALLS, METER_TOKENS, METER_MONEY, METER_LIMIT_COUNT } MeterLimit;
+typedef struct Meter {
+    uint16_t plan;                       /* row of the image; NO_INDEX: no plan is open */
+    bool fuel_reserve, memory_reserve, ending;
+    uint8_t over;                        /* MeterLimit that was overrun last */
+    uint32_t fiber, frame;               /* where its function runs: fiber's id, frame's index */
+    uint64_t fuel_used;
+    size_t memory_end;
+    uint32_t calls, undo_calls, overruns;
+    uint32_t *tool_calls;                /* by tool; owned */
+    uint64_t tokens;
+    int64_t micro_usd;
+} Meter;
+
 enum { VM_INFO_COUNT = 7 };
 struct VmRun {
     Image *image;                        /* the newest extension, or the root */
@@ -138,7 +154,9 @@ struct VmRun {
     Pending *pendings; uint32_t pending_count, pending_cap;
     uint64_t last_request, comp_seq, fuel_used, output_used;
     uint32_t last_fiber, last_group, last_span, last_scope;
-    int64_t fuel, slice;                 /* what is left of the slice, and its size */
+    int64_t fuel, slice, turn;           /* what is left of the slice, its size, and what earlier slices of this vm_run used */
+    Meter meter;
+    bool metered;                        /* who runs now belongs to the open plan; false outside of vm_run */
     bool fuel_reserve, memory_reserve;   /* the reserve that failing programs clean up with is in use */
     uint8_t *intercepts;                 /* by tool */
     bool intercepts_any;
@@ -223,6 +241,23 @@ Flow op_comp_report(VmRun *run, Fiber *fiber, Insn i, Value *regs);
 /* plan.c */
 Flow op_call_plan(VmRun *run, Fiber *fiber, Insn i, Value *regs);
 Flow op_meter(VmRun *run, Fiber *fiber, Insn i);
+bool meter_open(const VmRun *run);
+bool meter_holds(const VmRun *run, const Fiber *fiber);                        /* what the fiber uses is the open plan's */
+bool meter_ends(const VmRun *run, const Fiber *fiber, const Frame *frame);     /* no handler of this frame may take an error any more */
+bool meter_hides_saga(const VmRun *run, const Fiber *fiber);                   /* the innermost saga is that of the plan's caller */
+void meter_begin(VmRun *run, Fiber *fiber);                                    /* the innermost frame is the function of a plan */
+void meter_end(VmRun *run);                                                    /* its frame is gone */
+void meter_drop(VmRun *run);                                                   /* frees what it holds */
+void meter_turn(VmRun *run, const Fiber *fiber);                               /* this fiber runs from here */
+void meter_rest(VmRun *run);                                                   /* nobody runs */
+uint64_t meter_fuel_left(const VmRun *run);
+bool meter_fuel_over(VmRun *run);                                              /* raises; returns false, as the next two */
+bool meter_memory_over(VmRun *run);
+bool meter_ended(VmRun *run);                                                  /* once more what a plan that is ending fails with */
+bool meter_effect(VmRun *run, const ImageEffect *effect);                      /* metered: before the effect is asked for; false: raised */
+bool plan_load_allowed(VmRun *run);                                            /* false: raised */
+size_t run_memory_limit(const VmRun *run);
+void heap_limit_set(VmRun *run);                                               /* of the heap, for who runs now */
 
 /* request.c */
 Flow op_effect(VmRun *run, Fiber *fiber, Insn i, Value *regs);
@@ -239,6 +274,8 @@ Out *out_add(VmRun *run);
 
 /* vm.c */
 VmRun *run_new(Image *image, const VmInfo *info, const VmLimits *limits);      /* without fibers */
+void   slice_begin(VmRun *run);
+void   slice_end(VmRun *run);
 
 /* builtins_*.c */
 typedef struct Call { VmRun *run; const Image *image; const uint16_t *types /* of the arguments */; uint16_t result_type; const Value *args; Value result; } Call;
