@@ -108,7 +108,7 @@ static void check_limit(Checker *c, const Ast *number, const char *word, int64_t
     if (money)
         diag_label(c->diags, diag, "above 0, at most %lld, in millionths at the finest", (long long)(most / MICRO_PER_DOLLAR));
     else if (strcmp(word, "within") == 0)
-        diag_label(c->diags, diag, "above 0s, at most 24h");
+        diag_label(c->diags, diag, "above 0s, at most 30d");
     else
         diag_label(c->diags, diag, "from 1 to %lld", (long long)most);
 }

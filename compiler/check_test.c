@@ -41,9 +41,23 @@ static void check_given_fails(Checker *c, Ast *node)
         check_value(c, given->times, c->basic[TYPE_INT]);
 }
 
+/* `given llm.plan returns { … }`: what a model answers; no symbol. */
+static bool is_llm_plan(Checker *c, Ast *tool)
+{
+    if (tool->kind != AST_FIELD_EXPR || as_field_expr(tool)->object->kind != AST_NAME_EXPR || map_find(&c->program->globals, STR("llm")))
+        return false;
+    return str_is(as_name_expr(as_field_expr(tool)->object)->name.text, "llm") && str_is(as_field_expr(tool)->name.text, "plan");
+}
+
 static void check_given_returns(Checker *c, Ast *node)
 {
     Ast_given_returns *given = as_given_returns(node);
+    if (is_llm_plan(c, given->tool)) {
+        check_value(c, given->value, c->basic[TYPE_JSON]);
+        if (given->delay)
+            diag_misplaced(c->diags, given->delay->span, "`after`", "what a tool returns");
+        return;
+    }
     Symbol *tool = node->symbol = tool_path(c, given->tool);
     if (!tool)
         check_some(c, given->value, NULL);

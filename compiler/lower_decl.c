@@ -29,7 +29,8 @@ ImageField *params_rows(Lower *lw, FuncInfo *info)
     for (uint32_t i = 0; i < info->param_count; i++) {
         Symbol *param = info->params[i];
         bool has_default = param->decl && param->decl->kind == AST_PARAM && as_param(param->decl)->value;
-        rows[i] = (ImageField){ .name = lower_str(lw, param->name), .type = row_of(lw, param->type), .labels = param->type->labels, .has_default = has_default };
+        uint8_t labels = (uint8_t)(param->type->labels | (is_trusted_param(param) ? LABEL_TRUSTED : 0));
+        rows[i] = (ImageField){ .name = lower_str(lw, param->name), .type = row_of(lw, param->type), .labels = labels, .has_default = has_default };
     }
     return rows;
 }
@@ -194,7 +195,25 @@ static void tool_clauses(Lower *lw, ImageTool *row, const FuncInfo *info, AstLis
             Symbol *key = as_key_clause(clause)->key->symbol;
             for (uint32_t k = 0; k < info->param_count; k++)
                 if (info->params[k] == key) row->key_param = (uint16_t)k;
+        } else if (clause->kind == AST_COSTS_CLAUSE) {
+            Ast_costs_clause *costs = as_costs_clause(clause);
+            if (costs->tokens) row->cost_tokens = (uint64_t)as_int_expr(costs->tokens)->value;
+            if (costs->usd) money_micro(costs->usd, &row->cost_micro_usd);
         }
+    }
+}
+
+/* What a plan needs to know of the parameters: what they look like, and what they are when it leaves them out. */
+static void tool_params(Lower *lw, ImageTool *row, const FuncInfo *info)
+{
+    for (uint32_t i = 0; i < info->param_count; i++) {
+        if (info->params[i]->decl->kind != AST_PARAM) continue;
+        const Ast_param *param = as_param(info->params[i]->decl);
+        if (param->pattern && !row->param_patterns) row->param_patterns = ARENA_ARRAY(lw->image->arena, Str, info->param_count);
+        if (param->pattern) row->param_patterns[i] = regex_text(lw, param->pattern);
+        if (!param->value) continue;
+        if (!lw->image->const_count) const_bytes(lw, TYPE_INDEX_STRING, STR(""));      /* constant 0 means that there is none */
+        default_json(lw, param->value, &row->params[i].default_const);
     }
 }
 
@@ -208,6 +227,7 @@ static void lower_tool(Lower *lw, Symbol *tool)
     row.param_count = (uint16_t)info->param_count;
     row.result = row_of(lw, info->result);
     scopes_of(lw, decl->clauses, &row.scopes, &row.scope_count);
+    tool_params(lw, &row, info);
     tool_clauses(lw, &row, info, decl->clauses);
     if (!(row.flags & TOOL_REMOTE)) row.func = lower_row(lw, IMAGE_ADD(lw->image, func), "functions");
     tool->image_index = lower_row(lw, IMAGE_ADD(lw->image, tool), "tools");

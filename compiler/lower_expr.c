@@ -365,6 +365,7 @@ static Val lower_node(Func *f, Ast *node, Want want)
     case AST_ASK_EXPR: return lower_ask(f, as_ask_expr(node), want);
     case AST_AWAIT_EXPR: return lower_await(f, as_await_expr(node), want);
     case AST_START_EXPR: return lower_start(f, as_start_expr(node), want);
+    case AST_PLAN_EXPR: return lower_run_plan(f, as_plan_expr(node), want);
     case AST_CHANGE_EXPR: return lower_change(f, as_change_expr(node), want);
     case AST_CACHED_EXPR: return lower_expr(f, as_cached_expr(node)->value, want);
     case AST_FROM_EXPR: return lower_from(f, as_from_expr(node), want);
@@ -386,7 +387,7 @@ static Val lower_node(Func *f, Ast *node, Want want)
 /* Only calls, and what may fail, get a place of their own: statements have set one already. */
 static bool has_place(AstKind kind)
 {
-    return kind == AST_CALL_EXPR || kind == AST_INDEX_EXPR || kind == AST_FROM_EXPR || kind == AST_ASK_EXPR || kind == AST_AWAIT_EXPR || kind == AST_INSERT_EXPR
+    return kind == AST_CALL_EXPR || kind == AST_INDEX_EXPR || kind == AST_FROM_EXPR || kind == AST_ASK_EXPR || kind == AST_AWAIT_EXPR || kind == AST_PLAN_EXPR || kind == AST_INSERT_EXPR
         || kind == AST_UPDATE_EXPR || kind == AST_DELETE_EXPR || kind == AST_AGGREGATE_EXPR;
 }
 

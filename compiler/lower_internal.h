@@ -223,6 +223,9 @@ void iter_begin(Func *f, Iter *it, Ast *source, Symbol *item, Symbol *index);   
 void iter_list(Func *f, Iter *it, Val list, int item_reg);  /* the same over an evaluated list (taken); item_reg < 0: none is loaded */
 void iter_end(Func *f, Iter *it);
 
+/* ---- lower_plan.c ------------------------------------------------------------------------------------- */
+Val  lower_run_plan(Func *f, Ast_plan_expr *node, Want want);
+
 /* ---- lower_visibility.c ------------------------------------------------------------------------------- */
 void lower_visibility(Lower *lw, Symbol *table);
 

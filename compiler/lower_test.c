@@ -84,6 +84,11 @@ static void given_fails(Func *f, Ast_given_fails *node)
 
 static void given_returns(Func *f, Ast_given_returns *node)
 {
+    if (!node->head.symbol) {                                   /* llm.plan: the checker lets nothing else through */
+        Arg answer = arg_node(node->value, TYPE_INDEX_JSON);
+        note(f, EFFECT_TEST_GIVEN_PLAN, NO_INDEX, STR("llm.plan"), &answer, 1);
+        return;
+    }
     uint16_t target = tool_target(&node->head, node->tool), type = f->lw->image->tools[target].result;
     Arg delay = node->delay ? arg_node(node->delay, TYPE_INDEX_DURATION) : arg_int(TYPE_INDEX_DURATION, 0), args[2] = { delay };
     if (type == TYPE_INDEX_VOID) {

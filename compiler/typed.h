@@ -10,6 +10,7 @@
  *   lambda_expr     its params are Symbols on the name_ref nodes; head.type is the type of the body; inlined: same func_id as around it
  *   binary_expr     Type * of the operands after `want` (when they differ, as in timestamp + duration: of the left one); assign_stmt with op: the same
  *   plan_tool: head.symbol is the TOOL, or the AGENT for all of its tools. plan_expr: numbers are literals in range.
+ *   given_returns of llm.plan: no symbol, the value is json.
  *   else_expr       ElseInfo           retry_expr      head.symbol: the policy
  *   branch, parallel_for, saga step compensate (on step_stmt)   CaptureInfo (they become functions of their own)
  *   flow/tool/fn/handler/resource/test/fixture decl   FuncInfo
@@ -152,7 +153,7 @@ enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUN
 
 /* The most that `run plan` and `costs` can say. */
 enum { PLAN_EXPR_COUNT_MAX = 10000, PLAN_EXPR_FUEL_MAX = 1000000000, PLAN_EXPR_MEMORY_MAX = 1 << 30, PLAN_EXPR_TOKENS_MAX = 1000000000 };
-#define PLAN_EXPR_WALL_MAX      INT64_C(86400000000)           /* a day */
+#define PLAN_EXPR_WALL_MAX      INT64_C(2592000000000)         /* 30 days: somebody may have to approve */
 #define PLAN_EXPR_MICRO_USD_MAX INT64_C(1000000000000)         /* a million dollars */
 bool money_micro(const Ast *number, int64_t *micro);           /* an int_expr or decimal_expr in dollars; false: too large, or finer than millionths */
 bool is_trusted_param(const Symbol *param);
