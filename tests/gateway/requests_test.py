@@ -218,6 +218,21 @@ def questions_are_answered(world):
     problem(ask("POST", url + "/retry", {}, user), 409)
 
 
+def one_of_several_questions_is_answered(world):
+    user, ask = reader("host"), world.server.ask
+    parked = ask("POST", "/test/party", {"guests": 3}, user, want=202).json
+    url, (cake, games) = parked["url"], parked["questions"]
+    same((cake["text"], games["text"]), ("Cake for 3?", "Games?"))
+    same(problem(ask("POST", url + "/answer", {"value": "chess", "request": "x"}, user), 400)["errors"][0]["pointer"], "/request")
+    same(problem(ask("POST", url + "/answer", {"value": "chess", "hash": 7}, user), 400)["errors"][0]["pointer"], "/hash")
+    problem(ask("POST", url + "/answer", {"value": "chess", "request": 99}, user), 409)
+    assert "no hash" in problem(ask("POST", url + "/answer", {"value": "chess", "request": games["request"], "hash": "0" * 64}, user), 409)["detail"]
+    left = ask("POST", url + "/answer", {"value": "chess", "request": games["request"]}, user, want=202).json
+    same([q["text"] for q in left["questions"]], ["Cake for 3?"])
+    problem(ask("POST", url + "/answer", {"value": "cards", "request": games["request"]}, user), 409)
+    same(ask("POST", url + "/answer", {"value": True}, user, want=200).json, {"text": "true, chess"})
+
+
 def runs_are_listed_cancelled_and_tried_again(world):
     user, ask = reader("lister"), world.server.ask
     waiting = [ask("POST", "/test/dinner", {"guests": n}, user, want=202).json["url"] for n in range(5)]
@@ -351,7 +366,7 @@ def health_and_log(world):
 
 
 TESTS = [question_of_the_documents, tokens_that_are_none, webhook_is_taken_once, webhook_refuses, webhook_with_two_secrets, inputs_are_typed, failures_are_problems,
-         questions_are_answered, runs_are_listed_cancelled_and_tried_again, keys_make_one_run, stream_tells_and_resumes, stream_that_is_left_is_cancelled, another_process_goes_on,
+         questions_are_answered, one_of_several_questions_is_answered, runs_are_listed_cancelled_and_tried_again, keys_make_one_run, stream_tells_and_resumes, stream_that_is_left_is_cancelled, another_process_goes_on,
          question_answered_elsewhere, end_of_a_process_loses_nothing, health_and_log]
 
 
