@@ -172,48 +172,61 @@ Type *check_run_plan(Checker *c, Ast *node)
 
 /* ---- trusted parameters ------------------------------------------------------------------------------------------- */
 
-enum { ORIGINS_MAX = 1000 };            /* lets of lets of lets: what is behind so many is taken for trusted */
+enum { ORIGINS_MAX = 1000 };            /* lets of lets of lets: what is behind so many is taken for a person's */
 
-static const Ast *from_model(const Ast *node, int *budget);
+typedef struct Search { int budget; bool tools; } Search;
 
-static const Ast *any_from_model(AstList items, int *budget)
+static const Ast *search(const Ast *node, Search *s);
+
+static const Ast *search_any(AstList items, Search *s)
 {
     const Ast *found = NULL;
     for (uint32_t i = 0; i < items.count && !found; i++)
-        found = from_model(items.items[i], budget);
+        found = search(items.items[i], s);
     return found;
 }
 
-/* The call of a model that the value is, or is a part of, or holds; through names that are given once. */
-static const Ast *from_model(const Ast *node, int *budget)
+static bool says_something(const CallInfo *call, bool tools)
 {
-    if (--*budget < 0)
+    if (!call)
+        return false;
+    return (call->kind == CALL_LLM && call->effect != EFFECT_LLM_CLASSIFY) || (tools && (call->kind == CALL_TOOL || call->kind == CALL_REMOTE));
+}
+
+static const Ast *search_binary(const Ast_binary_expr *binary, Search *s)
+{
+    if (binary->op != BINARY_ADD && binary->op != BINARY_COALESCE)
+        return NULL;
+    const Ast *left = search(binary->left, s);
+    return left ? left : search(binary->right, s);
+}
+
+static const Ast *search(const Ast *node, Search *s)
+{
+    if (--s->budget < 0)
         return NULL;
     node = called_node((Ast *)node);
     switch (node->kind) {
-    case AST_CALL_EXPR: {
-        const CallInfo *call = node->info;
-        return call && call->kind == CALL_LLM && call->effect != EFFECT_LLM_CLASSIFY ? node : NULL;
-    }
+    case AST_CALL_EXPR: return says_something(node->info, s->tools) ? node : NULL;
     case AST_NAME_EXPR: {
         const Symbol *symbol = node->symbol;
         bool once = symbol && symbol->kind == SYMBOL_LOCAL && !symbol->is_mutable && symbol->decl && symbol->decl->kind == AST_LET_STMT;
-        return once ? from_model(as_let_stmt(symbol->decl)->value, budget) : NULL;
+        return once ? search(as_let_stmt(symbol->decl)->value, s) : NULL;
     }
-    case AST_FIELD_EXPR: return from_model(((const Ast_field_expr *)(const void *)node)->object, budget);
-    case AST_INDEX_EXPR: return from_model(((const Ast_index_expr *)(const void *)node)->object, budget);
-    case AST_AS_EXPR: return from_model(((const Ast_as_expr *)(const void *)node)->value, budget);
-    case AST_STRING_EXPR: return any_from_model(((const Ast_string_expr *)(const void *)node)->parts, budget);
-    case AST_INTERP_PART: return from_model(((const Ast_interp_part *)(const void *)node)->value, budget);
-    case AST_BINARY_EXPR: {
-        const Ast_binary_expr *binary = (const Ast_binary_expr *)(const void *)node;
-        if (binary->op != BINARY_ADD && binary->op != BINARY_COALESCE)
-            return NULL;
-        const Ast *left = from_model(binary->left, budget);
-        return left ? left : from_model(binary->right, budget);
-    }
+    case AST_FIELD_EXPR: return search(((const Ast_field_expr *)(const void *)node)->object, s);
+    case AST_INDEX_EXPR: return search(((const Ast_index_expr *)(const void *)node)->object, s);
+    case AST_AS_EXPR: return search(((const Ast_as_expr *)(const void *)node)->value, s);
+    case AST_STRING_EXPR: return search_any(((const Ast_string_expr *)(const void *)node)->parts, s);
+    case AST_INTERP_PART: return search(((const Ast_interp_part *)(const void *)node)->value, s);
+    case AST_BINARY_EXPR: return search_binary((const Ast_binary_expr *)(const void *)node, s);
     default: return NULL;
     }
+}
+
+const Ast *find_untrusted(const Ast *value, bool tools_too)
+{
+    Search s = { ORIGINS_MAX, tools_too };
+    return search(value, &s);
 }
 
 bool is_trusted_param(const Symbol *param)
@@ -229,8 +242,7 @@ void check_trusted_arguments(Checker *c, const CallInfo *call)
 {
     const FuncInfo *callee = call->target->info;
     for (uint32_t i = 0; i < call->arg_count && i < callee->param_count; i++) {
-        int budget = ORIGINS_MAX;
-        const Ast *origin = call->args[i] && is_trusted_param(callee->params[i]) ? from_model(call->args[i], &budget) : NULL;
+        const Ast *origin = call->args[i] && is_trusted_param(callee->params[i]) ? find_untrusted(call->args[i], false) : NULL;
         if (!origin)
             continue;
         Diag *diag = diag_untrusted_argument(c->diags, call->args[i]->span, callee->params[i]->name, call->target->name);

@@ -152,6 +152,26 @@ static void walk_ask(Graph *g, Ast *node) {
     arrow(g, user, "->>", g->self, STR("answer"));
 }
 
+/* What it will do is not known before it is there: a frame with what it may do. */
+static void walk_plan(Graph *g, Ast *node) {
+    Ast_plan_expr *n = as_plan_expr(node);
+    Str user = part_title(g, "user", "User");
+    walk(g, n->plan);
+    if (n->request) walk(g, n->request);
+    open_frame(g, "opt", STR("the plan may call, in its order"));
+    for (uint32_t i = 0; i < n->allow.count; i++) {
+        Ast *item = n->allow.items[i];
+        const Symbol *symbol = item->symbol;
+        Str tool = as_plan_tool(item)->tool.text;
+        if (symbol) arrow(g, g->self, "->>", agent_title(g, symbol->kind == SYMBOL_TOOL ? symbol->owner : symbol), str_is(tool, "*") ? STR("any of its tools") : tool);
+    }
+    if (n->ask.text.len) {
+        arrow(g, g->self, "->>", user, STR("approval of a call, or of a plan over its budget"));
+        arrow(g, user, "->>", g->self, STR("answer"));
+    }
+    close_frame(g);
+}
+
 static void walk_if(Graph *g, Ast *node) {
     Ast_if_stmt *n = as_if_stmt(node);
     walk(g, n->condition);
@@ -340,6 +360,7 @@ static void walk(Graph *g, Ast *node) {
     switch (node->kind) {
     case AST_CALL_EXPR: walk_call(g, node); break;
     case AST_ASK_EXPR: walk_ask(g, node); break;
+    case AST_PLAN_EXPR: walk_plan(g, node); break;
     case AST_IF_STMT: walk_if(g, node); break;
     case AST_MATCH_STMT: walk_match(g, node); break;
     case AST_TRY_STMT: walk_try(g, node); break;

@@ -157,6 +157,8 @@ enum { PLAN_EXPR_COUNT_MAX = 10000, PLAN_EXPR_FUEL_MAX = 1000000000, PLAN_EXPR_M
 #define PLAN_EXPR_MICRO_USD_MAX INT64_C(1000000000000)         /* a million dollars */
 bool money_micro(const Ast *number, int64_t *micro);           /* an int_expr or decimal_expr in dollars; false: too large, or finer than millionths */
 bool is_trusted_param(const Symbol *param);
+/* The call of a model (or of a tool) that the checked value is, or is a part of, or holds: through clauses, fields, texts, and names that are given once. Or NULL. */
+const Ast *find_untrusted(const Ast *value, bool tools_too);
 
 typedef struct Program {
     Arena *arena;

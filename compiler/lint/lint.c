@@ -1,7 +1,7 @@
 /* lint.c - runs the passes and takes out what the author allowed. */
 #include "compiler/lint/lint.h"
 
-static void (*const passes[])(Program *) = { lint_saga, lint_wait, lint_names, lint_events, lint_tables, lint_machines, lint_durability, lint_state, lint_routes, lint_text };
+static void (*const passes[])(Program *) = { lint_saga, lint_wait, lint_names, lint_events, lint_tables, lint_machines, lint_durability, lint_state, lint_routes, lint_plans, lint_text };
 
 typedef struct Walk { LintVisit visit; void *arg; } Walk;
 

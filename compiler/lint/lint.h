@@ -16,6 +16,7 @@ void lint_machines(Program *program);
 void lint_durability(Program *program);  /* waits of runs that nobody finds */
 void lint_state(Program *program);       /* cached for too long, fields of contexts written by two branches */
 void lint_routes(Program *program);      /* routes, scopes, webhooks */
+void lint_plans(Program *program);        /* budgets and requests of plans */
 void lint_text(Program *program);        /* regular expressions */
 
 /* Shared by the passes: visits every node of every module, parents first; false from the visitor skips the children. */
