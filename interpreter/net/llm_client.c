@@ -37,8 +37,8 @@ struct LlmCall {
     Arena *arena;
     LlmAsk ask;
     LlmMessage messages[LLM_MESSAGES_MAX + 2]; uint32_t message_count;             /* the last two: an answer that did not fit, and why */
-    uint32_t provider, tries;                            /* at this provider */
-    bool plain, repaired, repaired_here, whole, typed;   /* whole: a stream was asked for and a whole answer came; typed: its content type is known */
+    uint32_t provider, tries, repairs;                   /* at this provider */
+    bool plain, repaired, whole, typed;   /* whole: a stream was asked for and a whole answer came; typed: its content type is known */
     int64_t until_us;
     struct event *timer;
     HttpCall *http;
@@ -176,8 +176,8 @@ static void note_failure(LlmCall *call, const char *why) {
 static void next_provider(LlmCall *call) {
     end_probe(call);
     call->provider++;
-    call->tries = 0;
-    call->plain = call->repaired_here = false;
+    call->tries = call->repairs = 0;
+    call->plain = false;
     call->message_count = call->ask.message_count;
 }
 
@@ -227,12 +227,14 @@ static void status_failed(LlmCall *call, const HttpResponse *response) {
 
 /* ---- what goes well ----------------------------------------------------------------------------------------------- */
 
-/* The provider gets its own answer back, with what is wrong about it. */
+/* The provider gets its own newest answer back, with what is wrong about it; those before it would only be more to read. */
 static void ask_for_repair(LlmCall *call, Buf *complaint) {
     Str answer = buf_str(&call->reply.text);
+    call->message_count = call->ask.message_count;
     call->messages[call->message_count++] = (LlmMessage){ "assistant", arena_str(call->arena, answer) };
     call->messages[call->message_count++] = (LlmMessage){ "user", arena_str(call->arena, buf_str(complaint)) };
-    call->repaired = call->repaired_here = true;
+    call->repaired = true;
+    call->repairs++;
     go_on_after(call, 0);
 }
 
@@ -244,7 +246,7 @@ static void judge(LlmCall *call) {
     call->status = 0, call->code = NULL;
     if (call->reply.text.len == 0) try_failed(call, FAILED_THIS, "empty", -1);
     else if (!call->ask.accept || call->ask.accept(buf_str(&call->reply.text), &complaint, call->ask.arg)) finish(call, true);
-    else if (call->repaired_here) try_failed(call, FAILED_THIS, "unfit", -1);
+    else if (call->repairs >= (call->ask.repairs ? call->ask.repairs : 1)) try_failed(call, FAILED_THIS, "unfit", -1);
     else ask_for_repair(call, &complaint);
     buf_free(&complaint);
 }

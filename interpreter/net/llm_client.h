@@ -6,7 +6,7 @@
  * is not asked at all for LLM_DOWN_FIRST, doubled each time up to LLM_DOWN_MAX; then one call finds out whether it is well. Nobody left: the call fails, and its caller has the rules to fall back to.
  *
  * What a model says is untrusted: it must be UTF-8, at most LLM_ANSWER_MAX bytes, and is handed on as text; calls of tools in it are ignored. An answer
- * that `accept` refuses is given back to the same provider once, with the complaint; then the next one is asked.
+ * that `accept` refuses is given back to the same provider with the complaint, once or as often as the question says; then the next one is asked.
  *
  * A text that is streamed is told as it comes. When a try breaks off and another begins, only what differs is told again: each piece has the byte offset
  * where it belongs, and what a listener had from there on is void. At the end the pieces are exactly the answer's text.
@@ -56,6 +56,7 @@ typedef struct LlmAsk {
     bool stream;
     int64_t time_us;                                     /* no try lasts beyond it; 0: only the provider's own limit */
     bool (*accept)(Str text, Buf *complaint, void *arg); /* may be NULL */
+    uint32_t repairs;                                    /* how often a provider may try again after a complaint; 0: once */
     void (*on_text)(uint64_t offset, Str piece, void *arg);        /* of a stream; may be NULL; must not cancel */
     void (*done)(const LlmAnswer *answer, void *arg);
     void *arg;
