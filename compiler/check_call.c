@@ -185,6 +185,28 @@ static const struct { const char *name; EffectKind effect; TypeTag result; } eff
     { "now", EFFECT_NOW, TYPE_TIMESTAMP }, { "uuid", EFFECT_UUID, TYPE_STRING }, { "random", EFFECT_RANDOM, TYPE_FLOAT },
 };
 
+Type *check_effect(Checker *c, Ast *node)
+{
+    static const struct { EffectKind kind; unsigned effect; TypeTag result; uint32_t count; TypeTag params[2]; } made[] = {
+        { EFFECT_APPROVE, FUNC_EFFECT_PARK, TYPE_BOOL, 2, { TYPE_STRING, TYPE_JSON } }, { EFFECT_NOTE_TEXT, 0, TYPE_VOID, 1, { TYPE_STRING } },
+    };
+    Ast_effect_expr *expr = as_effect_expr(node);
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {
+        if (made[i].kind != (EffectKind)expr->effect || made[i].count != expr->args.count)
+            continue;
+        CallInfo *info = call_info(c, node, CALL_EFFECT, NULL);
+        info->effect = made[i].kind;
+        info->args = expr->args.items;
+        info->arg_count = expr->args.count;
+        for (uint32_t k = 0; k < expr->args.count; k++)
+            check_value(c, expr->args.items[k], c->basic[made[i].params[k]]);
+        note_effect(c, node, made[i].effect, effect_name((uint16_t)expr->effect));
+        return c->basic[made[i].result];
+    }
+    assert(!"an effect that no tree is made with");
+    return poison(c);
+}
+
 static Type *call_effect(Checker *c, Ast *node, Ident name)
 {
     for (size_t i = 0; i < sizeof effects / sizeof effects[0]; i++) {

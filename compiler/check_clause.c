@@ -31,7 +31,7 @@ static Type *check_retry(Checker *c, Ast *node, Type *hint)
         return type;
     if (info && (info->kind == CALL_TOOL || info->kind == CALL_REMOTE || info->kind == CALL_FLOW))
         defer(c, DEFERRED_RETRY, node, info->target);
-    else if (!info || info->kind != CALL_LLM)
+    else if ((!info || info->kind != CALL_LLM) && !node->made)
         diag_label(c->diags, diag_retry_without_call(c->diags, node->span), "only calls of tools, flows and `llm` can fail and be tried again");
     return type;
 }

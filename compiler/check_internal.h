@@ -145,6 +145,7 @@ Type *check_method(Checker *c, Ast *node, Str name, Span name_span, Ast *receive
 bool  method_exists(Checker *c, Str name);
 typedef struct Param { Str name; Type *type; bool has_default; Ast *decl; } Param;
 bool  match_arguments(Checker *c, AstList args, Str callee, Span callee_span, const Param *params, uint32_t count, CallInfo *info);
+Type *check_effect(Checker *c, Ast *node);                                   /* of a made tree */
 Type *check_clause_expr(Checker *c, Ast *node, Type *hint);                 /* retry, within, else, ask, await, start */
 Ast  *called_node(Ast *node);                                               /* what stands below clauses */
 

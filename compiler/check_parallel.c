@@ -163,7 +163,7 @@ static void check_compensate(Checker *c, Ast *node, Ast *compensate)
 void check_step(Checker *c, Ast *node)
 {
     Ast_step_stmt *step = as_step_stmt(node);
-    if (!c->body->saga_depth)
+    if (!c->body->saga_depth && !node->made)                /* a made one may be that of a saga around its branch */
         diag_misplaced(c->diags, node->span, "a `step`", "a saga");
     bool named = step->name.text.len != 0;
     Type *type = named ? check_some(c, step->value, NULL) : check_end(c, step->value, BLOCK_MAYBE, NULL);

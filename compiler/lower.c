@@ -168,7 +168,7 @@ static void lower_symbol(Lower *lw, Symbol *symbol)
 
 /* ---- the whole ---- */
 
-static void pool_free(Lower *lw)
+void lower_pool_free(Lower *lw)
 {
     for (Func *f = lw->pool, *next; f; f = next) {
         next = f->next_free;
@@ -188,7 +188,7 @@ Image *lower_program(Program *program, bool with_tests)
     lower_access(&lw);
     for (uint32_t i = 0; i < program->symbol_count && !lw.failed; i++) lower_symbol(&lw, program->symbols[i]);
     lower_types_deinit(&lw);
-    pool_free(&lw);
+    lower_pool_free(&lw);
     buf_free(&lw.key);
     arena_free(lw.arena);
     if (!lw.failed) return lw.image;

@@ -55,6 +55,18 @@ Val emit_builtin(Func *f, Builtin builtin, uint16_t result, const Arg *args, uin
     return out;
 }
 
+/* In code of a plan a call of a tool is charged right before it. */
+static void emit_meter(Func *f, uint16_t tool)
+{
+    if (f->lw->metered && tool != NO_INDEX) emit(f, OP_METER, 0, tool, 0);
+}
+
+static uint16_t tool_of(const Lower *lw, uint16_t func)
+{
+    const ImageFunc *row = &lw->image->funcs[func];
+    return row->kind == FUNC_TOOL ? row->owner : NO_INDEX;
+}
+
 Val emit_effect(Func *f, EffectKind kind, uint16_t target, Str name, uint16_t result, const Arg *args, uint16_t count, Want want)
 {
     uint16_t types[FUNC_PARAMS_MAX];
@@ -65,6 +77,7 @@ Val emit_effect(Func *f, EffectKind kind, uint16_t target, Str name, uint16_t re
     for (uint16_t i = 0; i < count; i++) types[i] = args[i].type;
     Args given = args_eval(f, args, count);
     Val out = result == TYPE_INDEX_VOID ? (Val){ 0, TYPE_INDEX_VOID, false } : val_out(f, result, want);
+    if (kind == EFFECT_REMOTE_CALL) emit_meter(f, target);
     if (!f->dead) emit(f, OP_EFFECT, out.reg, effect_index(f->lw, kind, target, name, types, count, result), given.base);
     args_free(f, &given);
     return out;
@@ -79,6 +92,7 @@ Val emit_call(Func *f, uint16_t func, uint16_t result, const Arg *args, uint16_t
 {
     Args given = args_eval(f, args, count);
     Val out = result == TYPE_INDEX_VOID ? (Val){ 0, TYPE_INDEX_VOID, false } : val_out(f, result, want);
+    emit_meter(f, tool_of(f->lw, func));
     emit(f, OP_CALL, out.reg, func, given.base);
     args_free(f, &given);
     return out;

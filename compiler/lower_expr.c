@@ -335,6 +335,13 @@ Val lower_concat(Func *f, Ast *node, Want want)
     return pieces_in_groups(f, items, count, want);
 }
 
+static Val lower_json(Func *f, Ast_json_expr *node, Want want)
+{
+    Val out = val_out(f, TYPE_INDEX_JSON, want);
+    emit(f, OP_LOADREF, out.reg, const_bytes(f->lw, TYPE_INDEX_JSON, node->text), 0);
+    return out;
+}
+
 /* ---- the dispatch ---- */
 
 static Val lower_node(Func *f, Ast *node, Want want)
@@ -367,6 +374,8 @@ static Val lower_node(Func *f, Ast *node, Want want)
     case AST_START_EXPR: return lower_start(f, as_start_expr(node), want);
     case AST_PLAN_EXPR: return lower_run_plan(f, as_plan_expr(node), want);
     case AST_CHANGE_EXPR: return lower_change(f, as_change_expr(node), want);
+    case AST_JSON_EXPR: return lower_json(f, as_json_expr(node), want);
+    case AST_EFFECT_EXPR: return lower_call_of(f, node, node->info, want);
     case AST_CACHED_EXPR: return lower_expr(f, as_cached_expr(node)->value, want);
     case AST_FROM_EXPR: return lower_from(f, as_from_expr(node), want);
     case AST_AGGREGATE_EXPR: return lower_aggregate(f, as_aggregate_expr(node), want);

@@ -78,15 +78,20 @@ struct Lower {
     Image *image;
     Arena *arena;                        /* freed at the end of lower_program */
     bool with_tests, failed;
+    bool metered;                        /* code of a plan: every call of a tool is charged */
     Map types, consts, regexes, effects;
+    const Map *known;                    /* types of the image that is extended: as `types`, or NULL */
     Buf key;
     Func *pool;
     Type **placed; uint32_t placed_count, placed_cap;       /* whose image_index is set: given back at the end */
 };
 
+void lower_pool_free(Lower *lw);             /* lower.c */
+
 /* ---- lower_types.c: rows of the image that are shared -------------------------------------------- */
 void     lower_types_init(Lower *lw);
 void     lower_types_deinit(Lower *lw);
+void     lower_types_read(Lower *lw);                   /* the rows that the image has, into `types` */
 uint16_t row_of(Lower *lw, Type *type);                 /* NULL: void */
 uint16_t row_opt(Lower *lw, uint16_t element);             /* of an optional: itself */
 uint16_t row_list(Lower *lw, uint16_t element);
@@ -249,6 +254,7 @@ typedef struct Retry {
     const Str *codes; uint32_t code_count;
     const int64_t *refresh; uint32_t refresh_count;
     uint16_t refresh_agent;              /* NO_INDEX: none */
+    bool transient;                      /* also errors of a kind that may pass by itself */
 } Retry;
 Val  lower_retry(Func *f, Ast_retry_expr *node, Want want);
 void retry_around(Func *f, const Retry *retry, void (*body)(Func *f, void *arg), void *arg);

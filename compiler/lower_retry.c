@@ -43,6 +43,21 @@ static void unless_retryable(Func *f, uint16_t error, const int64_t *statuses, u
     val_free(f, yes);
 }
 
+/* Jumps to `no` unless trying again may help. */
+static void unless_worth(Func *f, const Retry *retry, uint16_t error, Label no)
+{
+    static const ErrorKind passing[] = { ERROR_KIND_timeout, ERROR_KIND_unavailable, ERROR_KIND_rate_limited };
+    Label yes = label_new(f);
+    if (retry->transient) {
+        Val kind = val_temp(f, TYPE_INDEX_ERROR_KIND);
+        emit(f, OP_GET_FIELD, kind.reg, error, ERROR_FIELD_KIND);
+        for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) emit_jump(f, OP_JEQI_INT, kind.reg, (uint16_t)passing[i], yes);
+        val_free(f, kind);
+    }
+    unless_retryable(f, error, retry->statuses, retry->status_count, retry->codes, retry->code_count, no);
+    label_place(f, yes);
+}
+
 static Val decimal_const(Func *f, const char *digits)
 {
     Val out = val_temp(f, TYPE_INDEX_DECIMAL);
@@ -102,7 +117,7 @@ void retry_around(Func *f, const Retry *retry, void (*body)(Func *f, void *arg),
         Val limit = val_int(f, TYPE_INDEX_INT, retry->attempts);
         emit_jump(f, OP_JLE_INT, limit.reg, attempt.reg, give_up);
         val_free(f, limit);
-        unless_retryable(f, ctx.error_reg, retry->statuses, retry->status_count, retry->codes, retry->code_count, give_up);
+        unless_worth(f, retry, ctx.error_reg, give_up);
         wait_for(f, retry, attempt.reg, ctx.error_reg);
         emit(f, OP_ADDI_INT, attempt.reg, attempt.reg, 1);
         emit_loop(f, again);
@@ -141,7 +156,7 @@ static Retry retry_of_policy(const Symbol *policy, Ast *value)
     const PolicyInfo *info = policy->info;
     return (Retry){ .name = policy->name, .attempts = info->attempts, .backoff_us = info->backoff_us, .backoff_max_us = info->backoff_max_us,
                     .factor = info->factor ? info->factor : "1", .jitter = info->jitter ? info->jitter : "0", .statuses = info->statuses, .status_count = info->status_count,
-                    .codes = info->codes, .code_count = info->code_count, .refresh = info->refresh, .refresh_count = info->refresh_count, .refresh_agent = agent_called(value) };
+                    .codes = info->codes, .code_count = info->code_count, .refresh = info->refresh, .refresh_count = info->refresh_count, .refresh_agent = agent_called(value), .transient = info->transient };
 }
 
 /* Undoing is worth a few tries when the tool allows it. */

@@ -54,9 +54,16 @@ Str lower_printf(Lower *lw, const char *format, ...)
 
 /* ---- types ---- */
 
-static uint16_t key_find(Lower *lw, Map *map)
+static uint16_t key_find(Lower *lw, const Map *map)
 {
     return (uint16_t)((uintptr_t)map_find(map, buf_str(&lw->key)) - 1);
+}
+
+/* A type row of this image, or of the one that it extends. */
+static uint16_t row_find(Lower *lw)
+{
+    uint16_t index = key_find(lw, &lw->types);
+    return index == NO_INDEX && lw->known ? key_find(lw, lw->known) : index;
 }
 
 static void key_put(Lower *lw, Map *map, uint16_t index)
@@ -110,7 +117,7 @@ static uint16_t type_add(Lower *lw, TypeKind kind, uint16_t element)
 static uint16_t type_of_element(Lower *lw, TypeKind kind, uint16_t element)
 {
     key_start(lw, kind, element);
-    uint16_t found = key_find(lw, &lw->types);
+    uint16_t found = row_find(lw);
     if (found != NO_INDEX) return found;
     uint16_t index = type_add(lw, kind, element);
     key_put(lw, &lw->types, index);
@@ -125,7 +132,7 @@ uint16_t row_opt(Lower *lw, uint16_t element)
 uint16_t row_list(Lower *lw, uint16_t element) { return type_of_element(lw, KIND_LIST, element); }
 uint16_t row_map(Lower *lw, uint16_t element) { return type_of_element(lw, KIND_MAP, element); }
 
-uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
+static void key_record(Lower *lw, const ImageField *fields, uint16_t count)
 {
     key_start(lw, KIND_RECORD, 0);
     for (uint16_t i = 0; i < count; i++) {
@@ -133,9 +140,35 @@ uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
         buf_put_u16(&lw->key, fields[i].type);
         buf_put_u32(&lw->key, fields[i].has_default ? fields[i].default_const + 1u : 0);
     }
-    uint16_t index = key_find(lw, &lw->types);
+}
+
+static void key_enum(Lower *lw, Str name, const Str *members, uint32_t count)
+{
+    key_start(lw, KIND_ENUM, 0);
+    buf_put_bytes(&lw->key, name);
+    for (uint32_t i = 0; i < count; i++) buf_put_bytes(&lw->key, members[i]);
+}
+
+void lower_types_read(Lower *lw)
+{
+    for (uint16_t i = 0; i < lw->image->type_count; i++) {
+        const ImageType *row = &lw->image->types[i];
+        if (row->kind == KIND_RECORD) key_record(lw, row->fields, row->field_count);
+        else if (row->kind == KIND_ENUM) key_enum(lw, row->name, row->members, row->member_count);
+        else key_start(lw, row->kind, row->element);
+        if (key_find(lw, &lw->types) == NO_INDEX) key_put(lw, &lw->types, i);
+    }
+}
+
+/* The rows of an image that is extended are never changed. */
+static bool is_own_row(const Lower *lw, uint16_t index) { return !lw->image->base || index >= lw->image->base->type_count; }
+
+uint16_t row_record(Lower *lw, const ImageField *fields, uint16_t count)
+{
+    key_record(lw, fields, count);
+    uint16_t index = row_find(lw);
     if (index != NO_INDEX) {
-        for (uint16_t i = 0; i < count; i++) lw->image->types[index].fields[i].labels |= fields[i].labels;
+        for (uint16_t i = 0; i < count && is_own_row(lw, index); i++) lw->image->types[index].fields[i].labels |= fields[i].labels;
         return index;
     }
     index = type_add(lw, KIND_RECORD, 0);
@@ -175,7 +208,7 @@ static uint16_t type_record(Lower *lw, const Type *type)
         if (decl && decl->kind == AST_FIELD && as_field(decl)->value) fields[i].has_default = default_json(lw, as_field(decl)->value, &fields[i].default_const);
     }
     uint16_t index = row_record(lw, fields, count);
-    if (lw->failed) return index;
+    if (lw->failed || !is_own_row(lw, index)) return index;
     if (!lw->image->types[index].name.len) lw->image->types[index].name = lower_str(lw, type->name);
     record_patterns(lw, type, index);
     return index;
@@ -198,10 +231,8 @@ static Str *enum_patterns(Lower *lw, const Type *type)
 static uint16_t type_enum(Lower *lw, const Type *type)
 {
     if (type == lw->program->error_kind) return TYPE_INDEX_ERROR_KIND;
-    key_start(lw, KIND_ENUM, 0);
-    buf_put_bytes(&lw->key, type->name);
-    for (uint32_t i = 0; i < type->member_count; i++) buf_put_bytes(&lw->key, type->members[i]);
-    uint16_t index = key_find(lw, &lw->types);
+    key_enum(lw, type->name, type->members, type->member_count);
+    uint16_t index = row_find(lw);
     if (index != NO_INDEX) return index;
     index = type_add(lw, KIND_ENUM, 0);
     if (lw->failed) return index;

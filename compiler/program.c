@@ -22,7 +22,7 @@ typedef struct Loader {
 
 static void load_module(Loader *loader, Source *source, bool is_main);
 
-static Program *program_new(void)
+Program *program_new(void)
 {
     Arena *arena = arena_new();
     Program *program = ARENA_NEW(arena, Program);

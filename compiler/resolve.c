@@ -549,6 +549,8 @@ static Type *record_type(Checker *c, Ast_record_type *node)
 Type *resolve_type(Checker *c, Ast *node)
 {
     Type *type;
+    if (node->made && node->type)                           /* of a tree made by hand, whose maker has the type and no name for it */
+        return node->type;
     switch (node->kind) {
     case AST_NAME_TYPE: type = named_type(c, as_name_type(node)); break;
     case AST_OPTIONAL_TYPE: {

@@ -135,7 +135,7 @@ typedef struct QueryInfo {
    has a CallInfo and its head.symbol is NULL; over a table head.symbol is the TABLE and info the QueryInfo. `limit` is hoisted, last. In insert all values are parameters. */
 /* In rendered expressions: name_expr with SYMBOL_COLUMN (bare), field_expr with FIELD_COLUMN (symbol = column, its object's symbol = row). */
 
-typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; } PolicyInfo;
+typedef struct PolicyInfo { int64_t attempts, backoff_us, backoff_max_us; const char *factor, *jitter /* decimal text, 20% -> "0.2" */; int64_t *statuses; uint32_t status_count; Str *codes; uint32_t code_count; int64_t *refresh; uint32_t refresh_count; bool transient; /* of a plan: also what may pass by itself */ } PolicyInfo;
 typedef struct StateInfo { int64_t ttl_us; Symbol **writers /* of a context: agent of each field, NULL: the flows */; } StateInfo;
 typedef struct Visibility { Symbol *column, *members, *user, *role /* NULL: the owner alone writes */; uint64_t writers; } Visibility;        /* visible by … to … write (…) */
 typedef struct TableInfo { bool shared, versioned, append_only, cached /* a cached read looks at it, or it says how long one may */; Ast_cache_clause *cache; Visibility *visibility /* NULL: none, or not checked yet */; Str id_prefix; Symbol **columns; uint32_t column_count; Ast_table_decl *decl; } TableInfo;
@@ -160,8 +160,12 @@ bool is_trusted_param(const Symbol *param);
 /* The call of a model (or of a tool) that the checked value is, or is a part of, or holds: through clauses, fields, texts, and names that are given once. Or NULL. */
 const Ast *find_untrusted(const Ast *value, bool tools_too);
 
+/* Where composite types were remembered on the types that they are made of (types.c), so that it can be forgotten again. */
+typedef struct TypeCaches { Type ***slots; uint32_t count, cap; } TypeCaches;
+
 typedef struct Program {
     Arena *arena;
+    TypeCaches *caches;                                        /* notes of what is remembered from now on; NULL: for as long as the program lives */
     SourceSet *sources;
     Diags *diags;
     Module **modules; uint32_t module_count;                   /* in order of use: a module after those it uses; modules[main_module] was named by the author */
@@ -181,6 +185,7 @@ typedef struct Program {
 Program *program_load(const char *path, const char *const *paths, uint32_t path_count);
 Program *program_of_text(const char *path, Str text, const char *const *paths, uint32_t path_count);
 void program_free(Program *program);
+Program *program_new(void);                                    /* without modules */
 void expand_program(Program *program);                         /* expand.h; resolve_program() begins with it */
 bool resolve_program(Program *program);                        /* false: errors */
 bool check_program(Program *program);                          /* false: errors */

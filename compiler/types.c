@@ -56,6 +56,21 @@ Type *type_new(Program *program, TypeTag tag)
     return type;
 }
 
+static void caches_note(TypeCaches *caches, Type **slot)
+{
+    if (caches->count == caches->cap) {
+        caches->cap = caches->cap ? caches->cap * 2 : 64;
+        caches->slots = mem_realloc(caches->slots, caches->cap * sizeof *caches->slots);
+    }
+    caches->slots[caches->count++] = slot;
+}
+
+void type_caches_forget(TypeCaches *caches)
+{
+    while (caches->count)
+        *caches->slots[--caches->count] = NULL;
+}
+
 static Type *composite(Program *program, TypeTag tag, Type *element, Type **cache)
 {
     if (*cache)
@@ -63,6 +78,8 @@ static Type *composite(Program *program, TypeTag tag, Type *element, Type **cach
     Type *type = type_new(program, tag);
     type->element = element;
     type->depth = (uint8_t)(element->depth < 255 ? element->depth + 1 : 255);
+    if (program->caches)
+        caches_note(program->caches, cache);
     return *cache = type;
 }
 

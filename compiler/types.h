@@ -16,6 +16,7 @@ Type *type_record(Program *program, Str name, TypeField *fields, uint32_t count)
 Type *type_labeled(Program *program, Type *type, unsigned labels);      /* with these labels added */
 Type *type_element(Program *program, Type *type);              /* of OPT, LIST, MAP, with the labels of the whole */
 Type *type_strip(Type *type);                                  /* what is in an optional, or the type itself */
+void  type_caches_forget(TypeCaches *caches);                  /* before what was made since goes */
 void  type_measure(Type *record);                              /* depth from the fields, once they are there */
 
 typedef enum { ASSIGN_NO, ASSIGN_SAME, ASSIGN_CONVERT } Assign;

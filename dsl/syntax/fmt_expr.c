@@ -538,6 +538,16 @@ Doc *node_condition_expr(Printer *p, const Ast *node)
     return doc_str(p, as_condition_expr((Ast *)node)->text);
 }
 
+Doc *node_json_expr(Printer *p, const Ast *node)
+{
+    return doc_str(p, as_json_expr((Ast *)node)->text);
+}
+
+Doc *node_effect_expr(Printer *p, const Ast *node)
+{
+    return fmt_source(p, node->span);
+}
+
 Doc *node_replay_expr(Printer *p, const Ast *node)
 {
     NODE(replay_expr);
