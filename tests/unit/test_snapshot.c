@@ -1,7 +1,7 @@
 /* test_snapshot.c - a run that is written down and read back at every pause is the run that was not; bytes that lie are refused. */
 #include "interpreter/vm/snapshot.h"
 #include "interpreter/vm/snapshot_internal.h"
-#include "tests/unit/vm_run.h"
+#include "tests/unit/plan_asm.h"
 
 static const SnapshotKey key = { .id = 7, .bytes = "0123456789abcdef0123456789abcde" };
 
@@ -69,7 +69,8 @@ static Asm *everything(void)
 
 /* ---- driving ---- */
 
-typedef struct Driver { Buf trace; uint64_t waiting[64]; uint32_t waiting_count; uint64_t seed; uint64_t steps; } Driver;
+/* plan: what a PLAN_LOAD of the program loads. */
+typedef struct Driver { Buf trace; uint64_t waiting[64]; uint32_t waiting_count; uint64_t seed; uint64_t steps; Image *(*plan)(Image *base); } Driver;
 
 static uint64_t dice(Driver *d)
 {
@@ -119,6 +120,12 @@ static bool deliver(Driver *d, VmRun *run)
     if (!find.effect) return choice == 1;
     if (choice == 2 || choice == 3) return vm_raise(run, find.id, value_error(vm_image(run), (ErrorKind)(dice(d) % ERROR_KIND_COUNT), STR("dice say no")));
     Value v = { .i = (int64_t)(dice(d) % 1000) };
+    if (find.effect->kind == EFFECT_PLAN_LOAD) {
+        Image *plan = d->plan(vm_image(run));
+        assert_true(vm_extend(run, plan));
+        v.i = plan->plans[plan->plan_count - 1].func;
+        image_free(plan);
+    }
     if (vm_image(run)->types[find.effect->result].kind == KIND_RECORD) {
         Arena *arena = arena_new();
         Json *json;
@@ -136,7 +143,7 @@ static VmRun *swap(VmRun *run, uint64_t seq, const VmLimits *limits)
     VmRun *again = NULL;
     Error error = { 0 };
     snapshot_encode(run, seq, &key, &first);
-    if (snapshot_decode(vm_image(run), buf_str(&first), &asm_info, seq, &key, limits, &again, &error)) fail_msg("%s", error.text);
+    if (snapshot_decode(run->root, buf_str(&first), &asm_info, seq, &key, limits, &again, &error)) fail_msg("%s", error.text);
     snapshot_encode(again, seq, &key, &second);
     if (!str_eq(buf_str(&first), buf_str(&second))) fail_msg("read back, it is written differently (%zu and %zu bytes)", first.len, second.len);
     assert_int_equal(vm_heap(run)->live_bytes, vm_heap(again)->live_bytes);
@@ -148,10 +155,9 @@ static VmRun *swap(VmRun *run, uint64_t seq, const VmLimits *limits)
 }
 
 /* The whole story of a run under `seed`; with `swaps` it is another run after every step, before and after the fetching. */
-static void drive(Asm *(*make)(void), uint64_t seed, bool swaps, bool intercept, const VmLimits *limits, Buf *story)
+static void drive_plans(Image *image, Image *(*plan)(Image *), uint64_t seed, bool swaps, bool intercept, const VmLimits *limits, Buf *story)
 {
-    Driver d = { .seed = seed };
-    Image *image = asm_done(make());
+    Driver d = { .seed = seed, .plan = plan };
     VmRun *run = vm_new(image, (uint16_t)(image->func_count - 1), NULL, &asm_info, limits);
     if (intercept) vm_intercept_tool(run, 0);
     if (swaps) run = swap(run, 1000, limits);
@@ -173,6 +179,11 @@ static void drive(Asm *(*make)(void), uint64_t seed, bool swaps, bool intercept,
     vm_free(run);
     image_free(image);
     *story = d.trace;
+}
+
+static void drive(Asm *(*make)(void), uint64_t seed, bool swaps, bool intercept, const VmLimits *limits, Buf *story)
+{
+    drive_plans(asm_done(make()), NULL, seed, swaps, intercept, limits, story);
 }
 
 static void assert_same_story(Asm *(*make)(void), int seeds, bool intercept, const VmLimits *limits)
@@ -208,6 +219,28 @@ static void every_fiber_shape_survives(void **state)
     assert_same_story(deep, 5, false, NULL);
     assert_same_story(local_tool, 5, false, NULL);
     assert_same_story(local_tool, 10, true, NULL);
+}
+
+static Image *small_saga(Image *base) { return plan_of_saga(base, 2, PLAN_TOOL_ASK, 9, &(ImagePlan){ .fuel = 5000, .memory_bytes = 1 << 16, .calls = 3, .calls_per_tool = 3 }); }
+static Image *tight_saga(Image *base) { return plan_of_saga(base, 2, PLAN_TOOL_FREE, 5000, &(ImagePlan){ .fuel = 1000, .memory_bytes = 1 << 16, .calls = 3, .calls_per_tool = 3 }); }
+static Image *large_saga(Image *base) { return plan_of_saga(base, 2, PLAN_TOOL_GROW, 500, &(ImagePlan){ .fuel = 50000, .memory_bytes = 1 << 16, .calls = 3, .calls_per_tool = 3 }); }
+static Image *four_branches(Image *base) { return plan_of_branches(base, 4); }
+static Image *retries(Image *base) { return plan_of_retries(base, PLAN_TOOL_ASK, NULL); }
+
+/* With the extensions and the meter of a plan, open and closed, overrun and not. */
+static void plans_survive(void **state)
+{
+    static Image *(*const plans[])(Image *) = { small_saga, tight_saga, large_saga, four_branches, retries };
+    static const int flags[] = { 0, PLAN_IN_SAGA | PLAN_ASKS_AFTER, PLAN_TWICE | PLAN_CATCHES };
+    for (size_t p = 0; p < sizeof plans / sizeof *plans; p++)
+        for (int seed = 0; seed < 18; seed++) {
+            Buf plain, swapped;
+            drive_plans(plan_base(flags[seed % 3]), plans[p], (uint64_t)seed * 7919, false, seed & 1, NULL, &plain);
+            drive_plans(plan_base(flags[seed % 3]), plans[p], (uint64_t)seed * 7919, true, seed & 1, NULL, &swapped);
+            assert_string_equal(buf_cstr(&plain), buf_cstr(&swapped));
+            buf_free(&plain);
+            buf_free(&swapped);
+        }
 }
 
 static void every_kind_of_value_survives(void **state)
@@ -348,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fiber_shape_survives),
+        cmocka_unit_test(plans_survive),
         cmocka_unit_test(every_kind_of_value_survives),
         cmocka_unit_test(limits_strike_at_the_same_instruction),
         cmocka_unit_test(a_slice_is_a_pause_like_any_other),
