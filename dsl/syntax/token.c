@@ -875,7 +875,8 @@ static void doc_attach(Layer *layer, Token *token, int kind)
 {
     int frame = top(layer)->kind;
     bool start = at_start(layer) || (layer->previous == ',' && frame == FRAME_ENUM);
-    bool place = frame == FRAME_TOP || frame == FRAME_AGENT || frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_AGGREGATE || frame == FRAME_PROJECTION ||
+    bool place = frame == FRAME_TOP || frame == FRAME_AGENT || frame == FRAME_FIELDS || frame == FRAME_ENUM || frame == FRAME_PROJECTION ||
+                 (frame == FRAME_AGGREGATE && (kind == T_COMMAND || kind == T_CREATE)) ||
                  (frame == FRAME_TABLE && kind == T_NAME && kind_ahead(layer, 1) == ':');
     if (start && place && is_word(kind))
         token->flags |= TOKEN_DOC_USED;
