@@ -45,6 +45,7 @@ static Type *check_kind(Checker *c, Ast *node, Type *hint)
     case AST_CHANGE_EXPR: return check_change(c, node);
     case AST_JSON_EXPR: return basic[TYPE_JSON];
     case AST_EFFECT_EXPR: return check_effect(c, node);
+    case AST_CONDITION_EXPR: return check_condition_expr(c, node);
     case AST_CACHED_EXPR: return check_cached(c, node, hint);
     case AST_FROM_EXPR: case AST_AGGREGATE_EXPR: case AST_INSERT_EXPR: case AST_UPDATE_EXPR: case AST_DELETE_EXPR:
         return check_query(c, node, hint);

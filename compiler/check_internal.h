@@ -166,6 +166,7 @@ void  resolve_session(Checker *c, Symbol *session);
 void  resolve_context(Checker *c, Symbol *context);
 void  resolve_cache_clause(Checker *c, Symbol *table, Ast_cache_clause *clause);
 Type *check_change(Checker *c, Ast *node);
+Type *check_condition_expr(Checker *c, Ast *node);                         /* condition.c */
 Type *check_session_read(Checker *c, Ast *node);                            /* index_expr; NULL: not of a session */
 void  check_save(Checker *c, Ast *node);
 void  check_forget(Checker *c, Ast *node);

@@ -358,6 +358,10 @@ void lower_cond(Func *f, Ast *node, Label target, bool jump_if)
         if ((as_bool_expr(node)->value != 0) == jump_if) emit_jump(f, OP_JUMP, 0, 0, target);
         return;
     }
+    if (node->kind == AST_CONDITION_EXPR && !node->want) {
+        lower_condition_jump(f, as_condition_expr(node), target, jump_if);
+        return;
+    }
     if (node->kind == AST_BINARY_EXPR && cond_binary(f, as_binary_expr(node), target, jump_if)) return;
     Val v = lower_as(f, node, TYPE_INDEX_BOOL);
     emit_jump(f, jump_if ? OP_JT : OP_JF, v.reg, 0, target);

@@ -376,6 +376,7 @@ static Val lower_node(Func *f, Ast *node, Want want)
     case AST_CHANGE_EXPR: return lower_change(f, as_change_expr(node), want);
     case AST_JSON_EXPR: return lower_json(f, as_json_expr(node), want);
     case AST_EFFECT_EXPR: return lower_call_of(f, node, node->info, want);
+    case AST_CONDITION_EXPR: return lower_condition(f, as_condition_expr(node), want);
     case AST_CACHED_EXPR: return lower_expr(f, as_cached_expr(node)->value, want);
     case AST_FROM_EXPR: return lower_from(f, as_from_expr(node), want);
     case AST_AGGREGATE_EXPR: return lower_aggregate(f, as_aggregate_expr(node), want);

@@ -200,6 +200,10 @@ Val  lower_with(Func *f, Ast_with_expr *node, Want want);
 Ast *field_value_of(Ast *field);                            /* the expression of a field_value, also of a shorthand */
 void lower_assign(Func *f, Ast_assign_stmt *node);
 
+/* ---- lower_condition.c: conditions and texts of plans ---- */
+Val  lower_condition(Func *f, Ast_condition_expr *node, Want want);
+void lower_condition_jump(Func *f, Ast_condition_expr *node, Label target, bool jump_if);
+
 Val  lower_call(Func *f, Ast_call_expr *node, Want want);
 Val  lower_start(Func *f, Ast_start_expr *node, Want want);
 Arg *call_args(Func *f, CallInfo *call, uint16_t *count);   /* of FN TOOL FLOW REMOTE: defaults filled in */

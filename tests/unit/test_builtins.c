@@ -3,7 +3,7 @@
 
 enum { DATE = TYPE_INDEX_DATE, DUR = TYPE_INDEX_DURATION, BYTES = TYPE_INDEX_BYTES, TEXTS = TYPE_INDEX_LIST_STRING, OPT_DUR = TYPE_INDEX_OPT_DURATION, ARGS_MAX = 7 };
 /* Types that are made: their numbers follow the fixed ones in this order. */
-enum { INTS = TYPE_INDEX_FIXED_COUNT, DECS, FLOATS, OPT_INT, OPT_DEC, OPT_DATE, OPT_TIME, OPT_TEXT, MAP_INT, PAIR, PAIRS, DATES };
+enum { INTS = TYPE_INDEX_FIXED_COUNT, DECS, FLOATS, OPT_INT, OPT_DEC, OPT_DATE, OPT_TIME, OPT_TEXT, MAP_INT, PAIR, PAIRS, DATES, OPT_FLOAT, OPT_BOOL };
 
 typedef struct Case { Builtin builtin; uint16_t result; uint16_t types[ARGS_MAX]; const char *args[ARGS_MAX]; const char *expect; } Case;
 
@@ -136,6 +136,50 @@ static const Case cases[] = {
     { BUILTIN_BACKOFF, DUR, { INT, DUR, DUR, DEC, DEC, FLOAT, OPT_DUR }, { "3", "\"1s\"", "\"30s\"", "2", "0", "0.5", "null" }, "\"4s\"" },
     { BUILTIN_BACKOFF, DUR, { INT, DUR, DUR, DEC, DEC, FLOAT, OPT_DUR }, { "300", "\"1s\"", "\"30s\"", "2", "0.2", "0.0", "null" }, "\"24s\"" },
     { BUILTIN_BACKOFF, DUR, { INT, DUR, DUR, DEC, DEC, FLOAT, OPT_DUR }, { "1", "\"1s\"", "\"30s\"", "2", "0.2", "0.5", "\"5s\"" }, "\"5s\"" },
+    /* JavaScript's: more of them in tests/plans/condition_diff.mjs */
+    { BUILTIN_JS_DIV, FLOAT, { FLOAT, FLOAT }, { "1", "4" }, "0.25" },
+    { BUILTIN_JS_DIV, FLOAT, { FLOAT, FLOAT }, { "1", "0" }, "null" },
+    { BUILTIN_JS_REST, FLOAT, { FLOAT, FLOAT }, { "-7", "4" }, "-3.0" },
+    { BUILTIN_JS_MIN, FLOAT, { FLOAT, FLOAT }, { "2", "-0.0" }, "-0.0" },
+    { BUILTIN_JS_MAX, FLOAT, { FLOAT, FLOAT }, { "0", "-0.0" }, "0.0" },
+    { BUILTIN_JS_FLOOR, FLOAT, { FLOAT }, { "-1.5" }, "-2.0" },
+    { BUILTIN_JS_CEIL, FLOAT, { FLOAT }, { "-1.5" }, "-1.0" },
+    { BUILTIN_JS_ROUND, FLOAT, { FLOAT }, { "-2.5" }, "-2.0" },
+    { BUILTIN_JS_ROUND, FLOAT, { FLOAT }, { "0.49999999999999994" }, "0.0" },
+    { BUILTIN_JS_TEXT, TEXT, { FLOAT }, { "1e21" }, "\"1e+21\"" },
+    { BUILTIN_JS_TEXT, TEXT, { FLOAT }, { "1.2345678901234568e20" }, "\"123456789012345680000\"" },
+    { BUILTIN_JS_TEXT, TEXT, { FLOAT }, { "0.000001" }, "\"0.000001\"" },
+    { BUILTIN_JS_TEXT, TEXT, { FLOAT }, { "-1.5e-7" }, "\"-1.5e-7\"" },
+    { BUILTIN_JS_LENGTH, FLOAT, { TEXT }, { "\"a\xF0\x9F\x98\x80\"" }, "3.0" },
+    { BUILTIN_JS_LESS, BOOL, { TEXT, TEXT }, { "\"\xF0\x9F\x98\x80\"", "\"\xEF\xBF\xBD\"" }, "true" },
+    { BUILTIN_JS_LESS, BOOL, { TEXT, TEXT }, { "\"\xF0\x9F\x98\x80\"", "\"\xED\x9F\xBF\"" }, "false" },
+    { BUILTIN_JS_INDEX_OF, FLOAT, { TEXT, TEXT, FLOAT }, { "\"\xF0\x9F\x98\x80xyx\"", "\"x\"", "3" }, "4.0" },
+    { BUILTIN_JS_STARTS, BOOL, { TEXT, TEXT, FLOAT }, { "\"abc\"", "\"bc\"", "1" }, "true" },
+    { BUILTIN_JS_ENDS, BOOL, { TEXT, TEXT, FLOAT }, { "\"abc\"", "\"ab\"", "2" }, "true" },
+    { BUILTIN_JS_LOWER, TEXT, { TEXT }, { "\"\xC3\x84\xC3\x96\"" }, "\"\xC3\xA4\xC3\xB6\"" },
+    { BUILTIN_JS_UPPER, TEXT, { TEXT }, { "\"stra\xC3\x9F""e\"" }, "\"STRASSE\"" },
+    { BUILTIN_JS_TRIM, TEXT, { TEXT }, { "\"\\u00a0\\ufeff a \\u2029\"" }, "\"a\"" },
+    { BUILTIN_JS_SLICE, TEXT, { TEXT, FLOAT, FLOAT }, { "\"abcdef\"", "-3", "-1" }, "\"de\"" },
+    { BUILTIN_JS_AT, OPT_INT, { INTS, FLOAT }, { "[4,5]", "1" }, "5" },
+    { BUILTIN_JS_AT, OPT_INT, { INTS, FLOAT }, { "[4,5]", "0.5" }, "null" },
+    { BUILTIN_JS_LIST_NUMBER, FLOAT, { DECS, FLOAT, FLOAT }, { "[1.5,2]", "2", "0" }, "1.0" },
+    { BUILTIN_JS_LIST_HAS, BOOL, { FLOATS, FLOAT, FLOAT }, { "[1,2]", "2", "-1" }, "true" },
+    { BUILTIN_JS_LIST_STRING, FLOAT, { DATES, TEXT, FLOAT }, { "[\"2025-11-10\"]", "\"2025-11-10\"", "0" }, "0.0" },
+    { BUILTIN_JS_LIST_BOOL, FLOAT, { INTS, BOOL, FLOAT }, { "[1]", "true", "0" }, "-1.0" },
+    { BUILTIN_JS_JOIN, TEXT, { DECS, TEXT }, { "[1.50,2]", "\"; \"" }, "\"1.5; 2\"" },
+    { BUILTIN_JS_NUMBER, FLOAT, { JSON }, { "1.5" }, "1.5" },
+    { BUILTIN_JS_STRING, TEXT, { JSON }, { "\"a\"" }, "\"a\"" },
+    { BUILTIN_JS_BOOL, BOOL, { JSON }, { "true" }, "true" },
+    { BUILTIN_JS_MAYBE_NUMBER, OPT_FLOAT, { JSON }, { "null" }, "null" },
+    { BUILTIN_JS_MAYBE_STRING, OPT_TEXT, { JSON }, { "\"a\"" }, "\"a\"" },
+    { BUILTIN_JS_MAYBE_BOOL, OPT_BOOL, { JSON }, { "false" }, "false" },
+    { BUILTIN_JS_JSON_TEXT, TEXT, { JSON }, { "10.0" }, "\"10\"" },
+    { BUILTIN_JS_JSON_SAME, BOOL, { JSON, JSON }, { "1", "1.0" }, "true" },
+    { BUILTIN_JS_JSON_LESS, BOOL, { JSON, JSON }, { "\"a\"", "\"b\"" }, "true" },
+    { BUILTIN_JS_JSON_MEMBER, JSON, { JSON, TEXT }, { "{\"a\":1}", "\"a\"" }, "1" },
+    { BUILTIN_JS_JSON_MEMBER, JSON, { JSON, TEXT }, { "[1,2]", "\"length\"" }, "2" },
+    { BUILTIN_JS_JSON_AT, JSON, { JSON, FLOAT }, { "[1,2]", "1" }, "2" },
+    { BUILTIN_JS_JSON_HAS, BOOL, { JSON, TEXT }, { "{\"a\":null}", "\"a\"" }, "true" },
 };
 enum { CASE_COUNT = sizeof cases / sizeof *cases };
 
@@ -153,6 +197,8 @@ static void types_make(Asm *m)
     assert_int_equal(asm_record(m, "Pair", 2, (const char *[]){ "k", "s" }, (uint16_t[]){ INT, TEXT }), PAIR);
     asm_type(m, KIND_LIST, PAIR);
     assert_int_equal(asm_type(m, KIND_LIST, DATE), DATES);
+    asm_type(m, KIND_OPT, FLOAT);
+    assert_int_equal(asm_type(m, KIND_OPT, BOOL), OPT_BOOL);
 }
 
 /* fn main(args) { return builtin(args) } */
@@ -215,6 +261,16 @@ static void what_cannot_be_is_raised(void **state)
         { { BUILTIN_DATE_ADD_MONTHS, DATE, { DATE, INT }, { "\"9999-12-01\"", "1" }, NULL }, "the date is outside the years 1 to 9999" },
         { { BUILTIN_DATE_ADD, DATE, { DATE, DUR }, { "\"9999-12-31\"", "\"1d\"" }, NULL }, "the date is outside the years 1 to 9999" },
         { { BUILTIN_JSON_AS, PAIR, { JSON }, { "{\"s\":\"x\"}" }, NULL }, "/k: missing field" },
+        { { BUILTIN_JS_SLICE, TEXT, { TEXT, FLOAT, FLOAT }, { "\"\xF0\x9F\x98\x80\"", "0", "1" }, NULL }, "slice(0, 1) cuts a character in two" },
+        { { BUILTIN_JS_LOWER, TEXT, { TEXT }, { "\"\xCE\xA3\"" }, NULL }, "toLowerCase() has no sure answer for U+03A3" },
+        { { BUILTIN_JS_NUMBER, FLOAT, { JSON }, { "\"1\"" }, NULL }, "the condition expects a number, found a string" },
+        { { BUILTIN_JS_BOOL, BOOL, { JSON }, { "null" }, NULL }, "the condition expects true or false, found null" },
+        { { BUILTIN_JS_JSON_SAME, BOOL, { JSON, JSON }, { "1", "\"1\"" }, NULL }, "the condition compares a number with a string" },
+        { { BUILTIN_JS_JSON_LESS, BOOL, { JSON, JSON }, { "true", "false" }, NULL }, "the condition compares a boolean with a boolean" },
+        { { BUILTIN_JS_JSON_MEMBER, JSON, { JSON, TEXT }, { "null", "\"a\"" }, NULL }, "the condition reads `a` of null" },
+        { { BUILTIN_JS_JSON_AT, JSON, { JSON, FLOAT }, { "{}", "0" }, NULL }, "the condition reads a place of an object" },
+        { { BUILTIN_JS_JSON_HAS, BOOL, { JSON, TEXT }, { "[1]", "\"0\"" }, NULL }, "the condition asks a list for a name" },
+        { { BUILTIN_JS_JSON_TEXT, TEXT, { JSON }, { "{}" }, NULL }, "the condition expects a string, number or boolean, found a list or an object" },
     };
     for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) assert_fails(call(&bad[k].c, NULL), ERROR_KIND_invalid, bad[k].message);
 }
@@ -225,6 +281,7 @@ static void sizes_are_limited_before_the_work(void **state)
     assert_limit(call(&(Case){ BUILTIN_STR_PAD, TEXT, { TEXT, INT, TEXT }, { "\"ab\"", "9223372036854775807", "\"x\"" }, NULL }, NULL), "VALUE_SIZE_MAX");
     assert_limit(call(&(Case){ BUILTIN_RANGE, INTS, { INT, INT }, { "-9223372036854775808", "9223372036854775807" }, NULL }, NULL), "VALUE_ITEMS_MAX");
     assert_limit(call(&(Case){ BUILTIN_RANGE, INTS, { INT, INT }, { "0", "1000000" }, NULL }, &(VmLimits){ .fuel = 1000 }), "VM_FUEL_LIMIT");
+    assert_limit(call(&(Case){ BUILTIN_JS_LENGTH, FLOAT, { TEXT }, { "\"0123456789012345678901234567890123456789012345678901234567890123456789\"" }, NULL }, &(VmLimits){ .fuel = 3 }), "VM_FUEL_LIMIT");
     assert_limit(call(&(Case){ BUILTIN_RANGE, INTS, { INT, INT }, { "0", "1000000" }, NULL }, &(VmLimits){ .memory_bytes = 1 << 20 }), "VM_MEMORY_LIMIT");
 }
 
