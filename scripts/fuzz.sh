@@ -13,6 +13,13 @@ for target in tests/fuzz/fuzz_*.c; do
     clang -std=gnu11 -g -O1 -I. -I"$build" -D_GNU_SOURCE -isystem /usr/include/postgresql -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -o "$build/$name" "$target" "$build/libflow.a" \
         -levent -lsqlite3 -lpq -lhiredis -lcurl -ljose -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
 done
+# Real images and states to start from are made by the targets themselves.
+for name in fuzz_extension fuzz_snapshot; do
+    mkdir -p "$build/seeds/$name"
+    clang -std=gnu11 -g -O1 -DFUZZ_MAIN -I. -I"$build" -D_GNU_SOURCE -isystem /usr/include/postgresql -fsanitize=address,undefined -fno-sanitize-recover=all -o "$build/$name.seeds" "tests/fuzz/$name.c" "$build/libflow.a" \
+        -levent -lsqlite3 -lpq -lhiredis -lcurl -ljose -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+    ASAN_OPTIONS=detect_leaks=0 "$build/$name.seeds" "$build/seeds/$name"
+done
 mkdir -p "$build/seeds/fuzz_parse"
 cp flows/*.flow stdlib/*.flow stdlib/agents/*.flow tests/syntax/*.flow "$build/seeds/fuzz_parse/" 2>/dev/null || true
 mkdir -p "$build/seeds/fuzz_token"

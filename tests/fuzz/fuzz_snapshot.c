@@ -2,7 +2,7 @@
  * and what is written of it reads back as the same. The first byte chooses the program.
  */
 #include "interpreter/vm/snapshot_internal.h"
-#include "tests/unit/vm_run.h"
+#include "tests/unit/plan_asm.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -10,6 +10,9 @@ static Asm *race(void) { return branches(3, RACE); }
 static Asm *soft(void) { return branches(3, SOFT | LIMIT); }
 static Asm *(*const programs[])(void) = { saga_of_branches, scoped, race, soft, left_block, local_tool };
 enum { PROGRAM_COUNT = sizeof programs / sizeof *programs, STEPS_MAX = 12 };
+
+/* Behind those, one that runs plans. */
+static Image *program(int which) { return which < PROGRAM_COUNT ? asm_done(programs[which]()) : plan_base(PLAN_IN_SAGA | PLAN_CATCHES); }
 
 static bool answer_first(const VmRequest *request, void *arg)
 {
@@ -52,7 +55,7 @@ static void check_round(VmRun *run)
     Buf first = { 0 }, second = { 0 };
     Error error = { 0 };
     state_encode(run, &first);
-    VmRun *again = read_state(vm_image(run), buf_str(&first), &error);
+    VmRun *again = read_state(run->root, buf_str(&first), &error);
     if (!again) abort();
     state_encode(again, &second);
     if (!str_eq(buf_str(&first), buf_str(&second))) abort();
@@ -63,10 +66,10 @@ static void check_round(VmRun *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static Image *images[PROGRAM_COUNT];
+    static Image *images[PROGRAM_COUNT + 1];
     if (!size) return 0;
-    int which = data[0] % PROGRAM_COUNT;
-    if (!images[which]) images[which] = asm_done(programs[which]());
+    int which = data[0] % (PROGRAM_COUNT + 1);
+    if (!images[which]) images[which] = program(which);
     Error error = { 0 };
     VmRun *run = read_state(images[which], (Str){ (const char *)data + 1, size - 1 }, &error);
     if (!run) return 0;
@@ -80,8 +83,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 #ifdef FUZZ_MAIN
 int main(int argc, char **argv)
 {
-    for (int p = 0; p < PROGRAM_COUNT; p++) {
-        VmRun *run = start(programs[p]());
+    for (int p = 0; p <= PROGRAM_COUNT; p++) {
+        Image *image = program(p);
+        VmRun *run = start_with(image_retain(image), NULL);
         for (int step = 0; step < STEPS_MAX; step++) {
             char path[4096];
             Buf file = { 0 };
@@ -97,9 +101,17 @@ int main(int argc, char **argv)
             while (vm_next_request(run, &request)) continue;
             if (status == VM_DONE || status == VM_FAILED) break;
             vm_pending_each(run, answer_first, &id);
-            vm_resume(run, id, (Value){ .i = step });
+            int64_t number = step;
+            if (p == PROGRAM_COUNT && step == 0) {       /* it waits for its plan */
+                Image *plan = plan_of_saga(image, 2, PLAN_TOOL_ASK, 9, NULL);
+                vm_extend(run, plan);
+                number = plan->plans[0].func;
+                image_free(plan);
+            }
+            vm_resume(run, id, (Value){ .i = number });
         }
         vm_free(run);
+        image_free(image);
     }
     return 0;
 }
