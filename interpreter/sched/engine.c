@@ -80,6 +80,15 @@ static bool is_gone(const Engine *engine, Str worker) {
     return pid > 0 && pid != (long)getpid() && kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
+/* A connection that is waited for, answers, and is waited for again, step by step: the kernel need not hear of each change between two sleeps. */
+static struct event_base *new_loop(void) {
+    struct event_config *config = event_config_new();
+    event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    struct event_base *loop = event_base_new_with_config(config);
+    event_config_free(config);
+    return loop ? loop : event_base_new();
+}
+
 typedef struct TakeOver { Err err; Error error; } TakeOver;
 
 static void lease_ended(const StoreResult *result, void *arg) {
@@ -117,7 +126,7 @@ Err engine_open(const EngineOptions *options, Engine **out, Error *error) {
     engine->outbox_dirty = engine->claim_wanted = true;
     engine->wake_us = engine->due_us = TIME_NEVER;
     name_worker(engine);
-    engine->loop = event_base_new();
+    engine->loop = new_loop();
     engine->timer = event_new(engine->loop, -1, 0, on_timer, engine);
     engine->http = http_client_new(engine->loop);
     engine->credentials = credentials_new();

@@ -76,7 +76,7 @@ static Err start_clean(PgConn *c, bool implicit, Error *error)
     Err err = pg_ready(c, c->store->wait_ms, error);
     if (err)
         return err;
-    c->db.changed = c->announce = c->tenant_set = false;
+    c->db.changed = c->announce = c->tenant_set = c->appends = false;
     c->failed = ERR_OK;
     c->in_txn = true;
     c->implicit = implicit;
@@ -117,6 +117,8 @@ static Err pg_commit(void *conn, Error *error)
         err = pg_send(c, STR("SELECT set_config('synchronous_commit', 'off', true), pg_notify('flow:' || ?1, '')"), args, 1, NULL, error);
     if (!err)
         err = pg_sync(c, error);
+    if (!err && c->appends && !c->db.changed)
+        err = err_set(error, ERR_BUSY, "runs were taken from a worker meanwhile");
     if (err)
         return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
     c->in_txn = c->implicit = c->announce = c->tenant_set = false;

@@ -19,6 +19,7 @@ enum {
     PG_STATEMENT_MS = 60000,             /* statement_timeout */
     PG_LOCK_MS = 2000,                   /* lock_timeout: whoever waits longer for another transaction's row has lost the race */
     PG_GROUP_LOCK_MS = 250,              /* the same for a group, behind which all others wait */
+    PG_QUIET_US = 2000,                  /* a connection that answered so shortly ago need not be looked at before it is used */
     PG_IDLE_TXN_MS = 15000,              /* a process that stopped inside a transaction gives its locks back */
     PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
     PG_PARAMS_MAX = 1024,                /* of one statement */
@@ -49,6 +50,8 @@ typedef struct PgConn {
     Err failed; Error failure;           /* the first error among answers nobody waited for */
     uint64_t begun;                      /* transactions and single reads */
     Buf tenant, user; bool tenant_set, user_told;            /* what row security was told in this transaction, or on this connection */
+    bool appends;                        /* pg_group.c: the group is one insert, which left everything out if the fence did not hold */
+    int64_t heard_us;                    /* monotonic: when an answer came last */
     struct PgFenced *fenced;             /* pg_group.c: runs of the group that is under way, ours once it stands; in its arena */
     Arena *group;                        /* pg_group.c: rows of the group that is sent */
 } PgConn;
@@ -60,7 +63,7 @@ struct PgStore {
     int wait_ms;
     int64_t down_since_ms;               /* monotonic */
     Buf worker;                          /* pg_group.c: as whom it writes */
-    int64_t taken; bool count_doubted;   /* how often runs were taken from that name; to be read again */
+    int64_t taken; bool count_doubted;   /* how often runs were taken from workers; to be read again */
     Map owned;                           /* tenant NUL run → PgOwned: runs that need no comparison while the count stands */
     PgConn *conns[PG_WRITE_LANES + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */
@@ -83,6 +86,7 @@ Err  pg_sync(PgConn *c, Error *error);                       /* the same with a 
 Err  pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);        /* SqlDb.run */
 Err  pg_execute(PgConn *c, const char *sql, Error *error);   /* a script, outside of the pipeline */
 Err  pg_wait_fd(PgConn *c, bool write, Error *error);
+int64_t pg_now_us(void);                                     /* monotonic */
 int64_t pg_now_ms(void);
 
 /* pg.c */

@@ -22,12 +22,14 @@ struct PgStatement {
     char text[];
 };
 
-int64_t pg_now_ms(void)
+int64_t pg_now_us(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
+
+int64_t pg_now_ms(void) { return pg_now_us() / 1000; }
 
 /* ---- life ---------------------------------------------------------------------------------------------- */
 
@@ -49,7 +51,8 @@ void pg_drop(PgConn *c)
     c->pg = NULL;
     drop_statements(c);
     c->unread = c->syncs = 0;
-    c->implicit = c->unsynced = c->in_txn = c->lost = c->ahead = c->announce = c->tenant_set = false;
+    c->implicit = c->unsynced = c->in_txn = c->lost = c->ahead = c->announce = c->tenant_set = c->appends = false;
+    c->heard_us = 0;
     c->failed = ERR_OK;
 }
 
@@ -237,11 +240,14 @@ static void note_up(PgStore *store)
     store->down = false;
 }
 
-/* Between two pieces of work the server has nothing to say but that it goes away (or that a setting changed, which costs a new connection). */
+/* Between two pieces of work the server has nothing to say but that it goes away (or that a setting changed, which costs a new connection). While one follows
+   the other closely that is not asked: what is sent then is lost as if the server had gone a moment later. */
 static bool is_quiet(PgConn *c)
 {
     struct pollfd fd = { .fd = PQsocket(c->pg), .events = POLLIN };
-    return !c->lost && PQstatus(c->pg) == CONNECTION_OK && c->unread == 0 && poll(&fd, 1, 0) == 0;
+    if (c->lost || PQstatus(c->pg) != CONNECTION_OK || c->unread)
+        return false;
+    return (c->heard_us && pg_now_us() - c->heard_us < PG_QUIET_US) || poll(&fd, 1, 0) == 0;
 }
 
 /* The wait counts from when the server was lost, so that a queue of work does not wait once for each. */
@@ -464,6 +470,7 @@ Err pg_sync(PgConn *c, Error *error)
     if (c->syncs && !c->lost)
         lose(c, NULL);
     c->failed = ERR_OK;
+    c->heard_us = pg_now_us();
     return err;
 }
 

@@ -10,12 +10,13 @@
  *
  * The fence takes no lock of the run's row, which would write that row at each step. Instead a transaction that writes as a worker shares
  * the lock of that worker's name until it ends, and whoever takes a run away from a worker must have that lock alone (sql_claims.c) and counts up how often
- * that was done (flow_workers, by a trigger). So a takeover comes before the count is read, or after the commit. The epoch and the worker of a run are
- * compared in its first group; while the count stays what it was then, reading that one row fences the run again. Renewals are always compared, and an end
+ * that was done (flow_takeovers, a sequence that a trigger moves: what it says is never older than the moment, whatever snapshot its reader has, so it may be read
+ * by the very statement that takes the lock). So a takeover comes before the count is read, or after the commit. The epoch and the worker of a run are
+ * compared in its first group; while the count stays what it was then, reading it fences the run again. Renewals are always compared, and an end
  * or a park looks at the run's row anyway.
  *
- * A group of nothing but journal rows is one statement and its own transaction (flow_append). Any other begins with its first statement and ends with the
- * Sync, so there is no BEGIN and no COMMIT to send.
+ * A group of nothing but journal rows is one insert and its own transaction; it inserts nothing at all when the count has moved. Any other begins with its first
+ * statement and ends with the Sync, so there is no BEGIN and no COMMIT to send.
  *
  * The end of a run that holds a key or a place under a limit is not hot: it lets the next one go, under a lock (sql_claims.c). */
 #include "interpreter/store/pg.h"
@@ -26,6 +27,10 @@
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_COUNT } Kind;
 enum { GROUP_COLUMNS_MAX = 31 };
+
+/* Whether no run was taken from anybody since ?2 was read, under the lock of worker ?1 until the transaction ends; never without the lock, so in this order. */
+#define UNTAKEN "CASE WHEN pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0)) IS NULL THEN false " \
+    "ELSE pg_sequence_last_value('flow_takeovers') IS NOT DISTINCT FROM CAST(?2 AS bigint) END"
 
 /* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in `must`. */
 #define EVERY(statement) "WITH done AS (" statement " RETURNING 1) SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
@@ -70,7 +75,7 @@ typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inse
 
 /* ---- what is ours --------------------------------------------------------------------------------------- */
 
-enum { NEVER_TAKEN = -1 /* there is no row */, PG_OWNED_MAX = 200000 };
+enum { NEVER_TAKEN = -1 /* the sequence has not moved yet */, PG_OWNED_MAX = 200000 };
 
 static Cell count_known(const PgStore *store) { return store->taken == NEVER_TAKEN ? cell_null() : cell_int(store->taken); }
 
@@ -78,16 +83,15 @@ static Cell count_known(const PgStore *store) { return store->taken == NEVER_TAK
 static Err read_count(PgConn *c, Error *error)
 {
     SqlRows rows;
-    const Cell args[] = { cell_text(buf_str(&c->store->worker)) };
     if (!c->store->count_doubted)
         return ERR_OK;
-    Err err = pg_query(c, STR("SELECT taken FROM flow_workers WHERE worker = ?1"), args, 1, c->group, &rows, error);
-    c->store->taken = !err && rows.set.rows ? rows.set.cells[0].i : NEVER_TAKEN;
+    Err err = pg_query(c, STR("SELECT pg_sequence_last_value('flow_takeovers')"), NULL, 0, c->group, &rows, error);
+    c->store->taken = !err && rows.set.cells[0].kind == CELL_INT ? rows.set.cells[0].i : NEVER_TAKEN;
     c->store->count_doubted = err != ERR_OK;
     return err;
 }
 
-/* A run that was found to be ours at an epoch, when its worker's count was `taken`. */
+/* A run that was found to be ours at an epoch, when the count was `taken`. */
 struct PgOwned { uint64_t epoch; int64_t taken; char key[]; };
 
 static Str run_key(Str tenant, Str run_id, Buf *key)
@@ -329,7 +333,7 @@ static Err send_kind(Group *g, Kind kind, Error *error)
     return err;
 }
 
-/* Is it one statement, flow_append? Only journal rows, and the count fences them. */
+/* Is it one insert that is fenced by the count? */
 static bool is_append(const Group *g)
 {
     bool only = g->counted && g->insert_count == 0 && g->rest == 0;
@@ -338,24 +342,28 @@ static bool is_append(const Group *g)
     return only;
 }
 
+#define APPEND "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT "
+
+/* That it inserted nothing is found out at the commit: see PgConn.appends. */
 static Err send_append(Group *g, Error *error)
 {
     const Rows *rows = &g->rows[V_JOURNAL];
     Cell args[2 + 5] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
     for (uint32_t i = 0; i < KINDS[V_JOURNAL].columns; i++)
-        args[2 + i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
-    return pg_send(g->c, STR("SELECT flow_append(?1, CAST(?2 AS bigint), ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bytea[])"), args, 7, g->arena, error);
+        args[2 + i] = rows->count == 1 ? rows->column[i][0] : (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
+    g->c->appends = true;
+    return rows->count == 1
+        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bytea WHERE (SELECT " UNTAKEN ")"), args, 7, g->arena, error)
+        : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 7, g->arena, error);
 }
 
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
 static Err send_fence(Group *g, Error *error)
 {
     const Cell args[] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
-    if (g->rows[V_FENCE].count == 0 && !g->counted)
+    if (!g->counted)
         return ERR_OK;
-    Err err = pg_send(g->c, STR("SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0))"), args, 1, g->arena, error);
-    if (!err && g->counted)
-        err = pg_send(g->c, STR("SELECT 1 / CAST((SELECT taken FROM flow_workers WHERE worker = ?1) IS NOT DISTINCT FROM CAST(?2 AS bigint) AS int)"), args, 2, g->arena, error);
+    Err err = pg_send(g->c, STR("SELECT 1 / CAST(" UNTAKEN " AS int)"), args, 2, g->arena, error);
     return err ? err : send_kind(g, V_FENCE, error);
 }
 
@@ -575,13 +583,13 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
             note_inserts(&g, batches[i]);
         }
     }
-    bool append = false, later = g.insert_count == 0;       /* else journal rows tell what the inserts answered, so the fence goes first */
+    bool later = g.insert_count == 0;                       /* else journal rows tell what the inserts answered, so the fence goes first */
     if (!err && !later && !(err = send_fence(&g, error)))
         err = run_inserts(&g, error);
     for (uint32_t i = 0; i < count && !err; i++)
         if (is[i])
             err = gather(&g, batches[i], key[i], error);
-    if (!err && (append = is_append(&g)))
+    if (!err && is_append(&g))
         err = send_append(&g, error);
     else {
         if (!err && later)
@@ -589,7 +597,7 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
         if (!err)
             err = send_all(&g, error);
     }
-    *changed |= append || g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
+    *changed |= g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
     for (uint32_t i = 0; i < count && !err; i++)
         if (!is[i])
             err = pg_apply_ahead(c, batches[i], error);

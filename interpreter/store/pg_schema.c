@@ -153,6 +153,10 @@ static const char *const MIGRATIONS[] = {
     "ANALYZE flow_journal; DELETE FROM flow_journal WHERE tenant = 'planner statistics';",
     /* 14: what the caller of a run may do, for plans */
     "ALTER TABLE flow_runs ADD COLUMN scopes " T " NOT NULL DEFAULT '';",
+    /* 15: the count of takeovers is a sequence, so a step is one insert (pg_group.c) and no function */
+    "DROP FUNCTION flow_append(text, bigint, text[], text[], bigint[], bigint[], bytea[]); DROP TABLE flow_workers;"
+    "CREATE SEQUENCE flow_takeovers;"
+    "CREATE OR REPLACE FUNCTION flow_note_taken() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$ BEGIN PERFORM nextval('flow_takeovers'); RETURN NULL; END $$;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
