@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include "interpreter/sched/engine_internal.h"
 
+enum { COMMIT_REPLAY_MAX = 16 };                         /* rows of a run that parks at its beginning, up to which it needs no snapshot */
+
 /* ---- waits and timers -------------------------------------------------------------------------------- */
 
 static bool act_to_announce(const Act *act) {
@@ -24,6 +26,12 @@ bool commit_waits_changed(const LiveRun *run) {
     return false;
 }
 
+/* The row as it stands now; of a run that begins with this batch, the first one. */
+static void put_row(const LiveRun *run, StoreBatch *batch) {
+    if (run->birth) store_amend_run(batch, &run->row);
+    else store_update_run(batch, &run->row);
+}
+
 /* The run's own row says what it waits for, so that a question can be answered also while other fibers work. */
 static void update_row(LiveRun *run, StoreBatch *batch) {
     Buf waits = { 0 };
@@ -32,7 +40,7 @@ static void update_row(LiveRun *run, StoreBatch *batch) {
     run->row.waits_json = buf_str(&waits);
     run->row.last_seq = run->seq;
     run->row.updated_us = engine_now(run->engine);
-    store_update_run(batch, &run->row);
+    put_row(run, batch);
     run->row.waits_json = (Str){ "", 0 };
     run->waits_stale = false;
     buf_free(&waits);
@@ -94,8 +102,17 @@ bool commit_state_changed(LiveRun *run) {
 
 /* ---- batches ------------------------------------------------------------------------------------------- */
 
+/* The row goes first: whoever asks again after a lost answer is told before anything else that the run is there. */
+static StoreBatch *first_batch(LiveRun *run) {
+    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, 0);
+    const Birth *birth = run->birth;
+    store_put_run(batch, &run->row);
+    if (birth->rate_limit && run->store == run->engine->store) store_take_rate(batch, birth->rate_key, run->row.func_name, birth->rate_limit, birth->rate_unit_us, run->row.created_us);
+    return batch;
+}
+
 StoreBatch *commit_batch(LiveRun *run) {
-    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
+    StoreBatch *batch = run->birth ? first_batch(run) : store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     for (uint32_t i = 0; i < run->row_count && !session_is_unjournalled(run); i++) store_append_journal(batch, &run->rows[i]);
     put_waits(run, batch);
     clear_timers(run, batch, false);
@@ -143,6 +160,7 @@ static void on_done(const StoreResult *result, void *arg) {
     run->busy = run->undelivered = false;
     if (run->emits) run->engine->outbox_dirty = true;
     run->emits = false;
+    if (run->birth && !live_born(run, result->err, &result->error)) { live_callback_done(run); return; }
     if (!run->dead) {
         if (!result->err && rows) record_durable(run);
         if (result->err) run->row.snapshot_seq = run->snapshot_at = snapshot_at;         /* one that rode along is not there */
@@ -270,10 +288,11 @@ void commit_park(LiveRun *run) {
     Submitted *s = submitted(run, parked, true);
     put_timers(run, batch);
     mail_drop_stale(run, batch);
-    if (moved && may_snapshot(run)) put_snapshot(run, batch, state_seq);
+    bool replays = run->birth && run->row_count <= COMMIT_REPLAY_MAX;    /* from its input it comes to the same place, and has not far to go */
+    if (moved && !replays && may_snapshot(run)) put_snapshot(run, batch, state_seq);
     run->row.status = RUN_PARKED;
     update_row(run, batch);
-    store_release(batch, RUN_PARKED);
+    if (!run->birth) store_release(batch, RUN_PARKED);
     store_submit(batch, on_done, s);
 }
 
@@ -298,9 +317,9 @@ static void end_with(LiveRun *run, RunStatus status, Str result_json) {
     run->row.waits_json = (Str){ "[]", 2 };
     run->row.last_seq = run->seq;
     run->row.updated_us = run->row.ended_us = engine_now(run->engine);
-    store_update_run(batch, &run->row);
+    put_row(run, batch);
     if (status == RUN_FAILED) events_retry_handler(run, batch, result_json);
-    store_release(batch, status);
+    if (!run->birth) store_release(batch, status);
     store_submit(batch, on_done, submitted(run, ended, true));
 }
 

@@ -74,6 +74,9 @@ typedef struct Act {
     bool ok, answer_counted; Value answer;               /* ACT_ANSWERED */
 } Act;
 
+/* What the first commit of a run that was launched here has to do beside its row, and whom to tell. */
+typedef struct Birth { EngineStarted done; void *arg; Str rate_key; uint32_t rate_limit; int64_t rate_unit_us; } Birth;
+
 typedef struct Mail { struct Mail *next; MailRow row; } Mail;                      /* copied into the run's arena; in the order of arrival */
 
 struct LiveRun {
@@ -87,6 +90,7 @@ struct LiveRun {
     char *key;                                           /* tenant, NUL, run id: in engine->live */
     size_t key_len;
     RunRow row;
+    Birth *birth;                                        /* its row is not in the store yet; NULL afterwards */
     Image *image;
     VmRun *vm;
     Act **acts; uint32_t act_count, act_cap;             /* ascending id */
@@ -188,8 +192,8 @@ void serve_log(Engine *engine, const char *event, const char *format, ...) __att
 
 /* live.c */
 void live_open(Engine *engine, Store *store, const RunRow *row);       /* claimed there just now */
-LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image);  /* ours from its first commit, which is under way; image: borrowed */
-void live_begun(LiveRun *run, const StoreResult *result);              /* that commit is done */
+void live_begin(Engine *engine, const RunRow *row, Image *image, const Birth *birth);      /* ours from its first commit, which it makes itself; image: borrowed */
+bool live_born(LiveRun *run, Err err, const Error *error);             /* that commit is done, which is told; false: there is no such run */
 void live_load(LiveRun *run);
 void live_step(LiveRun *run);
 void live_drop(LiveRun *run);                            /* forget it; the store has all that counts */

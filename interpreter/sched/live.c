@@ -381,29 +381,39 @@ static LiveRun *new_live(Engine *engine, Store *store, const RunRow *row) {
     return run;
 }
 
-/* Its row is on the way into the store: there is nothing to read but mail, which others may send as soon as they can see it. */
-LiveRun *live_begin(Engine *engine, const RunRow *row, Image *image) {
+/* There is nothing to read: it begins with its input, and goes as far as it can without anybody outside. Only then its row is put, as it stands by then and with
+   all rows so far: what it did until there is as if it had not been, should that commit fail. */
+void live_begin(Engine *engine, const RunRow *row, Image *image, const Birth *birth) {
     LiveRun *run = new_live(engine, engine_home(engine, row), row);
     run->image = image;
-    run->busy = true;
-    run->callbacks++;
-    return run;
+    run->birth = ARENA_NEW(run->arena, Birth);
+    *run->birth = *birth;
+    run->birth->rate_key = arena_str(run->arena, birth->rate_key);
+    engine_ready(run);
 }
 
-void live_begun(LiveRun *run, const StoreResult *result) {
+static bool begin(LiveRun *run) {
     Error error = { 0 };
-    run->busy = false;
-    if (session_is(run) && result->err == ERR_IO) serve_session_lost(run->engine);
-    else if (result->err == ERR_IO || result->err == ERR_CRASH) engine_break(run->engine, result->err, &result->error);
-    if (result->err) live_drop(run);
-    else if (!run->dead) {
-        if (load(run, NULL, 0, (Str){ 0 }, 0, false, &error)) commit_fail(run, &error);
-        else {
-            run->loaded = true;
-            engine_ready(run);
-        }
-    }
-    live_callback_done(run);
+    if (make_vm(run, (Str){ 0 }, 0, false, &error)) { commit_fail(run, &error); return false; }
+    intercept_tools(run);
+    run->loaded = run->needs_run = true;
+    if (session_is(run)) commit_flush(run);              /* its store is another one, and may be away */
+    return !session_is(run);
+}
+
+static void tell_birth(LiveRun *run, Err err, const Error *error) {
+    Birth *birth = run->birth;
+    run->birth = NULL;
+    birth->done(err, error, run->row.run_id, birth->arg);
+}
+
+bool live_born(LiveRun *run, Err err, const Error *error) {
+    tell_birth(run, err, error);
+    if (!err) return true;
+    if (session_is(run) && err == ERR_IO) serve_session_lost(run->engine);
+    else if (err == ERR_IO || err == ERR_CRASH) engine_break(run->engine, err, error);
+    live_drop(run);
+    return false;
 }
 
 static void module_came(LiveRun *run, const StoreResult *result) {
@@ -484,6 +494,11 @@ void live_drop(LiveRun *run) {
     map_remove(&run->engine->live, (Str){ run->key, run->key_len });
     live_roll_back(run);
     for (uint32_t i = 0; i < run->act_count; i++) perform_cancel(run->acts[i]);
+    if (run->birth && run->callbacks == 0) {             /* its row was never on the way */
+        Error error = { 0 };
+        Err err = engine_broken(run->engine, &error);
+        tell_birth(run, err ? err : err_set(&error, ERR_IO, "the engine ended before the run was stored"), &error);
+    }
     if (run->callbacks == 0) engine_ready(run);          /* the pump frees it: whoever called may still look at it */
 }
 
@@ -520,7 +535,7 @@ static void renewed(const StoreResult *result, void *arg) {
 }
 
 void live_renew(LiveRun *run, int64_t until_us) {
-    if (session_is_unjournalled(run)) return;
+    if (session_is_unjournalled(run) || run->birth) return;
     StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
     run->row.lease_until_us = until_us;
     store_renew(batch, until_us);
@@ -614,7 +629,7 @@ static void step_idle(LiveRun *run, int64_t now) {
     engine_wake_at(run->engine, run->wake_us);
     bool short_sleep = session_is_unjournalled(run) || (!run->engine->options.virtual_time && run->wake_us < now + ENGINE_SHORT_SLEEP);
     if (!first_in(run, ACT_STARTED) && !short_sleep) { commit_park(run); return; }
-    if (run->row_count || commit_waits_changed(run)) commit_flush(run);      /* what waits is durable: a crash while it waits changes nothing */
+    if (run->birth || run->row_count || commit_waits_changed(run)) commit_flush(run);      /* what waits is durable: a crash while it waits changes nothing */
 }
 
 static void decide(LiveRun *run) {
@@ -642,7 +657,9 @@ static void mail_came(LiveRun *run, const StoreResult *result) {
 void live_step(LiveRun *run) {
     if (run->dead && run->callbacks == 0) { live_free(run); return; }
     if (run->dead || run->busy || run->failing) return;
-    if (!run->loaded) {
+    if (!run->loaded && run->birth) {
+        if (!begin(run)) return;
+    } else if (!run->loaded) {
         if (run->reloads && engine_now(run->engine) >= run->reload_us) run->wake_us = TIME_NEVER, live_load(run);
         return;
     }
@@ -651,7 +668,7 @@ void live_step(LiveRun *run) {
         run->status = vm_run(run->vm);
         take_requests(run, NULL);
         if (run->status == VM_SLICE_ENDED) {             /* what it has learned should not wait for the end of a long computation */
-            if (run->row_count && !run->txn) commit_flush(run); else engine_ready(run);
+            if ((run->birth || run->row_count) && !run->txn) commit_flush(run); else engine_ready(run);
             return;
         }
         run->needs_run = false;
@@ -660,7 +677,7 @@ void live_step(LiveRun *run) {
     if (run->status == VM_DONE || run->status == VM_FAILED) {
         live_roll_back(run);
         commit_end(run, run->status);
-    } else if (run->mail_wanted && !run->txn && !run->told_count) {
+    } else if (run->mail_wanted && !run->birth && !run->txn && !run->told_count) {
         run->mail_wanted = false;
         StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
         store_get_mail(batch, ENGINE_MAIL_MAX);

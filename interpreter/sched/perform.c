@@ -565,9 +565,22 @@ static void park(LiveRun *run, Act *act, const VmRequest *request) {
     engine_ready(run);
 }
 
+/* Can it be done before the run's row is durable: nothing outside of this process learns of it, no store is asked, and it takes no time. */
+static bool is_inside(const LiveRun *run, const Act *act) {
+    const Engine *engine = run->engine;
+    switch ((EffectKind)act->effect->kind) {
+    case EFFECT_NOW: case EFFECT_RANDOM: case EFFECT_UUID: case EFFECT_NEW_ID: return true;
+    case EFFECT_LLM_STREAM: return false;                /* others hear it */
+    default: break;
+    }
+    if (effect_class((EffectKind)act->effect->kind) == EFFECT_CLASS_PARK) return true;
+    return act->effect->kind >= EFFECT_LLM_CLASSIFY && act->effect->kind < EFFECT_LLM_STREAM && !engine->llm && !engine->options.script;      /* the rules of this process */
+}
+
 void perform(LiveRun *run, Act *act) {
     VmRequest request;
     if (!live_request(run, act->id, &request)) { engine_ready(run); act->state = ACT_STARTED; return; }
+    if (run->birth && !is_inside(run, act)) { commit_flush(run); return; }
     if (run->told_count) { session_tell(run, act); return; }
     switch (effect_class((EffectKind)act->effect->kind)) {
     case EFFECT_CLASS_OWN: own(run, act, &request); return;

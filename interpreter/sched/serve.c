@@ -211,7 +211,7 @@ Err serve_reclaim(Engine *engine, Error *error) {
 /* ---- the end --------------------------------------------------------------------------------------------------------- */
 
 static bool may_give_back(const LiveRun *run) {
-    if (run->busy || run->dead || run->txn || run->failing || session_is_unjournalled(run)) return false;       /* it has nobody to be given to: it may end by itself */
+    if (run->busy || run->dead || run->birth || run->txn || run->failing || session_is_unjournalled(run)) return false;       /* it has nobody to be given to: it may end by itself */
     for (uint32_t i = 0; i < run->act_count; i++)
         if (run->acts[i]->http) return false;
     return true;

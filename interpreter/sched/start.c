@@ -320,12 +320,11 @@ Err engine_start(Engine *engine, const Image *image, Str flow, Str json_text, co
     return err;
 }
 
-typedef struct Launch { LiveRun *run; EngineStarted done; void *arg; char run_id[64]; } Launch;
+typedef struct Launch { EngineStarted done; void *arg; char run_id[64]; } Launch;
 
 static void on_launched(const StoreResult *result, void *arg) {
     Launch *launch = arg;
     launch->done(result->err, &result->error, str_of(launch->run_id), launch->arg);
-    if (launch->run) live_begun(launch->run, result);
     free(launch);
 }
 
@@ -336,9 +335,6 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
     Err err = prepare(engine, image, flow, json_text, who, out_run_id, arena, &start, error);
     if (!err) {
         RunRow *row = &start.row;
-        Launch *launch = mem_alloc(sizeof *launch);
-        *launch = (Launch){ .done = done, .arg = arg };
-        snprintf(launch->run_id, sizeof launch->run_id, "%s", out_run_id);
         bool ours = !row->concurrency_key.len && !row->limit_key.len && !engine_live_find(engine, row->tenant, row->run_id) && engine->live.count < engine_live_max(engine);
         if (ours) {                                      /* its first commit is its claim too */
             row->status = RUN_RUNNING;
@@ -346,9 +342,14 @@ Err engine_launch(Engine *engine, const Image *image, Str flow, Str json_text, c
             row->worker = str_of(engine->worker);
             row->started_us = row->created_us;
             row->lease_until_us = row->durability == DURABILITY_NONE ? TIME_NEVER : engine_lease_until(engine);
-            launch->run = live_begin(engine, row, start.image);
-        } else engine->claim_wanted = true;
-        store_submit(start_batch(engine, &start), on_launched, launch);
+            live_begin(engine, row, start.image, &(Birth){ done, arg, start.rate_key, start.rate_limit, start.rate_unit_us });
+        } else {
+            Launch *launch = mem_alloc(sizeof *launch);
+            *launch = (Launch){ .done = done, .arg = arg };
+            snprintf(launch->run_id, sizeof launch->run_id, "%s", out_run_id);
+            engine->claim_wanted = true;
+            store_submit(start_batch(engine, &start), on_launched, launch);
+        }
     }
     arena_free(arena);
     return err;

@@ -209,6 +209,24 @@ void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row)
     op->or_ignore = true;
 }
 
+void store_amend_run(StoreBatch *batch, const RunRow *row)
+{
+    assert(batch->first && batch->first->kind == DO_PUT_RUN);
+    RunRow *r = ARENA_NEW(batch->arena, RunRow);
+    const RunRow *put = batch->first->row;                   /* its texts are here already, but those that may have changed */
+    *r = *row;
+    r->tenant = put->tenant, r->run_id = put->run_id, r->module_hash = put->module_hash, r->func_name = put->func_name, r->user = put->user, r->user_name = put->user_name;
+    r->correlation = put->correlation, r->causation = put->causation, r->input = put->input, r->input_json = put->input_json;
+    r->concurrency_key = put->concurrency_key, r->limit_key = put->limit_key, r->worker = put->worker;
+    r->result_json = copy(batch, row->result_json);
+    r->waits_json = copy(batch, row->waits_json);
+    if (r->status != RUN_RUNNING) {
+        r->worker = (Str){ "", 0 };
+        r->lease_until_us = 0;
+    }
+    batch->first->row = r;
+}
+
 void store_update_run(StoreBatch *batch, const RunRow *row)
 {
     RunRow *r = ARENA_NEW(batch->arena, RunRow);             /* only what an update writes: the input may be large */

@@ -162,14 +162,22 @@ static bool fits(const StoreBatch *batch, const StoreOp *op)
     }
 }
 
+/* A run that nobody has but who makes it: what else the batch writes of it needs no fence. */
+static bool begins_run(const StoreBatch *batch)
+{
+    const StoreOp *op = batch->first;
+    return op && op->kind == DO_PUT_RUN && !op->or_ignore && str_eq(((const RunRow *)op->row)->run_id, batch->run_id);
+}
+
 /* A timer that is cleared and set in one batch is set in the end, as in the order of the kinds; more than one snapshot, start or release is not hot. */
 static bool is_hot(const StoreBatch *batch, Census *census)
 {
     Census own = { 0 };
+    bool begins = batch->epoch == 0 && begins_run(batch);
     if (!batch->writes || (batch->epoch > 0 && batch->run_id.len == 0))
         return false;
     for (const StoreOp *op = batch->first; op; op = op->next) {
-        if (!fits(batch, op) || (batch->epoch == 0 && op->kind != DO_PUT_RUN))
+        if (!fits(batch, op) || (batch->epoch == 0 && op->kind != DO_PUT_RUN && (!begins || (op->kind != DO_APPEND_JOURNAL && op->kind != DO_PUT_SNAPSHOT && op->kind != DO_SET_TIMER))))
             return false;
         own.of[op->kind]++;
     }

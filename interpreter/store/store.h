@@ -144,6 +144,7 @@ Arena *store_batch_arena(StoreBatch *batch);                        /* lives as 
 void store_put_module(StoreBatch *batch, Str hash_hex, Str bytes);
 void store_put_run(StoreBatch *batch, const RunRow *row);           /* ERR_CONFLICT when the id exists; with `or_ignore` nothing happens */
 void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row);
+void store_amend_run(StoreBatch *batch, const RunRow *row);         /* what the batch's store_put_run, its first operation, puts instead; gives no lease but to a RUNNING one */
 void store_update_run(StoreBatch *batch, const RunRow *row);        /* any status but RUNNING gives the lease back, an ended one drops timers, waits and mail; status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
 void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFLICT when seq exists */
 /* The same, with the payload and detail_json of a row that is the answer of this batch's query `result`: `encode` is called when the query was done, inside the
