@@ -217,7 +217,7 @@ void store_amend_run(StoreBatch *batch, const RunRow *row)
     *r = *row;
     r->tenant = put->tenant, r->run_id = put->run_id, r->module_hash = put->module_hash, r->func_name = put->func_name, r->user = put->user, r->user_name = put->user_name;
     r->correlation = put->correlation, r->causation = put->causation, r->input = put->input, r->input_json = put->input_json;
-    r->concurrency_key = put->concurrency_key, r->limit_key = put->limit_key, r->worker = put->worker;
+    r->concurrency_key = put->concurrency_key, r->limit_key = put->limit_key, r->worker = put->worker, r->scopes = put->scopes;
     r->result_json = copy(batch, row->result_json);
     r->waits_json = copy(batch, row->waits_json);
     if (r->status != RUN_RUNNING) {
