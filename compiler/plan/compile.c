@@ -113,13 +113,16 @@ static bool check_texts(Build *b)
 
 /* ---- from tree to image ------------------------------------------------------------------------------------------ */
 
-static void image_bound(Image *image, uint16_t func, const PlanLimits *worst)
+/* What the tools declare that models use is a bound only where all of them say it; what was granted is one in any case. */
+static void image_bound(Image *image, uint16_t func, const PlanLimits *worst, uint64_t tokens)
 {
+    if (tokens < worst->tokens)
+        tokens = worst->tokens;
     uint16_t row = IMAGE_ADD(image, plan);
     if (row == NO_INDEX)
         return;                          /* 65000 plans above one another: the verifier finds one without its row */
     image->plans[row] = (ImagePlan){ .func = func, .fuel = worst->fuel, .memory_bytes = worst->memory_bytes, .calls = worst->calls, .calls_per_tool = worst->calls_per_tool,
-                                     .wall_us = worst->wall_us, .tokens = worst->tokens, .micro_usd = worst->micro_usd };
+                                     .wall_us = worst->wall_us, .tokens = tokens, .micro_usd = worst->micro_usd };
 }
 
 static uint8_t result_flags(const Build *b)
@@ -150,7 +153,7 @@ static Image *compile_body(Build *b, Ast *body, uint16_t *func)
     image->funcs[*func].flags = result_flags(b);
     plan_bound_code(image, &b->limits, &b->cost);
     plan_bound_check(&b->limits, b->diags, &b->cost);
-    image_bound(image, *func, &b->cost.worst);
+    image_bound(image, *func, &b->cost.worst, plan_limits(&b->limits).tokens);
     if (!b->diags->error_count && image_verified(b, image))
         return image;
     image_free(image);

@@ -190,7 +190,7 @@ static bool charge_call(VmRun *run, uint16_t index)
     const ImageTool *tool = &run->image->tools[index];
     if (meter->calls >= plan->calls) return meter_fail(run, METER_CALLS);
     if (meter->tool_calls[index] >= plan->calls_per_tool) return meter_fail(run, METER_TOOL_CALLS);
-    if (meter->tokens + tool->cost_tokens > plan->tokens) return meter_fail(run, METER_TOKENS);
+    if (meter->tokens + tool->cost_tokens > plan->tokens || meter->tokens_used > plan->tokens) return meter_fail(run, METER_TOKENS);
     if (meter->micro_usd + tool->cost_micro_usd > plan->micro_usd) return meter_fail(run, METER_MONEY);
     meter->calls++;
     meter->tool_calls[index]++;
@@ -209,8 +209,8 @@ bool vm_meter_tokens(VmRun *run, uint64_t tokens)
 {
     if (!meter_open(run)) return true;
     Meter *meter = &run->meter;
-    meter->tokens = tokens < PLAN_AMOUNT_MAX - meter->tokens ? meter->tokens + tokens : PLAN_AMOUNT_MAX;
-    return meter->tokens <= meter_plan(run)->tokens;
+    meter->tokens_used = tokens < PLAN_AMOUNT_MAX - meter->tokens_used ? meter->tokens_used + tokens : PLAN_AMOUNT_MAX;
+    return meter->tokens_used <= meter_plan(run)->tokens;
 }
 
 /* An effect costs fuel while a plan runs, so that a loop cannot ask without end. A model is not asked when its tokens are used up. */
@@ -218,7 +218,7 @@ bool meter_effect(VmRun *run, const ImageEffect *effect)
 {
     enum { METER_EFFECT_FUEL = 10 };
     bool model = effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM;
-    if (model && run->meter.tokens > meter_plan(run)->tokens) return meter_fail(run, METER_TOKENS);
+    if (model && run->meter.tokens_used > meter_plan(run)->tokens) return meter_fail(run, METER_TOKENS);
     return vm_charge(run, METER_EFFECT_FUEL);
 }
 

@@ -115,10 +115,11 @@ static Err load_meter(R *r)
     uint64_t sum = 0;
     for (uint16_t k = 0; k < r->image->tool_count; k++) sum += meter.tool_calls[k] = get_u32(r);
     meter.tokens = read_varint(&r->in);
+    meter.tokens_used = read_varint(&r->in);
     meter.micro_usd = read_zigzag(&r->in);
     run->meter = meter;
     const ImagePlan *bound = &r->image->plans[meter.plan];
-    fits = fits && !r->in.failed && meter.over < METER_LIMIT_COUNT && sum == meter.calls && meter.calls <= bound->calls && meter.fuel_used <= run->fuel_used && meter.tokens <= PLAN_AMOUNT_MAX
+    fits = fits && !r->in.failed && meter.over < METER_LIMIT_COUNT && sum == meter.calls && meter.calls <= bound->calls && meter.fuel_used <= run->fuel_used && meter.tokens <= bound->tokens && meter.tokens_used <= PLAN_AMOUNT_MAX
         && meter.micro_usd >= 0 && meter.micro_usd <= bound->micro_usd && meter.overruns < UINT32_MAX && meter.memory_end <= 4 * PLAN_AMOUNT_MAX;
     return fits ? ERR_OK : state_corrupt(r, "a meter that cannot be");
 }

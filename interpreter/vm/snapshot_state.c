@@ -60,6 +60,7 @@ static void put_meter(const VmRun *run, Buf *out)
     buf_put_varint(out, meter->overruns);
     for (uint16_t k = 0; k < run->image->tool_count; k++) buf_put_varint(out, meter->tool_calls[k]);
     buf_put_varint(out, meter->tokens);
+    buf_put_varint(out, meter->tokens_used);
     buf_put_zigzag(out, meter->micro_usd);
 }
 

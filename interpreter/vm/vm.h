@@ -14,6 +14,9 @@
  * VM_DEPTH_LIMIT, VM_FIBERS_LIMIT, VM_OUTPUT_LIMIT, VM_GROUPS_MAX, VM_NOTES_MAX (undelivered), VALUE_SIZE_MAX, VALUE_ITEMS_MAX, VALUE_DEPTH_MAX,
  * VALUE_WEIGHT_MAX, DECIMAL_DIGITS_MAX, RE_MATCH_LIMIT. After the first memory or fuel error the run has a reserve (an eighth; 200,000)
  * to undo what it did; fuel that runs out once more ends the run.
+ * While a plan runs it has limits of its own (ImagePlan): PLAN_FUEL_MAX, PLAN_MEMORY_MAX, PLAN_CALLS_MAX, PLAN_TOOL_CALLS_MAX, PLAN_TOKENS_MAX, PLAN_MONEY_MAX, raised
+ * in the plan with the same reserves, above the run's; a plan that goes on overrunning is ended, and its caller gets the error. An effect that it asks for counts
+ * as 10 of its fuel. PLAN_NESTED: one plan at a time, asked of PLAN_LOAD and of CALL_PLAN. VM_PLANS_MAX: that many PLAN_LOADs a run.
  */
 #ifndef VM_VM_H
 #define VM_VM_H
@@ -83,7 +86,7 @@ Image *vm_image(const VmRun *run);                                   /* the newe
 enum { VM_PLANS_MAX = 16 };
 bool   vm_extend(VmRun *run, Image *extension);
 uint32_t vm_extensions(const VmRun *run);                            /* how many so far */
-bool   vm_meter_tokens(VmRun *run, uint64_t tokens);                 /* a model really used them: charged to the open plan, if any; false: over its bound, the plan fails at the next step */
+bool   vm_meter_tokens(VmRun *run, uint64_t tokens);                 /* a model really used them: charged to the open plan, if any. False: over its bound; the next call of a tool or model in it raises PLAN_TOKENS_MAX. A delivery: the same on replay */
 const Heap *vm_heap(const VmRun *run);
 uint64_t vm_fuel_used(const VmRun *run);
 uint64_t vm_last_request(const VmRun *run);                          /* id of the newest request asked */

@@ -129,7 +129,7 @@ typedef struct Meter {
     size_t memory_end;
     uint32_t calls, undo_calls, overruns;
     uint32_t *tool_calls;                /* by tool; owned */
-    uint64_t tokens;
+    uint64_t tokens, tokens_used;        /* declared by the tools that were called; what models say they used: the larger counts, since it is the same ones */
     int64_t micro_usd;
 } Meter;
 

@@ -9,10 +9,11 @@
 #define TESTS_PLAN_ASM_H
 #include "tests/unit/vm_run.h"
 
-/* Tools of the base. ADD: local, goes round n times, gives n + 1; costs 100 tokens and 0.01 usd. GROW: local, gives the length of a text of n kB. ASK: remote. FREE: as ADD. */
-enum { PLAN_TOOL_ADD, PLAN_TOOL_GROW, PLAN_TOOL_ASK, PLAN_TOOL_FREE, PLAN_TOOL_COUNT };
+/* Tools of the base. ADD: local, goes round n times, gives n + 1; costs 100 tokens and 0.01 usd. GROW: local, gives the length of a text of n kB. ASK: remote. FREE: as ADD. THINK: local,
+   asks a model n times. */
+enum { PLAN_TOOL_ADD, PLAN_TOOL_GROW, PLAN_TOOL_ASK, PLAN_TOOL_FREE, PLAN_TOOL_THINK, PLAN_TOOL_COUNT };
 enum { PLAN_EFFECT_ASK, PLAN_EFFECT_LOAD, PLAN_EFFECT_NOTE, PLAN_EFFECT_COMPLETE };
-enum { PLAN_FUNC_ADD, PLAN_FUNC_GROW, PLAN_FUNC_FREE, PLAN_FUNC_UNDO, PLAN_FUNC_MAIN };
+enum { PLAN_FUNC_ADD, PLAN_FUNC_GROW, PLAN_FUNC_FREE, PLAN_FUNC_THINK, PLAN_FUNC_UNDO, PLAN_FUNC_MAIN };
 enum { PLAN_IN_SAGA = 1, PLAN_TWICE = 2, PLAN_CATCHES = 4, PLAN_ASKS_AFTER = 8 };
 
 static inline void plan_tool(Asm *m, const char *name, uint16_t agent, uint16_t func)
@@ -56,6 +57,19 @@ static inline uint16_t plan_grow_func(Asm *m, uint16_t kilobyte)
     return f;
 }
 
+static inline uint16_t plan_think_func(Asm *m, uint16_t text)
+{
+    uint16_t f = asm_func(m, "near.think", FUNC_TOOL, INT, 1, (uint16_t[]){ INT });
+    uint16_t i = asm_reg(m, INT), s = asm_reg(m, TEXT);
+    EMIT32(m, LOADI, i, 0);
+    EMIT(m, LOADREF, s, text, 0);
+    uint32_t head = asm_pc(m);
+    EMIT(m, EFFECT, s, PLAN_EFFECT_COMPLETE, s);
+    EMIT(m, FORLOOP, i, 0, (uint16_t)(head - asm_pc(m) - 1));
+    EMIT(m, RETURN, i, 0, 0);
+    return f;
+}
+
 /* out := what the plan that is loaded here gives. Registers from `first` are the arguments of PLAN_LOAD. */
 static inline void plan_run(Asm *m, uint16_t first, uint16_t number, uint16_t out)
 {
@@ -78,6 +92,7 @@ static inline Image *plan_base(int flags)
     plan_tool(m, "grow", near, plan_grow_func(m, text));
     plan_tool(m, "ask", far, NO_INDEX);
     plan_tool(m, "free", near, plan_add_func(m, "near.free"));
+    plan_tool(m, "think", near, plan_think_func(m, undone));
     m->image->tools[PLAN_TOOL_ADD].cost_tokens = 100;
     m->image->tools[PLAN_TOOL_ADD].cost_micro_usd = 10000;
     asm_effect(m, EFFECT_REMOTE_CALL, "far.ask", PLAN_TOOL_ASK, INT, 1, (uint16_t[]){ INT });

@@ -96,6 +96,7 @@ static void limits_table(Buf *out)
         LIMIT(RECORD_FIELDS_MAX, "fields of a record, columns of a table"), LIMIT(TYPE_DEPTH_MAX, "levels of a type"), LIMIT(QUERY_ITEMS_MAX, "items in all expressions of a query"),
         LIMIT(QUERY_STACK_MAX, "values on the stack of an expression"), LIMIT(QUERY_JOINS_MAX, "joins of a query"), LIMIT(QUERY_OUTPUTS_MAX, "outputs, groups or orders of a query"),
         LIMIT(ROUTE_PATH_MAX, "bytes of the path of a route"), LIMIT(ROUTE_SEGMENTS_MAX, "segments of a path"),
+        LIMIT(EXTENSION_SIZE_MAX, "bytes of an extension"), LIMIT(EXTENSION_DEPTH_MAX, "extensions above one another"),
         LIMIT(VERIFY_GROUPS_MAX, "`GROUP_NEW` instructions in a function"), LIMIT(VERIFY_TRIES_OPEN_MAX, "try ranges around one instruction"),
         LIMIT(VERIFY_STATE_WORDS_MAX, "words of memory to follow what is assigned in a function"), LIMIT(VERIFY_WORK_MAX, "steps to follow it"),
 #undef LIMIT

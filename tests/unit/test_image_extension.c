@@ -460,7 +460,7 @@ static const Case cases[] = {
     CASE(begins_transaction, "may not ask for txn_begin"), CASE(renews_credential, "may not ask for refresh"), CASE(sets_up_a_test, "may not ask for test_crash"),
     CASE(calls_unmetered, "without the METER"), CASE(calls_remote_unmetered, "without the METER"), CASE(calls_two_for_one, "without the METER"),
     CASE(meters_another, "without the METER"), CASE(jumps_over_the_meter, "without the METER"), CASE(handler_over_the_meter, "without the METER"),
-    CASE(meters_no_tool, "tool 4 is not there"), CASE(calls_main, "may not enter function 4 `main`"), CASE(pushes_undo_of_the_base, "may not enter function 3 `undo`"),
+    CASE(meters_no_tool, "tool 5 is not there"), CASE(calls_main, "may not enter function 5 `main`"), CASE(pushes_undo_of_the_base, "may not enter function 4 `undo`"),
     CASE(spawns_a_tool, "may not enter function 0"), CASE(runs_a_plan, "CALL_PLAN does not stand in code of a plan"), CASE(calls_itself_as_a_function, "CALL_PLAN alone calls it"),
     CASE(loops_without_a_call, "neither METER nor COMP_NEXT"), CASE(counts_in_a_loop, "FORLOOP does not stand"), CASE(calls_in_a_circle, "enters itself in a circle"),
     CASE(function_of_another_kind, "of kind fn, branch, compensation or plan alone"), CASE(tool_of_its_own, "does not name this function"),

@@ -104,6 +104,21 @@ static void a_number_that_is_no_plan_is_refused(void **state)
     }
 }
 
+static VmRun *swap(VmRun *run, uint64_t seq)
+{
+    Buf first = { 0 }, second = { 0 };
+    VmRun *again = NULL;
+    Error error = { 0 };
+    snapshot_encode(run, seq, &key, &first);
+    if (snapshot_decode(run->root, buf_str(&first), &asm_info, seq, &key, NULL, &again, &error)) fail_msg("%s", error.text);
+    snapshot_encode(again, seq, &key, &second);
+    assert_true(str_eq(buf_str(&first), buf_str(&second)));
+    buf_free(&first);
+    buf_free(&second);
+    vm_free(run);
+    return again;
+}
+
 /* ---- limits ---- */
 
 static ImagePlan bound_with(uint64_t fuel, uint64_t memory, uint32_t calls, uint32_t per_tool, uint64_t tokens, int64_t money)
@@ -344,8 +359,30 @@ static void tokens_that_a_model_used_are_charged(void **state)
     assert_true(vm_meter_tokens(run, plan_bound.tokens));
     assert_false(vm_meter_tokens(run, 1));
     assert_false(vm_meter_tokens(run, UINT64_MAX));      /* and does not wrap */
+    run = swap(run, 1);
+    assert_int_equal(run->meter.tokens_used, PLAN_AMOUNT_MAX);
+    assert_false(vm_meter_tokens(run, 0));
     vm_resume(run, waiting_for(run, EFFECT_REMOTE_CALL), int_value(1));
     assert_int_equal(run_all(run), VM_DONE);
+    assert_json(run, "\"PLAN_TOKENS_MAX\"");
+    vm_free(run);
+    image_free(plan);
+    image_free(base);
+}
+
+/* A tool that asks a model again and again is stopped before it asks once more. */
+static void a_model_is_not_asked_without_tokens(void **state)
+{
+    (void)state;
+    Image *base = plan_base(PLAN_CATCHES), *plan = plan_of_calls(base, PLAN_TOOL_THINK, 1, 5, NULL);
+    VmRun *run = run_of(base, NULL);
+    int times = 0;
+    plan_start(run, plan);
+    for (uint64_t id; run_all(run) == VM_BLOCKED && (id = waiting_for(run, EFFECT_LLM_COMPLETE)); times++) {
+        vm_meter_tokens(run, plan_bound.tokens / 2 + 1);
+        vm_resume(run, id, text_value("more"));
+    }
+    assert_int_equal(times, 2);
     assert_json(run, "\"PLAN_TOKENS_MAX\"");
     vm_free(run);
     image_free(plan);
@@ -454,21 +491,6 @@ static void a_run_has_VM_PLANS_MAX_plans(void **state)
 }
 
 /* ---- snapshots ---- */
-
-static VmRun *swap(VmRun *run, uint64_t seq)
-{
-    Buf first = { 0 }, second = { 0 };
-    VmRun *again = NULL;
-    Error error = { 0 };
-    snapshot_encode(run, seq, &key, &first);
-    if (snapshot_decode(run->root, buf_str(&first), &asm_info, seq, &key, NULL, &again, &error)) fail_msg("%s", error.text);
-    snapshot_encode(again, seq, &key, &second);
-    assert_true(str_eq(buf_str(&first), buf_str(&second)));
-    buf_free(&first);
-    buf_free(&second);
-    vm_free(run);
-    return again;
-}
 
 static void what_the_meter_counted_survives_a_snapshot(void **state)
 {
@@ -666,7 +688,7 @@ int main(void)
         cmocka_unit_test(each_limit_has_its_name), cmocka_unit_test(the_meter_begins_and_ends_with_the_plan), cmocka_unit_test(the_runs_own_limits_stay),
         cmocka_unit_test(an_overrun_undoes_what_was_done), cmocka_unit_test(a_saga_that_succeeds_is_undone_with_its_callers), cmocka_unit_test(a_plan_cannot_touch_the_saga_of_its_caller),
         cmocka_unit_test(the_caller_catches_an_overrun), cmocka_unit_test(a_plan_that_goes_on_overrunning_is_ended), cmocka_unit_test(retries_are_bounded_by_calls),
-        cmocka_unit_test(branches_of_a_plan_are_metered), cmocka_unit_test(tokens_that_a_model_used_are_charged), cmocka_unit_test(a_plan_inside_of_a_plan_is_refused),
+        cmocka_unit_test(branches_of_a_plan_are_metered), cmocka_unit_test(tokens_that_a_model_used_are_charged), cmocka_unit_test(a_model_is_not_asked_without_tokens), cmocka_unit_test(a_plan_inside_of_a_plan_is_refused),
         cmocka_unit_test(a_run_has_VM_PLANS_MAX_plans), cmocka_unit_test(what_the_meter_counted_survives_a_snapshot), cmocka_unit_test(a_reserve_survives_a_snapshot),
         cmocka_unit_test(hostile_states_are_refused_or_harmless), cmocka_unit_test(a_meter_that_lies_is_refused), cmocka_unit_test(an_extension_of_another_image_is_refused_in_a_state),
         cmocka_unit_test(two_runs_of_one_plan_are_the_same),
