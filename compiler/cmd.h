@@ -13,6 +13,7 @@ int cmd_graph(int argc, char **argv);
 int cmd_openapi(int argc, char **argv);
 int cmd_disasm(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
 
 typedef struct CmdSearch { const char *items[CLI_REPEAT_MAX]; const char **list; int count; } CmdSearch;   /* --path DIR … */
 #define CMD_SEARCH_OPTION(search) { .name = "--path", .values = &(search).list, .value_count = &(search).count }

@@ -23,6 +23,19 @@ static const Command commands[] = {
     { "openapi", "[--title TEXT] [--url URL] FILE [-o OUT]", "describe the program's routes as an OpenAPI 3.1 document",
       "It is what a server of the program answers at /openapi.json.\n--title TEXT   of the service\n--url URL      where it is\n", cmd_openapi },
     { "disasm", "FILE", "show the bytecode of a .flow or .flowb file", NULL, cmd_disasm },
+    { "plan", "check|cost|schema|build --agents PATH… [--allow a.b,c.*] [--scopes …] [--ask] [--format text|json] [--steps N …] [PLAN.json|-]",
+      "say what a plan of a language model would do, before it does it",
+      "check    all that is wrong with the plan, by JSON Pointer, and what it leaves open for the request to fill in\n"
+      "cost     the worst case beside the budget: calls of each tool with their retries, time, tokens, money\n"
+      "schema   the JSON Schema of the plans that are allowed, for a model to write by\n"
+      "build    -o OUT.flowb: agents and plan as one program with a flow `plan`, for `flowd run OUT.flowb plan`\n"
+      "--agents PATH    whose tools there are: a .flow or .flowb file, or a folder of .flow files; may be given several times\n"
+      "--allow TOOLS    what the plan may call, as travel.book_hotel or travel.*; without it, every tool of these agents\n"
+      "--scopes SCOPES  those of the caller; without it no scope is asked for\n"
+      "--ask            somebody can approve what cannot be undone\n"
+      "--format json    for machines (docs/plans.md); --json is the same\n"
+      "--steps --depth --fanout --calls --calls-per-tool --fuel --memory --tokens N, --wall 30s, --usd 0.50: the budget\n"
+      "Nothing is run and nothing is asked: the same input gives the same answer. Exit 0: clean, 1: findings, 2: usage.\n", cmd_plan },
     { "explain", "CODE", "tell what a diagnostic means, with an example and its repair", "Without CODE: the list of all.\n", cmd_explain },
     { 0 }
 };

@@ -169,6 +169,29 @@ Program *program_load(const char *path, const char *const *paths, uint32_t path_
     return load_main(program, source, paths, path_count);
 }
 
+Program *program_load_files(const char *const *files, uint32_t file_count, const char *const *paths, uint32_t path_count)
+{
+    Program *program = program_new();
+    Loader loader = { .program = program, .paths = paths, .path_count = path_count };
+    for (uint32_t i = 0; i < file_count; i++) {
+        Source *source = NULL;
+        Error error;
+        if (!first_visit(&loader, files[i]))
+            continue;
+        if (source_load(program->sources, files[i], &source, &error) == ERR_OK) {
+            load_module(&loader, source, true);
+            continue;
+        }
+        const char *reason = arena_printf(program->arena, "%s", error.text);
+        if (source_add(program->sources, files[i], STR(""), &source, &error) == ERR_OK) {
+            diag_module_unreadable(program->diags, (Span){ 0, 0, source->index }, files[i], reason);
+            load_module(&loader, source, true);
+        }
+    }
+    map_free(&loader.seen);
+    return program;
+}
+
 Program *program_of_text(const char *path, Str text, const char *const *paths, uint32_t path_count)
 {
     Program *program = program_new();

@@ -183,6 +183,8 @@ typedef struct Program {
 
 /* Loads FILE and what it uses. Search: beside the using file, then each of `paths`, then the standard library folder. Dots are slashes: use agents.travel → agents/travel.flow. E0301 missing, E0302 cycle (allowed: modules may use each other; loaded once). */
 Program *program_load(const char *path, const char *const *paths, uint32_t path_count);
+/* Several files as one program: at least one; the last is the one that the author named. */
+Program *program_load_files(const char *const *files, uint32_t file_count, const char *const *paths, uint32_t path_count);
 Program *program_of_text(const char *path, Str text, const char *const *paths, uint32_t path_count);
 void program_free(Program *program);
 Program *program_new(void);                                    /* without modules */

@@ -105,4 +105,6 @@ void plan_put_report(const PlanResult *result, Buf *json_out);
 Str plan_fill(Arena *arena, Str json, const PlanOpen *open, uint32_t count, Str record_json);
 /* A closed JSON Schema of the plans that the grant allows, discriminated by agent and action. */
 void plan_put_schema(const Image *base, const PlanGrant *grant, Buf *out);
+/* Does a word of a grant ("travel.*") name any tool of the image? */
+bool plan_grant_matches(const Image *base, Str pattern);
 #endif

@@ -254,13 +254,15 @@ static PlanNode **read_flow(Reading *r, const Json *json, const PlanPlace *place
 static void read_condition(Reading *r, const Object *object, PlanNode *node)
 {
     const Json *json = object->at[MEMBER_condition];
+    node->condition = STR("true");                          /* stands in for one that is told here, so that it is told once */
     if (!json)
         return;
     const PlanPlace *place = place_of(r, object->place, MEMBER_condition);
     if (json->kind == JSON_STRING) {
+        if (!read_check_text(r, place, json->text))
+            return;
         node->has_condition = true;
-        node->condition = json->text;                       /* its characters are the business of its own lexer, but for those that nobody can see */
-        read_check_text(r, place, json->text);
+        node->condition = json->text;
         return;
     }
     PlanDiag *diag = read_wrong_kind(r, place, "`condition`", "an expression in a string", json);
@@ -344,13 +346,16 @@ static void read_notify(Reading *r, const Object *object, PlanNode *node)
         node->message = read_message(r, object);
     else
         plan_diag(r->diags, PLAN_DIAG_wrong_shape, place_of(r, object->place, MEMBER_message), "`notify_user` without a `message`");
+    if (!node->message) {
+        node->message = ARENA_NEW(r->arena, PlanValue);
+        *node->message = (PlanValue){ .kind = PLAN_VALUE_BROKEN, .place = object->place };
+    }
     read_condition(r, object, node);
     number_step(r, node);
 }
 
 static void read_branches(Reading *r, const Object *object, PlanNode *node)
 {
-    object_check(r, object, OF_CONDITION, "a condition");
     node->kind = PLAN_NODE_CONDITION;
     read_condition(r, object, node);
     if (!object->at[MEMBER_condition])
@@ -422,6 +427,13 @@ static void read_inner_group(Reading *r, const Object *object, PlanNode *node)
     read_group(r, object, node);
 }
 
+static void read_inner_branches(Reading *r, const Object *object, PlanNode *node, bool twofold)
+{
+    if (!twofold)
+        object_check(r, object, OF_CONDITION, "a condition");
+    read_branches(r, object, node);
+}
+
 static PlanNode *read_step(Reading *r, const Json *json, const PlanPlace *place, uint32_t depth)
 {
     Object object;
@@ -441,7 +453,7 @@ static PlanNode *read_step(Reading *r, const Json *json, const PlanPlace *place,
     else if (forms & OF_GROUP && !twofold)
         read_inner_group(r, &object, node);
     else if (forms & OF_CONDITION || object.at[MEMBER_condition])
-        read_branches(r, &object, node);
+        read_inner_branches(r, &object, node, twofold);
     else
         read_action_or_notice(r, &object, node, false);
     return node;

@@ -47,7 +47,7 @@ bool read_check_text(Reading *r, const PlanPlace *place, Str text)
     for (size_t at = 0; at < text.len;) {
         size_t from = at;
         uint32_t codepoint = codepoint_next(text, &at);
-        if (!plan_text_deceives(codepoint))
+        if (!codepoint_deceives(codepoint))
             continue;
         PlanDiag *diag = plan_diag_at(r->diags, PLAN_DIAG_deceiving_text, place, (int32_t)from, "the text holds U+%04X, which deceives its reader", codepoint);
         plan_diag_expected(r->diags, diag, "text without control characters, marks that turn its direction and characters that cannot be seen");
@@ -80,6 +80,7 @@ static void read_form(Reading *r, const Json *json, const PlanPlace *place, Plan
 {
     static const Str forms[] = { { "$ref", 4 }, { "$text", 5 } };
     size_t at = 0;
+    out->kind = PLAN_VALUE_BROKEN;
     while (json->keys[at].len == 0 || json->keys[at].ptr[0] != '$')
         at++;
     Str key = json->keys[at];

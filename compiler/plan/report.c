@@ -188,20 +188,6 @@ void plan_diags_sort(PlanDiags *d, Str json)
 
 /* ---- texts ----------------------------------------------------------------------------------------------- */
 
-bool plan_text_deceives(uint32_t c)
-{
-    static const struct { uint32_t from, to; } ranges[] = {
-        { 0x00, 0x08 }, { 0x0b, 0x1f }, { 0x7f, 0x9f }, { 0xad, 0xad }, { 0x180e, 0x180e }, { 0x200b, 0x200b }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
-        { 0xd800, 0xdfff }, { 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
-    };
-    if ((c & 0xfffe) == 0xfffe)                             /* the last two of every plane */
-        return true;
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges && c >= ranges[i].from; i++)
-        if (c <= ranges[i].to)
-            return true;
-    return false;
-}
-
 static const char *clean(Arena *arena, Str text, size_t most)
 {
     Buf out = { 0 };
@@ -209,7 +195,7 @@ static const char *clean(Arena *arena, Str text, size_t most)
     while (at < text.len && out.len < most) {
         size_t from = at;
         uint32_t codepoint = codepoint_next(text, &at);
-        if (plan_text_deceives(codepoint) || codepoint == '\n' || codepoint == '\t')
+        if (codepoint_deceives(codepoint) || codepoint == '\n' || codepoint == '\t')
             buf_printf(&out, "\\u{%04X}", codepoint);
         else
             buf_put(&out, text.ptr + from, at - from);

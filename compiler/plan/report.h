@@ -74,11 +74,9 @@ void plan_diags_sort(PlanDiags *diags, Str json);                      /* in the
 const char *plan_quote(Arena *arena, Str text);
 const char *plan_sentence(Arena *arena, Str text);       /* the same for a sentence of another library, up to PLAN_SENTENCE_MAX */
 
-/* A code point that shows something else than it is, or nothing: controls but line end and tab, what turns the direction of a text, blanks without a width,
-   tags, noncharacters. Joiners of scripts and emoji, and marks of direction that turn nothing, are not among them. */
-bool plan_text_deceives(uint32_t codepoint);
-
 void plan_put_tool_name(const Image *base, uint16_t tool, Buf *out);   /* "finance.check_budget" */
 /* For people: code, message, the line of the plan with carets, what could stand there, how to repair it. `path`: the plan's name, for the frame. */
 void plan_put_text(const PlanResult *result, Str json, const char *path, bool color, Buf *out);
+/* The worst case beside the budget of the grant. */
+void plan_put_cost_text(const PlanResult *result, const PlanGrant *grant, Buf *out);
 #endif

@@ -185,6 +185,8 @@ static Span span_of(const Source *source, Str json, const PlanDiag *diag)
     if (!source)                                            /* a text that is no UTF-8 has no lines to show */
         return (Span){ .file = UINT16_MAX };
     plan_place_bytes(json, diag->pointer, diag->offset, &start, &end);
+    if (!diag->pointer.len && end > start + 1)              /* of the plan as a whole its beginning is enough */
+        end = start + 1;
     return (Span){ (uint32_t)start, (uint32_t)end, source->index };
 }
 

@@ -161,6 +161,8 @@ static void note_used(Build *b, uint16_t tool)
 
 const PlanTool *build_tool(Build *b, const PlanNode *node)
 {
+    if (!node->agent.len || !node->action.len)
+        return NULL;                     /* told by plan_read() */
     const Symbol *agent = map_find(&b->program->globals, node->agent);
     if (!agent || agent->kind != SYMBOL_AGENT) {
         report_agent(b, node);

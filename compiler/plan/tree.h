@@ -23,8 +23,8 @@ typedef enum { PLAN_NODE_ACTION, PLAN_NODE_NOTIFY, PLAN_NODE_CONDITION, PLAN_NOD
 typedef enum { PLAN_SEQUENTIAL, PLAN_PARALLEL, PLAN_CONDITIONAL } PlanStrategy;
 typedef enum { PLAN_ABORT, PLAN_CONTINUE, PLAN_RETRY } PlanOnError;
 
-/* A value in `params` or a `message`. An object or array in which nothing refers is one LITERAL, however deep. */
-typedef enum { PLAN_VALUE_LITERAL, PLAN_VALUE_REF, PLAN_VALUE_TEXT, PLAN_VALUE_ARRAY, PLAN_VALUE_OBJECT } PlanValueKind;
+/* A value in `params` or a `message`. An object or array in which nothing refers is one LITERAL, however deep. BROKEN: a `$` form that is none, which has been told. */
+typedef enum { PLAN_VALUE_LITERAL, PLAN_VALUE_REF, PLAN_VALUE_TEXT, PLAN_VALUE_ARRAY, PLAN_VALUE_OBJECT, PLAN_VALUE_BROKEN } PlanValueKind;
 typedef struct PlanValue PlanValue;
 struct PlanValue {
     PlanValueKind kind;
@@ -42,12 +42,12 @@ struct PlanNode {
     const PlanPlace *place;
     int32_t index;                       /* ACTION, NOTIFY: the i of steps[i], in document order; else -1 */
     uint32_t depth;                      /* of the flow it stands in: 1 at the top */
-    Str agent, action;                   /* ACTION; NOTIFY: agent is empty, action "notify_user" */
+    Str agent, action;                   /* ACTION: either is empty when it is missing or no name, which has been told; NOTIFY: agent is empty, action "notify_user" */
     Str id;                              /* ACTION: a name of the plan's own, unique in it, or empty */
     PlanParam *params; uint32_t param_count;             /* ACTION; unique names */
-    PlanValue *message;                  /* NOTIFY: LITERAL (a string) or TEXT */
+    PlanValue *message;                  /* NOTIFY: LITERAL (a string), TEXT or BROKEN */
     bool has_condition;
-    Str condition;                       /* CONDITION: always; ACTION, NOTIFY: done only if. Not parsed here. Place: plan_place_key(…, place, "condition") */
+    Str condition;                       /* CONDITION: always ("true" for one that is no text); ACTION, NOTIFY: done only if. Not parsed here. Place: plan_place_key(…, place, "condition") */
     PlanStrategy strategy;               /* GROUP */
     PlanNode **steps; uint32_t step_count;               /* GROUP: its flow; CONDITION: then */
     PlanNode **otherwise; uint32_t otherwise_count;      /* CONDITION: else */

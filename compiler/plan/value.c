@@ -312,6 +312,8 @@ Ast *build_text(Build *b, Region *from, const PlanValue *value)
 {
     if (value->kind == PLAN_VALUE_LITERAL)
         return make_string(&b->maker, value->json->text);
+    if (value->kind == PLAN_VALUE_BROKEN)
+        return NULL;                     /* told by plan_read() */
     return is_plain(value->source) ? make_string(&b->maker, value->source) : interpolated(b, from, value);
 }
 
@@ -460,6 +462,7 @@ Ast *build_value(Build *b, Region *from, const PlanValue *value, Type *type)
     case PLAN_VALUE_REF: return build_reference(b, from, value, type);
     case PLAN_VALUE_TEXT: return build_interpolated(b, from, value, type);
     case PLAN_VALUE_ARRAY: return build_array(b, from, value, bare);
+    case PLAN_VALUE_BROKEN: return NULL;                    /* told by plan_read() */
     default: return build_object(b, from, value, bare);
     }
 }

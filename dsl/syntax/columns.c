@@ -30,6 +30,11 @@ static const Range two_columns[] = {
     { 0x1f947, 0x1f9ff }, { 0x1fa70, 0x1faff }, { 0x20000, 0x3fffd },
 };
 
+static const Range deceiving[] = {
+    { 0x0000, 0x0008 }, { 0x000b, 0x001f }, { 0x007f, 0x009f }, { 0x180e, 0x180e }, { 0x200b, 0x200b }, { 0x2028, 0x202e }, { 0x2060, 0x206f },
+    { 0xd800, 0xdfff }, { 0xfdd0, 0xfdef }, { 0xfeff, 0xfeff }, { 0xfff9, 0xfffb }, { 0xe0000, 0xe007f },
+};
+
 static bool among(const Range *ranges, size_t count, uint32_t codepoint)
 {
     size_t low = 0, high = count;
@@ -39,6 +44,11 @@ static bool among(const Range *ranges, size_t count, uint32_t codepoint)
         else high = middle;
     }
     return low < count && codepoint >= ranges[low].first;
+}
+
+bool codepoint_deceives(uint32_t codepoint)
+{
+    return (codepoint & 0xfffe) == 0xfffe || among(deceiving, sizeof deceiving / sizeof *deceiving, codepoint);      /* the last two of every plane */
 }
 
 int codepoint_columns(uint32_t codepoint)

@@ -13,4 +13,7 @@ enum { CODEPOINT_REPLACEMENT = 0xfffd };
 uint32_t codepoint_next(Str text, size_t *at);
 int      codepoint_columns(uint32_t codepoint);
 size_t   columns_of(Str text);
+/* Shows something else than it is, or nothing: controls but line end and tab, what turns the direction of a line or ends it, blanks without a width, tags,
+   noncharacters. Joiners of scripts and emoji, and marks of direction that turn nothing, are not among them. */
+bool     codepoint_deceives(uint32_t codepoint);
 #endif

@@ -3,7 +3,7 @@
  * All counting below the header line is in display columns, because a caret must stand under what it means: a tab goes to the
  * next multiple of TAB_COLUMNS, wide characters take two. The header gives the column in code points, as editors do.
  *
- * The text of a program is not trusted to leave the terminal alone: control characters and broken UTF-8 come out as U+FFFD,
+ * The text of a program is not trusted to leave the terminal alone: characters that deceive and broken UTF-8 come out as U+FFFD,
  * in the line shown and in every sentence that quotes it. A line is shown LINE_COLUMNS_MAX wide at most, round its span.
  */
 #include "dsl/syntax/diag.h"
@@ -63,8 +63,7 @@ static void style(const Frame *f, const char *code)
 
 static void put_codepoint(Buf *out, Str text, size_t from, size_t to, uint32_t codepoint)
 {
-    bool turns = (codepoint >= 0x202a && codepoint <= 0x202e) || (codepoint >= 0x2066 && codepoint <= 0x2069);   /* the direction of the line */
-    if (codepoint < 0x20 || codepoint == 0x7f || (codepoint >= 0x80 && codepoint < 0xa0) || codepoint == CODEPOINT_REPLACEMENT || turns)
+    if (codepoint == '\n' || codepoint == '\t' || codepoint == CODEPOINT_REPLACEMENT || codepoint_deceives(codepoint))
         buf_put_text(out, "\xef\xbf\xbd");
     else buf_put(out, text.ptr + from, to - from);
 }
@@ -93,7 +92,7 @@ static int digits_of(uint32_t number)
 static size_t advance(size_t column, uint32_t codepoint)
 {
     if (codepoint == '\t') return (column / TAB_COLUMNS + 1) * TAB_COLUMNS;
-    return column + (size_t)codepoint_columns(codepoint);
+    return column + (codepoint_deceives(codepoint) ? 1 : (size_t)codepoint_columns(codepoint));
 }
 
 /* Display column, from 0, of the byte `offset` of a line. */
