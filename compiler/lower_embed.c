@@ -28,6 +28,7 @@ static bool lower_open(Embedder *e, Lower *lw)
 static Image *lower_close(Lower *lw)
 {
     lower_types_deinit(lw);
+    map_free(&lw->undos);
     lower_pool_free(lw);
     buf_free(&lw->key);
     if (!lw->failed) return lw->image;

@@ -80,6 +80,7 @@ struct Lower {
     bool with_tests, failed;
     bool metered;                        /* code of a plan: every call of a tool is charged */
     Map types, consts, regexes, effects;
+    Map undos;                           /* of a plan: what undoes the steps of that name */
     const Map *known;                    /* types of the image that is extended: as `types`, or NULL */
     Buf key;
     Func *pool;

@@ -206,9 +206,25 @@ static void forget_arguments(Func *f)
     while (f->given_count) val_free(f, f->given[--f->given_count].val);
 }
 
-static void compensate_as_declared(Func *f, Ast_step_stmt *node, Str step, Val result)
+/* Steps of a plan are called by their tools, so all calls of one share what undoes them. */
+static uint16_t undo_declared(Func *f, Ast_step_stmt *node, Str step, Symbol *tool)
 {
     Lower *lw = f->lw;
+    void *known = lw->metered ? map_find(&lw->undos, step) : NULL;
+    if (known) return (uint16_t)((uintptr_t)known - 1);
+    Func *inner;
+    FuncInfo *info = tool->info;
+    Undo undo = { .step = step, .tool = tool, .retries = may_repeat(tool) };
+    uint16_t func = func_nested(f, FUNC_COMPENSATION, TYPE_INDEX_VOID, 0, node->head.span, &inner);
+    for (uint32_t i = 0; i < info->param_count; i++) func_param(inner, row_of(lw, info->params[i]->type));
+    undo_body(inner, &undo);
+    func_end(inner);
+    if (lw->metered) map_put(&lw->undos, step, (void *)((uintptr_t)func + 1));
+    return func;
+}
+
+static void compensate_as_declared(Func *f, Ast_step_stmt *node, Str step, Val result)
+{
     CallInfo *call = tool_call(node->value);
     Symbol *tool = call ? ((FuncInfo *)call->target->info)->compensated_by : NULL;
     if (!tool || f->dead) return;
@@ -216,20 +232,14 @@ static void compensate_as_declared(Func *f, Ast_step_stmt *node, Str step, Val r
     Arg args[FUNC_PARAMS_MAX];
     for (uint32_t i = 0; i < info->param_count; i++)
         if (!find_source(f, call, result, info->params[i], i == 0, &args[i])) return;
-    Func *inner;
-    Undo undo = { .step = step, .tool = tool, .retries = may_repeat(tool) };
-    uint16_t func = func_nested(f, FUNC_COMPENSATION, TYPE_INDEX_VOID, 0, node->head.span, &inner);
-    for (uint32_t i = 0; i < info->param_count; i++) func_param(inner, row_of(lw, info->params[i]->type));
-    undo_body(inner, &undo);
-    func_end(inner);
-    push_undo(f, func, args, (uint16_t)info->param_count);
+    push_undo(f, undo_declared(f, node, step, tool), args, (uint16_t)info->param_count);
 }
 
 /* ---- step and saga ---- */
 
 static Str step_name(Lower *lw, Ast_step_stmt *node)
 {
-    if (node->name.text.len) return node->name.text;
+    if (node->name.text.len && !node->head.made) return node->name.text;       /* a made name says nothing to people */
     CallInfo *call = tool_call(node->value);
     return call ? tool_name(lw, call->target) : STR("step");
 }

@@ -139,7 +139,7 @@ static Ast *outcome_new(Build *b, const PlanNode *node, const char *status)
 {
     Maker *m = &b->maker;
     Ast *object = make_object(m);
-    make_object_put(m, object, STR("index"), make_json(m, make_text(m, "%d", node->index)));
+    make_object_put(m, object, STR("index"), make_int(m, node->index));
     if (node->agent.len)
         make_object_put(m, object, STR("agent"), json_string(b, node->agent));
     make_object_put(m, object, STR("action"), json_string(b, node->action));
@@ -207,22 +207,25 @@ static int32_t last_of(const PlanNode *node)
 static uint32_t first_index(const PlanNode *node) { return (uint32_t)(first_of(node) < 0 ? 0 : first_of(node)); }
 static uint32_t end_index(const PlanNode *node) { return (uint32_t)(last_of(node) + 1); }
 
+/* Code of a step stands in its line. */
+static void stand_at(Build *b, uint32_t index) { b->maker.span.start = b->maker.span.end = index < PLAN_LINES ? index : PLAN_LINES - 1; }
+
 static Ast *survive(Build *b, Region *inside, const PlanNode *node)
 {
     Maker *m = &b->maker;
     Str error = make_text(m, "#e%u", inside->number);
-    Ast *handler = make_block(m);
-    Nodes items = { 0 };
+    Region *handler = region_new(b, inside->up);
     for (uint32_t i = first_index(node); i < end_index(node); i++)
-        nodes_add(m, &items, outcome_failed(b, inside, b->tree->by_index[i], error));
-    as_block(handler)->items = nodes_list(&items);
-    return make_try(m, inside->block, error, handler);
+        region_add(b, handler, outcome_failed(b, inside, b->tree->by_index[i], error));
+    inside->lost = region_slot(b, handler);
+    return make_try(m, inside->block, error, handler->block);
 }
 
 /* What an earlier attempt has noted is not so any more. */
 static void begin_again(Build *b, Region *region, const PlanNode *node)
 {
-    region->reset = region_slot(b, region);
+    region->again = true;
+    region->begin = region_slot(b, region);
     for (uint32_t i = first_index(node); i < end_index(node); i++) {
         Buf text = { 0 };
         put_skipped(b->tree->by_index[i], &text);
@@ -300,13 +303,8 @@ static Ast *argument(Build *b, Region *region, const PlanNode *node, const PlanT
     const PlanParam *given = param_find(node, param->name);
     if (given)
         return build_value(b, region, &given->value, param->type);
-    Ast *value = as_param(param->decl)->value;
-    if (value) {
-        const ImageField *field = &tool->row->params[index];
-        Json *json;
-        if (json_parse(b->arena, b->compiler->base->consts[field->default_const].bytes, CONST_BYTES_MAX, &json, NULL) == ERR_OK)
-            return build_literal(&b->maker, b->diags, NULL, json, param->type);
-    }
+    if (tool->defaults[index])
+        return build_literal(&b->maker, b->diags, NULL, tool->defaults[index], param->type);
     if (param->type->tag == TYPE_OPT)
         return make_null(&b->maker);
     note_open(b, tool, index, plan_place_key(b->arena, params, param->name));
@@ -415,6 +413,7 @@ static void build_action(Build *b, Region *region, const PlanNode *node)
     if (node->has_condition) {
         condition = build_condition(b, region, node->condition, node->place);
         inside = region_guard(b, region, "its step is only done on a condition");
+        names_learn(b, region, condition, true, inside);
     }
     Region *tried = inside;
     if (node->on_error == PLAN_CONTINUE)
@@ -448,10 +447,12 @@ static void build_choice(Build *b, Region *region, const PlanNode *node)
     Ast *condition = build_condition(b, region, node->condition, node->place);
     Region *taken = region_guard(b, region, "its step is only done on a condition"), *other = NULL;
     taken->rival = node;
+    names_learn(b, region, condition, true, taken);
     build_nodes(b, taken, node->steps, node->step_count);
     if (node->otherwise_count) {
         other = region_guard(b, region, "its step is only done when a condition does not hold");
         other->rival = node;
+        names_learn(b, region, condition, false, other);
         build_nodes(b, other, node->otherwise, node->otherwise_count);
     }
     region_hold(b, taken, make_if(&b->maker, condition, taken->block, other ? other->block : NULL));
@@ -472,6 +473,7 @@ static Region *region_func(Build *b, Region *up, uint32_t from, uint32_t to)
 static Ast *build_branch(Build *b, Region *region, const PlanNode *group, const PlanNode *node)
 {
     Maker *m = &b->maker;
+    stand_at(b, first_index(node));
     Region *branch = region_func(b, region, first_index(node), end_index(node));
     branch->rival = group;
     branch->side_by_side = true;
@@ -573,7 +575,7 @@ static void build_group(Build *b, Region *region, const PlanNode *node)
 static void build_node(Build *b, Region *region, const PlanNode *node)
 {
     if (node->index >= 0)
-        b->maker.span.start = b->maker.span.end = (uint32_t)node->index < PLAN_LINES ? (uint32_t)node->index : PLAN_LINES - 1;
+        stand_at(b, (uint32_t)node->index);
     switch (node->kind) {
     case PLAN_NODE_ACTION: case PLAN_NODE_NOTIFY: build_action(b, region, node); break;
     case PLAN_NODE_CONDITION: build_choice(b, region, node); break;
@@ -587,12 +589,12 @@ static void build_node(Build *b, Region *region, const PlanNode *node)
 static void add_told(Build *b, Region *region, Str list, uint32_t index)
 {
     Maker *m = &b->maker;
-    bool maybe;
+    Type *type;
     const char *why;
     Str name = make_text(m, "#t%u", b->name_count++);
-    region_add(b, region, make_let(m, false, name, NULL, result_value(b, &b->results[index], region, &maybe, &why)));
+    region_add(b, region, make_let(m, false, name, NULL, result_value(b, &b->results[index], region, &type, &why)));
     Ast *append = make_assign(m, make_name(m, list), make_append(m, make_name(m, list), make_name(m, name)));
-    if (!maybe) {
+    if (type->tag != TYPE_OPT) {
         region_add(b, region, append);
         return;
     }
@@ -640,7 +642,7 @@ Ast *build_plan(Build *b)
     results_begin(b);
     Region *body = b->root = region_func(b, NULL, 0, b->tree->index_count), *saga = region_new(b, body);
     build_flow(b, saga, root);
-    m->span.start = m->span.end = 0;
+    stand_at(b, 0);
     region_hold(b, saga, make_saga(m, saga->block));
     region_add(b, body, make_do(m, outcome_of_plan(b, body)));
     measure_steps(b);

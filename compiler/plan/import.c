@@ -70,34 +70,34 @@ static Type *type_of(PlanCompiler *p, uint16_t row)
 /* ---- tools ------------------------------------------------------------------------------------------------ */
 
 /* A parameter's default is a value of its type when it is a literal; one that is more is worked out in the tool's own program, so a plan has to say it. */
-static Ast *import_default(PlanCompiler *p, const ImageField *field, Type *type)
+static Ast *import_default(PlanCompiler *p, const ImageField *field, Type *type, Json **json)
 {
     const ImageConst *constant = &p->base->consts[field->default_const];
-    Json *json;
-    if (!field->has_default || !field->default_const || constant->type != TYPE_INDEX_JSON || json_parse(p->arena, constant->bytes, CONST_BYTES_MAX, &json, NULL))
+    if (!field->has_default || !field->default_const || constant->type != TYPE_INDEX_JSON || json_parse(p->arena, constant->bytes, CONST_BYTES_MAX, json, NULL))
         return NULL;
     Maker maker = { .arena = p->arena };
     PlanDiags *diags = ARENA_NEW(p->arena, PlanDiags);
     plan_diags_init(diags, p->arena);
-    Ast *value = build_literal(&maker, diags, NULL, json, type);
-    if (!value || !embed_check_value(&p->embed, value, type))
-        return NULL;
-    return value;
+    Ast *value = build_literal(&maker, diags, NULL, *json, type);
+    if (value && embed_check_value(&p->embed, value, type))
+        return value;
+    *json = NULL;
+    return NULL;
 }
 
-static Symbol *import_param(PlanCompiler *p, const ImageField *field)
+static Symbol *import_param(PlanCompiler *p, const ImageField *field, Json **json)
 {
     Symbol *symbol = ARENA_NEW(p->arena, Symbol);
     Ast_param *decl = ARENA_NEW(p->arena, Ast_param);
     Type *type = type_labeled(p->program, type_of(p, field->type), field->labels);
     decl->head.kind = AST_PARAM;
     decl->name.text = field->name;
-    decl->value = import_default(p, field, type);
+    decl->value = import_default(p, field, type, json);
     *symbol = (Symbol){ .kind = SYMBOL_PARAM, .name = field->name, .decl = &decl->head, .type = type, .image_index = NO_INDEX };
     return symbol;
 }
 
-static Symbol *import_tool(PlanCompiler *p, uint16_t index, Symbol *agent)
+static Symbol *import_tool(PlanCompiler *p, uint16_t index, Symbol *agent, Json **defaults)
 {
     const ImageTool *row = &p->base->tools[index];
     Symbol *symbol = ARENA_NEW(p->arena, Symbol);
@@ -108,7 +108,7 @@ static Symbol *import_tool(PlanCompiler *p, uint16_t index, Symbol *agent)
     *info = (FuncInfo){ .symbol = symbol, .result = type_labeled(p->program, type_of(p, row->result), labels), .tool_flags = row->flags };
     info->params = ARENA_ARRAY(p->arena, Symbol *, row->param_count + 1);
     for (uint32_t i = 0; i < row->param_count; i++)
-        info->params[info->param_count++] = import_param(p, &row->params[i]);
+        info->params[info->param_count++] = import_param(p, &row->params[i], &defaults[i]);
     *symbol = (Symbol){ .kind = SYMBOL_TOOL, .name = row->name, .type = info->result, .owner = agent, .image_index = index, .info = info };
     map_put(&agent->members, row->name, symbol);
     return symbol;
@@ -169,8 +169,8 @@ static void import_policies(PlanCompiler *p)
         *info = (PolicyInfo){ .attempts = retries + 1, .backoff_us = 1000000, .backoff_max_us = 30000000, .factor = "2", .jitter = "0.2", .transient = true,
                               .statuses = statuses, .status_count = sizeof statuses / sizeof *statuses, .codes = codes, .code_count = sizeof codes / sizeof *codes };
         Symbol *symbol = ARENA_NEW(p->arena, Symbol);
-        *symbol = (Symbol){ .kind = SYMBOL_POLICY, .name = retry_policy(&(Maker){ .arena = p->arena }, retries), .info = info, .image_index = NO_INDEX };
-        map_put(&p->program->globals, symbol->name, symbol);
+        *symbol = (Symbol){ .kind = SYMBOL_POLICY, .name = STR("RETRY"), .info = info, .image_index = NO_INDEX };
+        map_put(&p->program->globals, retry_policy(&(Maker){ .arena = p->arena }, retries), symbol);
     }
 }
 
@@ -213,7 +213,8 @@ void import_image(PlanCompiler *p)
     for (uint16_t i = 0; i < base->tool_count; i++) {
         const ImageTool *row = &base->tools[i];
         Str name = str_of(arena_printf(p->arena, "%.*s.%.*s", STR_ARG(base->agents[row->agent].name), STR_ARG(row->name)));
-        p->tools[i] = (PlanTool){ .symbol = import_tool(p, i, agents[row->agent]), .row = row, .name = name };
+        Json **defaults = ARENA_ARRAY(p->arena, Json *, row->param_count + 1);
+        p->tools[i] = (PlanTool){ .symbol = import_tool(p, i, agents[row->agent], defaults), .row = row, .name = name, .defaults = defaults };
         p->tool_names[i] = name;
     }
     for (uint16_t i = 0; i < base->tool_count; i++) {

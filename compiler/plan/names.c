@@ -5,7 +5,7 @@
  */
 #include "compiler/plan/plan_internal.h"
 
-#include "compiler/types.h"
+#include "compiler/condition_internal.h"
 
 /* ---- values ------------------------------------------------------------------------------------------------- */
 
@@ -43,7 +43,7 @@ static Type *variable_type(Build *b, const Result *result)
     return type_labeled(b->program, type_optional(b->program, result->type), result->type->labels);
 }
 
-/* A variable of the function, set where the value is made. What is tried again begins without it. */
+/* A variable of the function, set where the value is made. What is tried again begins without it; what has failed was undone, and ends without it. */
 static Str variable_of(Build *b, Result *result, Level *level)
 {
     if (level->variable.len)
@@ -52,9 +52,12 @@ static Str variable_of(Build *b, Result *result, Level *level)
     level->variable = make_text(m, "#r%u", b->name_count++);
     nodes_add(m, &level->home->func->prologue->nodes, make_let(m, true, level->variable, variable_type(b, result), make_null(m)));
     nodes_add(m, &level->slot->nodes, make_assign(m, make_name(m, level->variable), direct(b, level)));
-    for (Region *r = level->home; r != r->func; r = r->up)
-        if (r->reset)
-            nodes_add(m, &r->reset->nodes, make_assign(m, make_name(m, level->variable), make_null(m)));
+    for (Region *r = level->home; r != r->func; r = r->up) {
+        if (r->again)
+            nodes_add(m, &r->begin->nodes, make_assign(m, make_name(m, level->variable), make_null(m)));
+        if (r->lost)
+            nodes_add(m, &r->lost->nodes, make_assign(m, make_name(m, level->variable), make_null(m)));
+    }
     return level->variable;
 }
 
@@ -112,13 +115,53 @@ static Level *level_outside(Build *b, Result *result, Level *level)
     return outer;
 }
 
-Ast *result_value(Build *b, Result *result, Region *from, bool *maybe, const char **why)
+/* The value as it is known without looking at conditions. */
+static Ast *plain_value(Build *b, Result *result, Region *from, Type **type, const char **why)
 {
     Region *meeting = common(result->level.home, from);
     Level *level = &result->level;
+    bool maybe;
     while (!is_inside(meeting, level->home->func))
         level = level_outside(b, result, level);
-    return value_in(b, result, level, is_inside(level->home, meeting) ? meeting : level->home, maybe, why);
+    Ast *value = value_in(b, result, level, is_inside(level->home, meeting) ? meeting : level->home, &maybe, why);
+    *type = maybe ? variable_type(b, result) : result->type;
+    if (!maybe)
+        *why = NULL;
+    return value;
+}
+
+/* ---- what conditions say ---------------------------------------------------------------------------------------- */
+
+static struct Known *known_in(const Result *result, const Region *from, const Region **where)
+{
+    const Region *meeting = common(result->level.home, from);
+    for (const Region *r = from; r != meeting; r = r->up)
+        for (struct Known *known = r->known; known; known = known->next)
+            if (known->result == result) {
+                *where = r;
+                return known;
+            }
+    return NULL;
+}
+
+Ast *result_value(Build *b, Result *result, Region *from, Type **type, const char **why)
+{
+    const Region *where;
+    struct Known *known = known_in(result, from, &where);
+    if (!known)
+        return plain_value(b, result, from, type, why);
+    Maker *m = &b->maker;
+    Ast *value = plain_value(b, result, where->up, type, why);
+    if ((*type)->tag != TYPE_OPT)
+        return value;
+    if (!known->name.len) {
+        known->name = make_text(m, "#k%u", b->name_count++);
+        Ast *otherwise = make_fail(m, ERROR_KIND_internal, STR("a step of the plan left no result"), STR(""));
+        nodes_add(m, &where->begin->nodes, make_let(m, false, known->name, NULL, make_else(m, value, otherwise)));
+    }
+    *type = type_element(b->program, *type);
+    *why = NULL;
+    return make_name(m, known->name);
 }
 
 /* ---- which results are visible ---------------------------------------------------------------------------------- */
@@ -140,7 +183,9 @@ static Sight sight_of(const Names *names, const Result *result)
 /* Would its value be null in some runs? */
 static bool is_uncertain(const Names *names, const Result *result)
 {
-    const Region *meeting = common(result->level.home, names->from);
+    const Region *meeting = common(result->level.home, names->from), *where;
+    if (known_in(result, names->from, &where))
+        return false;
     for (const Region *r = result->level.home; r != meeting; r = r->up)
         if (r->guard)
             return true;
@@ -260,10 +305,9 @@ static bool refuse_name(Names *names, Str name, ConditionIssue *issue)
 static bool give(Names *names, Result *result, Str field, ConditionRoot *root)
 {
     Build *b = names->build;
-    bool maybe;
+    Type *type;
     const char *why;
-    Ast *value = result_value(b, result, names->from, &maybe, &why);
-    Type *type = maybe ? variable_type(b, result) : result->type;
+    Ast *value = result_value(b, result, names->from, &type, &why);
     if (field.len) {
         bool optional = type->tag == TYPE_OPT;
         const Type *object = type_strip(type);
@@ -271,7 +315,7 @@ static bool give(Names *names, Result *result, Str field, ConditionRoot *root)
         Type *inner = object->tag == TYPE_JSON ? b->program->basic[TYPE_JSON] : type_labeled(b->program, type_field(object, field, NULL)->type, type->labels);
         type = optional ? type_labeled(b->program, type_optional(b->program, inner), inner->labels) : inner;
     }
-    *root = (ConditionRoot){ .value = value, .type = type, .why_null = maybe ? str_of(why) : STR("") };
+    *root = (ConditionRoot){ .value = value, .type = type, .why_null = why ? str_of(why) : STR("") };
     return true;
 }
 
@@ -309,6 +353,34 @@ static bool resolve(void *arg, Str name, int64_t step, ConditionRoot *root, Cond
     if (known)
         return refuse_sight(b, sight, arena_printf(b->arena, "`%s`", build_quote(b, name)), issue);
     return refuse_name(names, name, issue);
+}
+
+static Result *any_result(Names *names, const Cond *root)
+{
+    Sight sight = NOTHING;
+    Result *found = root->kind == COND_STEP ? &names->build->results[(uint32_t)root->number] : NULL;
+    for (int kind = 0; root->kind == COND_NAME && kind < NAME_KINDS && !found; kind++)
+        found = find(names, root->text, (NameKind)kind, &sight);
+    return found;
+}
+
+void names_learn(Build *b, Region *from, Ast *condition, bool truth, Region *inside)
+{
+    if (!condition)
+        return;
+    Names names = { b, from };
+    CondCheck facts = { .arena = b->arena };
+    cond_facts_of(&facts, ((const ConditionInfo *)condition->info)->tree, truth);
+    for (uint32_t i = 0; i < facts.fact_count; i++) {
+        Result *result = any_result(&names, facts.facts[i]);
+        if (!result || !result->type)
+            continue;
+        struct Known *known = ARENA_NEW(b->arena, struct Known);
+        *known = (struct Known){ .result = result, .next = inside->known };
+        inside->known = known;
+    }
+    if (inside->known && !inside->begin)
+        inside->begin = region_slot(b, inside);
 }
 
 ConditionScope names_scope(Names *names) { return (ConditionScope){ .program = names->build->program, .resolve = resolve, .arg = names }; }

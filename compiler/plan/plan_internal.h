@@ -19,6 +19,7 @@ typedef struct PlanTool {
     const ImageTool *row;
     Str name;                            /* "travel.book_hotel" */
     const Str *scopes; uint32_t scope_count;             /* its own, and of all tools that it or its compensation calls; in ascending order */
+    Json **defaults;                     /* by parameter: its default, when that is a literal; else NULL */
     bool compensated;                    /* `compensated by` a tool whose parameters can all be filled */
 } PlanTool;
 
@@ -54,7 +55,10 @@ struct Region {
     const char *why;                     /* guard: completes "may be null: …" */
     const void *rival;                   /* equal in two regions of one parent: code of one does not see the other */
     bool side_by_side;                   /* … because they run at the same time; else only one of them runs */
-    Slot *reset;                         /* of what is tried again: its beginning */
+    struct Known { struct Result *result; Str name; struct Known *next; } *known;          /* what the condition of this block says not to be null; name: once it was asked for */
+    Slot *begin;                         /* of what knows something, or is tried again */
+    bool again;                          /* tried again */
+    Slot *lost;                          /* of what is survived: where it has failed */
     Ast *block;
     Entry *entries; uint32_t entry_count, entry_cap;
     Slot *after;                         /* in `up`, behind the statement that holds the block */
@@ -76,12 +80,13 @@ struct Level {
     Level *outer;                        /* the same in the function around */
 };
 
-typedef struct Result {
+typedef struct Result Result;
+struct Result {
     const PlanNode *node;
     const PlanTool *tool;                /* NULL: notify_user, or a tool that is unknown */
     Type *type;                          /* NULL: not built yet, or nothing that a name could stand for */
     Level level;
-} Result;
+};
 
 typedef struct Open { const PlanPlace *place; const PlanTool *tool; uint32_t param; Str name; } Open;
 
@@ -117,7 +122,10 @@ void region_add(Build *b, Region *region, Ast *node);
 Slot *region_slot(Build *b, Region *region);
 
 /* names.c */
-Ast *result_value(Build *b, Result *result, Region *from, bool *maybe, const char **why);
+/* The value of a visible result, with its type there; `why` it may be null, or NULL. */
+Ast *result_value(Build *b, Result *result, Region *from, Type **type, const char **why);
+/* `inside` is done when the condition, which stands in `from`, is true (or false). */
+void names_learn(Build *b, Region *from, Ast *condition, bool truth, Region *inside);
 typedef struct Names { Build *build; Region *from; } Names;
 ConditionScope names_scope(Names *names);
 

@@ -347,13 +347,13 @@ static Ast *build_reference(Build *b, Region *from, const PlanValue *value, Type
     ConditionScope scope = names_scope(&names);
     ConditionIssues issues = { .count = 0 };
     Type *found = NULL;
+    if (refuse_untrusted(b, value, type))
+        return NULL;
     Ast *node = condition_check_path(&scope, value->source, b->maker.span, &found, &issues);
     if (!node) {
         report_issues(b, value->place, value->source, &issues);
         return NULL;
     }
-    if (refuse_untrusted(b, value, type))
-        return NULL;
     if (type_assign(found, type) != ASSIGN_NO)
         return node;
     PlanDiagRow row = found->tag == TYPE_OPT && type_assign(found->element, type) != ASSIGN_NO ? PLAN_DIAG_not_there_yet : PLAN_DIAG_parameter_type;
