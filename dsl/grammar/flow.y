@@ -1,4 +1,4 @@
-/* flow.y - the grammar. Tokens come from dsl/syntax/token.c, which has settled line ends, keywords and the sorts of brackets;
+/* flow.y - the grammar. Tokens come from dsl/syntax/token.c and word.c, which has settled line ends, keywords and the sorts of brackets;
  * each action makes one node. Locations are runs of tokens (Place), from which spans and documentation follow.
  *
  * Two `if`s: T_IF begins a statement, T_IF_VALUE an expression; the same for match and parallel. So no statement is also an expression here.
@@ -48,7 +48,7 @@ static void yyerror(Place *place, Parser *parser, const char *message)
 %destructor { list_drop(P, $$); } <start>
 
 %token T_EOF 0
-/* Words; from T_NAME to T_WORD_LAST. flow.l gives all of them, token.c makes names of some. */
+/* Words; from T_NAME to T_WORD_LAST. flow.l gives all of them, word.c makes names of some. */
 %token T_NAME T_USE T_AGENT T_TOOL T_RESOURCE T_ON T_EVENT T_SIGNAL T_TYPE T_ENUM T_MACHINE T_FINAL T_TABLE T_OF T_SHARED T_VERSION T_INDEX
 %token T_UNIQUE T_ERASE T_EXPORT T_POLICY T_ATTEMPTS T_BACKOFF T_TO T_FACTOR T_JITTER T_REFRESH T_FN T_FLOW T_PARTICIPANTS T_FIXTURE T_TEST
 %token T_DOCUMENTED T_LIKE T_AUTH T_REQUIRES T_WITHIN T_DURABILITY T_ONE T_PER T_LIMIT T_RATE T_PRIORITY T_COMPENSATED T_BY T_EFFECT T_KEY T_VIA T_LIST
