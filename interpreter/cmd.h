@@ -10,6 +10,7 @@ int cmd_resume(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_trace(int argc, char **argv);
+int cmd_plans(int argc, char **argv);
 int cmd_answer(int argc, char **argv);
 int cmd_signal(int argc, char **argv);
 int cmd_cancel(int argc, char **argv);

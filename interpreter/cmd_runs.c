@@ -1,5 +1,6 @@
-/* cmd_runs.c - looking at runs: ps, show, trace, fsck. */
+/* cmd_runs.c - looking at runs: ps, show, trace, plans, fsck. */
 #include "interpreter/cmd.h"
+#include "interpreter/sched/plan_log.h"
 #include "interpreter/sched/trace.h"
 
 static void print_table(const RunRow *runs, uint32_t count, bool head) {
@@ -123,6 +124,27 @@ int cmd_trace(int argc, char **argv) {
         Error error = { 0 };
         Err err = trace_render(session.engine, run.tenant, &run.run_id, 1, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
         code = err == ERR_OK ? EXIT_DONE : cmd_failed(&error);
+        cli_write(stdout, &out);
+        buf_free(&out);
+    }
+    cmd_close(&session);
+    return code;
+}
+
+int cmd_plans(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    CmdSession session = { 0 };
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
+    int count = cli_options(argc, argv, options);
+    if (count < 0) return EXIT_USAGE;
+    if (count != 1) return cli_usage("which run?");
+    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    RunRow run;
+    int code = EXIT_FINDINGS;
+    if (cmd_find_run(&session, argv[1], &run)) {
+        Buf out = { 0 };
+        Error error = { 0 };
+        code = plan_log(session.engine, &run, &out, &error) == ERR_OK ? EXIT_DONE : cmd_failed(&error);
         cli_write(stdout, &out);
         buf_free(&out);
     }

@@ -19,6 +19,7 @@ static const Command commands[] = {
     { "ps", "[--all] [--tenants] [--store URL] [--json]", "list runs: those that have not ended, or all", "--all      ended ones too\n--tenants  of every tenant\n", cmd_ps },
     { "show", "[--store URL] [--json] RUN", "one run: state, what it waits for, result", store_help, cmd_show },
     { "trace", "[--format text|mermaid] [--store URL] RUN", "what a run did: who called whom, with what, how long", "Drawn from the journal, also of a run that still works.\n", cmd_trace },
+    { "plans", "[--store URL] RUN", "what became of a run's plans, as JSON lines: written, refused and why, filled in, approved", store_help, cmd_plans },
     { "answer", "[--hash H] [--request N] [--store URL] [--json] RUN VALUE", "answer the question a run waits for, or allow a call, and go on",
       "VALUE: yes, no, a number, a date, one of the choices, or text; JSON is understood too.\n"
       "--hash H     of the call that is allowed or refused; without it, what would be called is shown, with its hash\n"

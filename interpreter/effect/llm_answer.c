@@ -76,50 +76,19 @@ static bool read_extract(const LlmQuestion *question, const Json *root, bool *ok
     return *ok = true;
 }
 
-static bool is_tool(const LlmQuestion *question, Str agent, Str action) {
-    const Image *image = question->image;
-    bool allowed = question->agent_count == 0;
-    for (uint32_t i = 0; i < question->agent_count && !allowed; i++) allowed = str_eq(question->agents[i], agent);
-    for (uint16_t t = 0; t < image->tool_count && allowed; t++) {
-        const ImageTool *tool = &image->tools[t];
-        if (tool->agent == NO_INDEX || !str_eq(image->agents[tool->agent].name, agent)) continue;
-        const char *dot = memchr(tool->name.ptr, '.', tool->name.len);
-        Str name = dot ? (Str){ dot + 1, tool->name.len - (size_t)(dot + 1 - tool->name.ptr) } : tool->name;
-        if (str_eq(name, action)) return true;
-    }
-    return false;
-}
-
-static bool read_plan(const LlmQuestion *question, const Json *root, bool *ok, Value *out, Buf *complaint) {
-    Str strategy = json_get_text(root, "strategy");
-    const Json *flow = json_get(root, "flow");
-    char text[160];
-    if (!str_is(strategy, "SEQUENTIAL") && !str_is(strategy, "PARALLEL") && !str_is(strategy, "CONDITIONAL")) return refuse(complaint, "`strategy` is SEQUENTIAL, PARALLEL or CONDITIONAL");
-    if (!flow || flow->kind != JSON_ARRAY) return refuse(complaint, "`flow` is a list of steps");
-    if (flow->count == 0) return failed(question, ERROR_KIND_not_found, "no tool matches the request", ok, out);
-    if (flow->count > LLM_PLAN_STEPS_MAX) return refuse(complaint, "`flow` has more than 20 steps");
-    for (size_t i = 0; i < flow->count; i++) {
-        const Json *params = json_get(flow->items[i], "params");
-        snprintf(text, sizeof text, "step %zu names no action of an agent that may be used", i);
-        if (!is_tool(question, json_get_text(flow->items[i], "agent"), json_get_text(flow->items[i], "action"))) return refuse(complaint, text);
-        snprintf(text, sizeof text, "`params` of step %zu is no object", i);
-        if (params && params->kind != JSON_OBJECT) return refuse(complaint, text);
-    }
-    *out = value_json(root);
-    return *ok = true;
-}
-
 bool llm_read_answer(const LlmQuestion *question, Str text, bool *ok, Value *out, Buf *complaint) {
+    text = inside_fence(text);
+    if (question->kind == EFFECT_LLM_PLAN) return llm_read_plan(question, text, ok, out, complaint);
     Arena *arena = arena_new();
     Json *root = NULL;
     Error error;
     bool good = false;
     out->w = 0;
-    if (json_parse(arena, inside_fence(text), LLM_ANSWER_MAX, &root, &error)) refuse(complaint, error.text);
+    if (json_parse(arena, text, LLM_ANSWER_MAX, &root, &error)) refuse(complaint, error.text);
     else if (root->kind != JSON_OBJECT) refuse(complaint, "it is no JSON object");
     else if (question->kind == EFFECT_LLM_CLASSIFY) good = read_classify(question, root, ok, out, complaint);
     else if (question->kind == EFFECT_LLM_EXTRACT) good = read_extract(question, root, ok, out, complaint);
-    else good = read_plan(question, root, ok, out, complaint);
+    else good = llm_read_fill(question, root, ok, out, complaint);
     arena_free(arena);
     return good;
 }

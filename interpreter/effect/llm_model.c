@@ -10,12 +10,24 @@ struct LlmWork {
     LlmQuestion question;
     LlmListener listener;
     Str by_rules;                                        /* of a stream, once the model's call is over */
+    Str refused;                                         /* the report on the last plan that was refused */
     bool read, ok; Value value;                          /* what the answer that was accepted means */
 };
 
+/* What is wrong with a plan is a report for machines; the model is told what to do about it. */
+static void refuse_plan(LlmWork *work, Str answer, Buf *complaint) {
+    work->refused = arena_str(work->arena, buf_str(complaint));
+    if (work->listener.on_refused) work->listener.on_refused(answer, work->refused, work->listener.arg);
+    buf_clear(complaint);
+    buf_put_text(complaint, "The plan was refused. The report says where in it, by JSON pointers, and why. Answer with the whole plan again, corrected, as JSON only.\n");
+    buf_put_str(complaint, work->refused);
+}
+
 static bool accept(Str text, Buf *complaint, void *arg) {
     LlmWork *work = arg;
-    return work->read = llm_read_answer(&work->question, text, &work->ok, &work->value, complaint);
+    work->read = llm_read_answer(&work->question, text, &work->ok, &work->value, complaint);
+    if (!work->read && work->question.kind == EFFECT_LLM_PLAN) refuse_plan(work, text, complaint);
+    return work->read;
 }
 
 static void on_text(uint64_t offset, Str piece, void *arg) {
@@ -26,6 +38,7 @@ static void on_text(uint64_t offset, Str piece, void *arg) {
 /* Its keys, addresses and words stay out of what a program is told. */
 static Value nobody_answers(const LlmWork *work, const LlmAnswer *answer) {
     char text[160];
+    if (work->refused.len && !answer->status && !answer->code) return llm_plan_refused(&work->question, work->refused);       /* the last thing that went wrong was a plan */
     bool late = answer->code && strcmp(answer->code, "ETIMEDOUT") == 0;
     ErrorKind kind = late ? ERROR_KIND_timeout : answer->status == 429 ? ERROR_KIND_rate_limited : ERROR_KIND_unavailable;
     if (answer->status) snprintf(text, sizeof text, "no language model has answered; the last one refused with status %d", answer->status);

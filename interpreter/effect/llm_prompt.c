@@ -35,37 +35,6 @@ static bool put_extract(const LlmQuestion *question, Buf *schema, Buf *words) {
     return strict;
 }
 
-static bool may_use(const LlmQuestion *question, Str agent) {
-    for (uint32_t i = 0; i < question->agent_count; i++)
-        if (str_eq(question->agents[i], agent)) return true;
-    return question->agent_count == 0;
-}
-
-static void put_tools(const LlmQuestion *question, Buf *out) {
-    const Image *image = question->image;
-    for (uint16_t t = 0; t < image->tool_count; t++) {
-        const ImageTool *tool = &image->tools[t];
-        if (tool->agent == NO_INDEX || !may_use(question, image->agents[tool->agent].name)) continue;
-        const char *dot = memchr(tool->name.ptr, '.', tool->name.len);
-        Str action = dot ? (Str){ dot + 1, tool->name.len - (size_t)(dot + 1 - tool->name.ptr) } : tool->name;
-        buf_printf(out, "- agent %.*s, action %.*s(", STR_ARG(image->agents[tool->agent].name), STR_ARG(action));
-        for (uint16_t p = 0; p < tool->param_count; p++) {
-            buf_printf(out, "%s%.*s: ", p ? ", " : "", STR_ARG(tool->params[p].name));
-            image_type_print(image, tool->params[p].type, out);
-        }
-        buf_printf(out, ")%s%.*s\n", tool->doc.len ? ": " : "", STR_ARG(tool->doc));
-    }
-}
-
-static bool put_plan(const LlmQuestion *question, Buf *schema, Buf *words) {
-    buf_printf(words, "You plan which actions of agents do what the user's message asks for, at most %d steps; an empty flow when none does. The actions:\n", LLM_PLAN_STEPS_MAX);
-    put_tools(question, words);
-    put_today(question, words);
-    buf_put_text(schema, "{\"type\":\"object\",\"properties\":{\"strategy\":{\"type\":\"string\",\"enum\":[\"SEQUENTIAL\",\"PARALLEL\",\"CONDITIONAL\"]},\"flow\":{\"type\":\"array\",\"items\":{\"type\":\"object\","
-                         "\"properties\":{\"agent\":{\"type\":\"string\"},\"action\":{\"type\":\"string\"},\"params\":{\"type\":\"object\"}},\"required\":[\"agent\",\"action\",\"params\"]}}},\"required\":[\"strategy\",\"flow\"]}");
-    return false;
-}
-
 void llm_prompt(const LlmQuestion *question, Arena *arena, LlmAsk *ask) {
     Buf schema = { 0 }, words = { 0 };
     LlmMessage *messages = ARENA_ARRAY(arena, LlmMessage, 2);
@@ -73,7 +42,8 @@ void llm_prompt(const LlmQuestion *question, Arena *arena, LlmAsk *ask) {
     switch (question->kind) {
     case EFFECT_LLM_CLASSIFY: ask->strict = put_classify(question, &schema, &words); break;
     case EFFECT_LLM_EXTRACT:  ask->strict = put_extract(question, &schema, &words); break;
-    case EFFECT_LLM_PLAN:     ask->strict = put_plan(question, &schema, &words); break;
+    case EFFECT_LLM_PLAN:     llm_put_plan_prompt(question, &schema, &words); put_today(question, &words); ask->repairs = LLM_PLAN_REPAIRS_MAX; break;
+    case EFFECT_PLAN_FILL:    ask->strict = llm_put_fill_prompt(question, &schema, &words); put_today(question, &words); break;
     default: break;
     }
     if (schema.len) {

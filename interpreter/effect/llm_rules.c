@@ -1,5 +1,6 @@
 /* llm_rules.c - answers without a model, from the patterns and names that the program itself declares. See llm.h for what each kind gives. */
 #include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include "base/re.h"
 #include "base/time.h"
@@ -14,8 +15,7 @@ static bool fail(const LlmQuestion *q, ErrorKind kind, Value *out, const char *t
 
 /* ---- patterns ---------------------------------------------------------------------------------- */
 
-/* "flags/pattern" against the text; *group is group 1 when it took part, else the whole match. */
-static bool match(Str pattern, Str text, Str *whole, Str *group) {
+bool llm_match(Str pattern, Str text, Str *whole, Str *group) {
     const char *slash = pattern.len ? memchr(pattern.ptr, '/', pattern.len) : NULL;
     if (!slash) return false;
     Str flags = { pattern.ptr, (size_t)(slash - pattern.ptr) }, source = { slash + 1, pattern.len - flags.len - 1 };
@@ -60,7 +60,7 @@ static Mention *mentions(const ImageType *type, Str text, uint32_t *count) {
     for (uint16_t m = 0; m < type->member_count; m++) {
         Str pattern = type->member_patterns ? type->member_patterns[m] : (Str){ 0 }, whole, group;
         size_t position;
-        if (pattern.len ? match(pattern, text, &whole, &group) : find_words(text, type->members[m], &position)) {
+        if (pattern.len ? llm_match(pattern, text, &whole, &group) : find_words(text, type->members[m], &position)) {
             if (pattern.len) position = (size_t)(whole.ptr - text.ptr);
             found[(*count)++] = (Mention){ position, pattern.len ? whole.len : type->members[m].len, m };
         }
@@ -135,8 +135,7 @@ static bool find_bool(Str text, Value *out) {
     return best != SIZE_MAX;
 }
 
-/* `place` is where the pattern pointed, or the whole text; `pattern` says whether there was one. */
-static bool find_value(const LlmQuestion *q, uint16_t type_index, Str place, bool pattern, Value *out) {
+bool llm_find_value(const LlmQuestion *q, uint16_t type_index, Str place, bool pattern, Value *out) {
     const ImageType *type = &q->image->types[type_index];
     char number[32];
     int64_t time_of_day = 0, days = q->now_us / TIME_DAY;
@@ -145,7 +144,7 @@ static bool find_value(const LlmQuestion *q, uint16_t type_index, Str place, boo
     bool there;
     switch (type->kind) {
     case KIND_OPT:
-        if (!find_value(q, type->element, place, pattern, out)) return false;
+        if (!llm_find_value(q, type->element, place, pattern, out)) return false;
         *out = value_some(q->image, type_index, *out);
         return true;
     case KIND_STRING:
@@ -155,8 +154,9 @@ static bool find_value(const LlmQuestion *q, uint16_t type_index, Str place, boo
         return true;
     case KIND_INT:
         if (!find_number(place, number) || strchr(number, '.')) return false;
+        errno = 0;
         out->i = strtoll(number, NULL, 10);
-        return true;
+        return errno == 0;                               /* what is too large is no number that was meant */
     case KIND_FLOAT:
         if (!find_number(place, number)) return false;
         out->f = strtod(number, NULL);
@@ -191,10 +191,10 @@ static bool extract(const LlmQuestion *q, Value *out) {
     Value record = value_record(q->image, q->result);
     for (uint16_t i = 0; i < type->field_count; i++) {
         Str pattern = type->field_patterns ? type->field_patterns[i] : (Str){ 0 }, whole, group = q->text;
-        bool looked = pattern.len == 0 || match(pattern, q->text, &whole, &group);
+        bool looked = pattern.len == 0 || llm_match(pattern, q->text, &whole, &group);
         const ImageField *field = &type->fields[i];
         Value *slot = &((Record *)record.o)->fields[i];
-        if (looked && find_value(q, field->type, group, pattern.len > 0, slot)) continue;
+        if (looked && llm_find_value(q, field->type, group, pattern.len > 0, slot)) continue;
         slot->w = 0;
         TypeKind kind = q->image->types[field->type].kind;
         if (kind == KIND_OPT || kind == KIND_JSON) continue;
@@ -209,7 +209,7 @@ static bool extract(const LlmQuestion *q, Value *out) {
     return true;
 }
 
-/* ---- complete and plan ----------------------------------------------------------------------------- */
+/* ---- complete, plan, fill ----------------------------------------------------------------------------- */
 
 static bool complete(const LlmQuestion *q, Value *out) {
     Str text = trim(q->text);
@@ -246,7 +246,19 @@ static uint32_t word_score(Str request, Str words, size_t *first) {
     return score;
 }
 
-typedef struct Step { uint16_t tool; size_t position; uint32_t score; } Step;
+/* Does `better` speak of all that the request and `worse` have in common? "book a hotel" means book_hotel, and not cancel_hotel, too. */
+static bool covers(Str request, Str better, Str worse) {
+    for (size_t i = 0; i < worse.len;) {
+        size_t start = i, first = SIZE_MAX;
+        while (i < worse.len && isalpha((unsigned char)worse.ptr[i])) i++;
+        Str word = { worse.ptr + start, i - start };
+        if (i == start) i++;
+        else if (word_score(request, word, &first) && !word_score(better, word, &first)) return false;
+    }
+    return true;
+}
+
+typedef struct Step { uint16_t tool; bool by_name, covered; size_t position; uint32_t score; } Step;
 
 static int by_request_order(const void *left, const void *right) {
     const Step *a = left, *b = right;
@@ -255,21 +267,44 @@ static int by_request_order(const void *left, const void *right) {
     return a->tool < b->tool ? -1 : a->tool > b->tool;
 }
 
+static uint32_t without_covered(const LlmQuestion *q, Step *steps, uint32_t count) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < count && !steps[i].covered; k++)
+            steps[i].covered = steps[k].score > steps[i].score && steps[i].by_name && covers(q->text, q->image->tools[steps[k].tool].name, q->image->tools[steps[i].tool].name);
+    for (uint32_t i = 0; i < count; i++)
+        if (!steps[i].covered) steps[kept++] = steps[i];
+    return kept;
+}
+
+/* A plan of ours is a plan like any other: what is too long, say, is refused here and not when it runs. */
+static bool checked(const LlmQuestion *q, Str text, Value *out) {
+    Arena *arena = arena_new();
+    Buf report = { 0 };
+    Json *json = NULL;
+    bool ok = planner_accepts(q->planner, q->image, text, q->agents, q->agent_count, &report) && json_parse(arena, text, VALUE_SIZE_MAX, &json, NULL) == ERR_OK;
+    if (ok) *out = value_json(json);
+    else fail(q, ERROR_KIND_rejected, out, buf_cstr(&report));
+    buf_free(&report);
+    arena_free(arena);
+    return ok;
+}
+
 static bool plan(const LlmQuestion *q, Value *out) {
     Step *steps = mem_alloc(sizeof *steps * (q->image->tool_count + 1u));
     uint32_t count = 0;
     for (uint16_t t = 0; t < q->image->tool_count; t++) {
         const ImageTool *tool = &q->image->tools[t];
         if (tool->agent == NO_INDEX || !may_use(q, q->image->agents[tool->agent].name)) continue;
-        Step step = { t, SIZE_MAX, 0 };
+        Step step = { .tool = t, .position = SIZE_MAX };
         size_t in_doc = SIZE_MAX;
         step.score = 2 * word_score(q->text, tool->name, &step.position) + word_score(q->text, tool->doc, &in_doc);
-        if (step.position == SIZE_MAX) step.position = in_doc;
+        step.by_name = step.position != SIZE_MAX;
+        if (!step.by_name) step.position = in_doc;
         if (step.score >= 2) steps[count++] = step;
     }
+    count = without_covered(q, steps, count);
     qsort(steps, count, sizeof *steps, by_request_order);
-    if (count > LLM_PLAN_STEPS_MAX) count = LLM_PLAN_STEPS_MAX;
-    Arena *arena = arena_new();
     Buf text = { 0 };
     buf_put_text(&text, "{\"strategy\":\"SEQUENTIAL\",\"flow\":[");
     for (uint32_t i = 0; i < count; i++) {
@@ -283,14 +318,18 @@ static bool plan(const LlmQuestion *q, Value *out) {
         buf_put_text(&text, ",\"params\":{}}");
     }
     buf_put_text(&text, "]}");
-    Json *json = NULL;
-    bool ok = count > 0 && json_parse(arena, buf_str(&text), VALUE_SIZE_MAX, &json, NULL) == ERR_OK;
-    if (ok) *out = value_json(json);
-    else fail(q, ERROR_KIND_not_found, out, "no tool matches the request");
+    bool ok = count > 0 ? checked(q, buf_str(&text), out) : fail(q, ERROR_KIND_not_found, out, "no tool matches the request");
     buf_free(&text);
-    arena_free(arena);
     free(steps);
     return ok;
+}
+
+static bool fill(const LlmQuestion *q, Value *out) {
+    Buf answers = { 0 };
+    llm_fill_by_rules(q, &answers);
+    *out = llm_filled(q, buf_str(&answers));
+    buf_free(&answers);
+    return true;
 }
 
 bool llm_rules_answer(const LlmQuestion *question, Value *out) {
@@ -305,6 +344,7 @@ bool llm_rules_answer(const LlmQuestion *question, Value *out) {
     case EFFECT_LLM_EXTRACT:  return extract(question, out);
     case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: return complete(question, out);
     case EFFECT_LLM_PLAN:     return plan(question, out);
+    case EFFECT_PLAN_FILL:    return fill(question, out);
     default:                  return fail(question, ERROR_KIND_internal, out, "not a question to a model");
     }
 }

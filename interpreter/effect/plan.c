@@ -146,8 +146,6 @@ void planner_put_schema(Image *image, const Str *agents, uint32_t agent_count, B
 
 /* ---- blanks ---------------------------------------------------------------------------------------------------------- */
 
-static bool same_blank(const PlanOpen *a, const PlanOpen *b) { return a->type == b->type && str_eq(a->param, b->param) && str_eq(a->pattern, b->pattern); }
-
 bool planner_find_blanks(Planner *planner, Image *image, Str plan, const PlanRights *rights, Arena *arena, PlanBlanks *out, Value *error) {
     PlanGrant grant = grant_of(rights);
     PlanResult result = { 0 };
@@ -156,7 +154,7 @@ bool planner_find_blanks(Planner *planner, Image *image, Str plan, const PlanRig
     for (uint32_t i = 0; i < result.open_count; i++) {
         const PlanOpen *open = &result.open[i];
         uint32_t first = 0;
-        while (!same_blank(&result.open[first], open)) first++;
+        while (!str_eq(result.open[first].name, open->name)) first++;
         if (first == i) out->rows[out->count++] = (PlanBlank){ open->name, open->param, open->tool, open->pointer, open->doc, open->pattern, open->type };
     }
     if (!result.ok) *error = refusal(image, &result);
@@ -165,21 +163,9 @@ bool planner_find_blanks(Planner *planner, Image *image, Str plan, const PlanRig
 }
 
 Str planner_fill(Arena *arena, Str plan, const PlanBlanks *blanks, const Json *answers) {
-    const PlanOpen *open = blanks->open;
     Buf record = { 0 };
-    buf_put_char(&record, '{');
-    for (uint32_t i = 0; i < blanks->open_count; i++) {
-        uint32_t first = 0;
-        while (!same_blank(&open[first], &open[i])) first++;
-        const Json *answer = json_get(answers, arena_str(arena, open[first].name).ptr);
-        if (!answer || answer->kind == JSON_NULL) continue;
-        if (record.len > 1) buf_put_char(&record, ',');
-        json_put_string(&record, open[i].name);
-        buf_put_char(&record, ':');
-        json_print(&record, answer);
-    }
-    buf_put_char(&record, '}');
-    Str filled = plan_fill(arena, plan, open, blanks->open_count, arena_str(arena, buf_str(&record)));
+    json_print(&record, answers);
+    Str filled = plan_fill(arena, plan, blanks->open, blanks->open_count, arena_str(arena, buf_str(&record)));
     buf_free(&record);
     return filled;
 }

@@ -35,7 +35,7 @@ bool planner_accepts(Planner *planner, Image *image, Str plan, const Str *agents
 /* The JSON Schema of such plans. */
 void planner_put_schema(Image *image, const Str *agents, uint32_t agent_count, Buf *out);
 
-/* PLAN_FILL: what a plan leaves out. Parameters of the same name, type and pattern are one blank: they are asked for once. */
+/* PLAN_FILL: what a plan leaves out. Parameters of the same name, type and pattern have the same PlanOpen.name, and are one blank: they are asked for once. */
 typedef struct PlanBlank { Str name /* unique */, param, tool, pointer, doc, pattern /* "flags/pattern", or empty */; uint16_t type; } PlanBlank;
 typedef struct PlanBlanks { PlanBlank *rows; uint32_t count; void *open; uint32_t open_count; } PlanBlanks;
 /* False: the plan has other faults, and *error is one of the run. Texts are in the arena. */

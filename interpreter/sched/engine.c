@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "base/time.h"
 #include "interpreter/effect/ids.h"
+#include "interpreter/effect/plan.h"
 #include "interpreter/sched/engine_internal.h"
 
 static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (void)what, (void)arg; }      /* it only wakes the loop */
@@ -175,6 +176,7 @@ void engine_close(Engine *engine) {
     cache_free(engine);
     map_free(&engine->images);
     scopes_free(engine);
+    planner_free(engine->planner);
     map_free(&engine->live);
     arena_free(engine->park_arena);
     event_free(engine->timer);

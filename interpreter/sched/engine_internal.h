@@ -70,6 +70,7 @@ typedef struct Act {
     int64_t started_us, due_us;                          /* due: SLEEP_UNTIL, scripted delay; else TIME_NEVER */
     HttpCall *http;
     struct LlmWork *llm; char *report;                   /* a question to a model; what its answer took, as JSON, until it is recorded */
+    Arena *asked; Buf refused;                           /* what that question borrows; plans of the model that were refused, a line of JSON each, until they are recorded */
     ServiceTask *service;
     bool ok, answer_counted; Value answer;               /* ACT_ANSWERED */
 } Act;
@@ -148,6 +149,7 @@ struct Engine {
     uint32_t open_txns;
     Map images;                                          /* hash hex -> Image */
     Map reaches;                                         /* scopes.c */
+    struct Planner *planner;                             /* perform_plan.c; NULL until the first plan */
     ParkNote *parks; Arena *park_arena;
     EventStream *stream;                                 /* while it serves: events for other workers, and from them */
     bool outbox_dirty, dispatching, stopping;

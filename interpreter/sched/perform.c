@@ -386,7 +386,9 @@ void perform_cancel(Act *act) {
     llm_model_cancel(act->llm);
     service_cancel(act->service);
     free(act->report);
-    act->http = NULL, act->llm = NULL, act->service = NULL, act->report = NULL;
+    arena_free(act->asked);
+    buf_free(&act->refused);
+    act->http = NULL, act->llm = NULL, act->service = NULL, act->report = NULL, act->asked = NULL;
     if (act->answer_counted) value_release(act->answer);
     act->answer.w = 0;
     act->answer_counted = false;

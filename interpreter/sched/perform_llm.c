@@ -3,13 +3,14 @@
  * The answer is the journalled result, whole; the row before it, JOURNAL_MODEL, says who gave it and for how many tokens. Pieces of a streamed answer
  * are in no journal: they go to whoever listens in this process while they come, and each says at which byte of the answer it belongs, so that a
  * listener who puts them there has the answer at the end, whatever broke off and was begun again. After a crash before the result is durable
- * the model is asked again, and the pieces begin again at 0; after it nobody is asked, and the result is all there is to tell. */
+ * the model is asked again, and the pieces begin again at 0; after it nobody is asked, and the result is all there is to tell.
+ *
+ * A plan that a model wrote and that was refused leaves a row of its own before that one: the answer and the report, whole, in its payload. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include "interpreter/effect/llm_model.h"
 #include "interpreter/sched/engine_internal.h"
-
-enum { PLAN_AGENTS_MAX = 64 };
+#include "interpreter/sched/script_internal.h"
 
 static void provider_changed(Str provider, bool down, const char *why, void *arg) {
     Engine *engine = arg;
@@ -60,6 +61,14 @@ static void model_answered(bool ok, Value value, Str report, void *arg) {
     perform_answer(act, ok, value);
 }
 
+/* For who wants to know later how a plan came about. */
+static void plan_refused(Str answer, Str report, void *arg) {
+    Act *act = arg;
+    buf_put_text(&act->refused, "{\"answer\":");
+    json_put_string(&act->refused, answer);
+    buf_printf(&act->refused, ",\"report\":%.*s}\n", STR_ARG(report));
+}
+
 /* Where no model is configured, which is said once. */
 static void answer_by_rules(LiveRun *run, Act *act, const LlmQuestion *question) {
     Engine *engine = run->engine;
@@ -71,14 +80,65 @@ static void answer_by_rules(LiveRun *run, Act *act, const LlmQuestion *question)
     perform_answer(act, ok, value);
 }
 
+/* A test says what a model answers: it is checked like a model's, and what is refused is followed by the next. False: the test says nothing of plans. */
+static bool answer_by_script(LiveRun *run, Act *act, const LlmQuestion *question) {
+    EngineScript *script = run->engine->options.script;
+    Str key = str_of(arena_printf(act->asked, "%.*s:%" PRIu64, STR_ARG(run->row.run_id), act->id)), said;
+    Buf report = { 0 };
+    uint32_t round = 0;
+    bool ok = false, good = false;
+    Value value = { 0 };
+    if (question->kind != EFFECT_LLM_PLAN || !script || !script_has_plans(script)) return false;
+    for (; round <= LLM_PLAN_REPAIRS_MAX && !good && script_plan(script, key, round, &said); round++) {
+        buf_clear(&report);
+        good = llm_read_answer(question, said, &ok, &value, &report);
+        if (!good) plan_refused(said, buf_str(&report), act);
+    }
+    if (round) perform_answer(act, ok, good ? value : llm_plan_refused(question, buf_str(&report)));
+    buf_free(&report);
+    return round > 0;
+}
+
+static Str *texts_of(Value list, Arena *arena, uint32_t *count) {
+    const List *from = (const List *)list.o;
+    *count = from ? from->count : 0;
+    Str *to = ARENA_ARRAY(arena, Str, *count + 1u);
+    for (uint32_t i = 0; i < *count; i++) to[i] = value_str(from->items[i]);
+    return to;
+}
+
+/* False: there is nothing to fill. A plan with other faults is handed on as it is: whoever loads it says what they are. */
+static bool find_blanks(LiveRun *run, Act *act, const VmRequest *request, LlmQuestion *question) {
+    PlanRights rights = { .any_scope = true, .may_ask = true, .over_budget = true };
+    PlanBlanks *blanks = ARENA_NEW(act->asked, PlanBlanks);
+    Buf plan = { 0 };
+    Value error;
+    rights.tools = texts_of(request->args[2], act->asked, &rights.tool_count);
+    value_to_json(run->image, TYPE_INDEX_JSON, request->args[0], &plan);
+    question->plan = arena_str(act->asked, buf_str(&plan));
+    question->blanks = blanks;
+    buf_free(&plan);
+    bool good = planner_find_blanks(question->planner, run->image, question->plan, &rights, act->asked, blanks, &error);
+    if (!good) value_release(error);
+    return good && blanks->count;
+}
+
 void perform_llm(LiveRun *run, Act *act, const VmRequest *request) {
     Engine *engine = run->engine;
-    Str agents[PLAN_AGENTS_MAX];
-    LlmQuestion question = { .image = run->image, .kind = (EffectKind)act->effect->kind, .result = act->effect->result, .text = value_str(request->args[0]), .agents = agents, .now_us = engine_now(engine) };
-    const List *list = request->arg_count > 1 ? (const List *)request->args[1].o : NULL;
-    for (uint32_t i = 0; list && i < list->count && i < PLAN_AGENTS_MAX; i++) agents[question.agent_count++] = value_str(list->items[i]);
+    bool fill = act->effect->kind == EFFECT_PLAN_FILL;
+    if (!engine->planner) engine->planner = planner_new();
+    act->asked = arena_new();
+    LlmQuestion question = { .image = run->image, .kind = (EffectKind)act->effect->kind, .result = act->effect->result, .text = value_str(request->args[fill ? 1 : 0]), .now_us = engine_now(engine),
+                             .planner = engine->planner };
+    if (act->effect->kind == EFFECT_LLM_PLAN) question.agents = texts_of(request->args[1], act->asked, &question.agent_count);
+    if (fill && !find_blanks(run, act, request, &question)) {
+        value_retain(request->args[0]);
+        perform_answer(act, true, request->args[0]);
+        return;
+    }
+    if (answer_by_script(run, act, &question)) return;
     if (!engine->llm || question.text.len > LLM_TEXT_MAX) { answer_by_rules(run, act, &question); return; }
     int64_t left = request->deadline_us == TIME_NEVER ? 0 : request->deadline_us - question.now_us;
-    LlmListener listener = { .on_text = text_came, .done = model_answered, .arg = act };
+    LlmListener listener = { .on_text = text_came, .on_refused = plan_refused, .done = model_answered, .arg = act };
     act->llm = llm_model_ask(engine->llm, &question, request->deadline_us != TIME_NEVER && left < 1000 ? 1000 : left, &listener);
 }

@@ -38,7 +38,7 @@ static void put_value(const Image *image, uint16_t type, uint8_t labels, Value v
 }
 
 /* What is asked of a model, and what it makes of it, is as personal or secret as the text. */
-static bool is_prompt(const ImageEffect *effect) { return effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM; }
+static bool is_prompt(const ImageEffect *effect) { return (effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM) || effect->kind == EFFECT_PLAN_FILL; }
 static bool is_hidden(const ImageEffect *effect) { return is_prompt(effect) && effect->target != NO_INDEX; }
 
 enum { SHOWN_PROMPT_MAX = 1000 };                        /* a prompt may hold a whole document; its beginning says what it was about */
@@ -82,7 +82,8 @@ static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     for (uint16_t i = 0; i < count; i++) {
         if (i) buf_put_char(out, ',');
         if (params) json_put_string(out, params[i].name), buf_put_char(out, ':');
-        if (prompt && i == 0 && !hidden) put_prompt(value_str(request->args[i]), out);
+        bool text = prompt && !hidden && i == (effect->kind == EFFECT_PLAN_FILL);
+        if (text) put_prompt(value_str(request->args[i]), out);
         else put_value(run->image, effect->params[i], params ? params[i].labels : hidden ? LABEL_PII : 0, request->args[i], out);
     }
     buf_put_char(out, params ? '}' : ']');
@@ -158,10 +159,51 @@ JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     return row;
 }
 
+/* The code, place and words of the first thing that was wrong, and how the answer began; what a personal request made a model say is not for people. */
+static void put_refused(const ImageEffect *effect, Str line, Buf *out) {
+    Arena *arena = arena_new();
+    Json *root = NULL;
+    json_parse(arena, line, SIZE_MAX, &root, NULL);
+    const Json *report = root ? json_get(root, "report") : NULL, *all = report ? json_get(report, "diagnostics") : NULL, *first = all && all->count ? all->items[0] : NULL;
+    buf_put_text(out, "{\"refused\":");
+    json_put_string(out, first ? json_get_text(first, "code") : STR("?"));
+    buf_put_text(out, ",\"pointer\":");
+    json_put_string(out, first ? json_get_text(first, "pointer") : (Str){ "", 0 });
+    buf_printf(out, ",\"diagnostics\":%zu", all ? all->count : 0);
+    if (!is_hidden(effect)) {
+        buf_put_text(out, ",\"message\":");
+        put_prompt(first ? json_get_text(first, "message") : (Str){ "", 0 }, out);
+        buf_put_text(out, ",\"answer\":");
+        put_prompt(root ? json_get_text(root, "answer") : (Str){ "", 0 }, out);
+    }
+    buf_put_char(out, '}');
+    arena_free(arena);
+}
+
+static void record_refused(LiveRun *run, Act *act, const VmRequest *request) {
+    Str lines = buf_str(&act->refused);
+    while (lines.len) {
+        const char *end = memchr(lines.ptr, '\n', lines.len);
+        Str line = { lines.ptr, (size_t)(end - lines.ptr) };
+        JournalRow *row = record_row(run, JOURNAL_MODEL, request);
+        Buf text = { 0 };
+        put_refused(request->effect, line, &text);
+        row->started_us = act->started_us;
+        row->args_json = (Str){ "", 0 };
+        row->detail_json = record_bounded(run->row_arena, &text);
+        row->payload = arena_str(run->row_arena, line);
+        buf_free(&text);
+        lines = (Str){ end + 1, lines.len - line.len - 1 };
+    }
+    buf_clear(&act->refused);
+}
+
 void record_model(LiveRun *run, Act *act) {
     VmRequest request;
-    if (!act->report || !live_request(run, act->id, &request)) return;
+    if ((!act->report && !act->refused.len) || !live_request(run, act->id, &request)) return;
     record_resumed(run);
+    record_refused(run, act, &request);
+    if (!act->report) return;
     JournalRow *row = record_row(run, JOURNAL_MODEL, &request);
     Buf report = { 0 };
     buf_put_text(&report, act->report);

@@ -513,6 +513,12 @@ static void read_model(RunReader *r, const JournalRow *row) {
     if (json_parse(r->trace->arena, row->detail_json, JOURNAL_ARGS_MAX, &report, NULL) != ERR_OK) return;
     const Json *prompt = json_get(report, "prompt_tokens"), *completion = json_get(report, "completion_tokens"), *failed = json_get(report, "failed");
     Buf text = { 0 };
+    if (json_get(report, "refused")) {
+        Str said = str_of(arena_printf(r->trace->arena, "plan refused: %.*s at %.*s", STR_ARG(json_get_text(report, "refused")), STR_ARG(json_get_text(report, "pointer"))));
+        if (!to.len) to = participant_of(r, row->span);
+        message_of(r, row, MESSAGE_NOTE, to, to, said);
+        return;
+    }
     model = json_get_text(report, "model");
     buf_put_str(&text, json_get_text(report, "provider").len ? json_get_text(report, "provider") : STR("nobody"));
     if (model.len) buf_printf(&text, ": %.*s, %lld + %lld tokens", STR_ARG(model), (long long)(prompt ? prompt->integer : 0), (long long)(completion ? completion->integer : 0));

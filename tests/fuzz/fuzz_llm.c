@@ -25,10 +25,10 @@ static Image *make_image(uint16_t types[4])
     return asm_done(m);
 }
 
-static void read_said(const Image *image, const uint16_t types[4], unsigned which, Str text)
+static void read_said(Image *image, Planner *planner, const uint16_t types[4], unsigned which, Str text)
 {
     static const EffectKind kinds[] = { EFFECT_LLM_CLASSIFY, EFFECT_LLM_CLASSIFY, EFFECT_LLM_EXTRACT, EFFECT_LLM_PLAN };
-    LlmQuestion question = { .image = image, .kind = kinds[which], .result = types[which] };
+    LlmQuestion question = { .image = image, .kind = kinds[which], .result = types[which], .planner = planner };
     Buf complaint = { 0 }, json = { 0 };
     Value value;
     bool ok = false;
@@ -70,11 +70,12 @@ static void read_wire(const LlmWire *wire, size_t step, Str bytes)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static Image *image;
+    static Planner *planner;
     static uint16_t types[4];
-    if (!image) image = make_image(types);
+    if (!image) image = make_image(types), planner = planner_new();
     if (size < 2) return 0;
     Str rest = { (const char *)data + 1, size - 1 };
-    if (data[0] < 64) read_said(image, types, data[0] % 4, rest);
+    if (data[0] < 64) read_said(image, planner, types, data[0] % 4, rest);
     else read_wire(data[0] % 2 ? &llm_openai : &llm_ollama, 1 + data[0] % 16, rest);
     return 0;
 }

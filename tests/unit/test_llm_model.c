@@ -15,6 +15,7 @@ enum { LISTS = 20 };
 #define MONDAY INT64_C(20402)                            /* 2025-11-10 */
 
 static Image *image;
+static Planner *planner;
 static struct event_base *loop;
 static LlmServer *server;
 static HttpClient *http;
@@ -42,6 +43,7 @@ static int open_all(void **state)
                                           .method = STR("GET"), .path = STR("/x"), .result = TYPE_INDEX_STRING, .key_param = NO_INDEX, .params = params, .param_count = i ? 0 : 1 };
     }
     image = asm_done(m);
+    planner = planner_new();
     loop = event_base_new();
     server = llm_server_new(loop);
     http = http_client_new(loop);
@@ -53,13 +55,14 @@ static int close_all(void **state)
     http_client_free(http);
     llm_server_free(server);
     event_base_free(loop);
+    planner_free(planner);
     image_free(image);
     return 0;
 }
 
 static LlmQuestion question_of(EffectKind kind, uint16_t result, const char *text)
 {
-    return (LlmQuestion){ .image = image, .kind = kind, .result = result, .text = str_of(text), .now_us = MONDAY * TIME_DAY + 10 * 3600 * TIME_SECOND };
+    return (LlmQuestion){ .image = image, .kind = kind, .result = result, .text = str_of(text), .now_us = MONDAY * TIME_DAY + 10 * 3600 * TIME_SECOND, .planner = planner };
 }
 
 static Str message(Value error) { return value_str(((Record *)error.o)->fields[ERROR_FIELD_MESSAGE]); }
@@ -106,7 +109,7 @@ static void the_text_is_apart_from_the_instructions(void **state)
     q.agents = (const Str[]){ { "travel", 6 } }, q.agent_count = 1;
     ask = (LlmAsk){ 0 };
     llm_prompt(&q, arena, &ask);
-    assert_non_null(memmem(ask.messages[0].text.ptr, ask.messages[0].text.len, "- agent travel, action search_flights(city: string): Finds flights\n", 67));
+    assert_non_null(memmem(ask.messages[0].text.ptr, ask.messages[0].text.len, "- agent travel, action search_flights(city: string) -> string: Finds flights (repeatable)\n", 89));
     assert_null(memmem(ask.messages[0].text.ptr, ask.messages[0].text.len, "finance", 7));
     assert_int_equal(json_parse(arena, ask.schema, 1 << 20, &schema, NULL), ERR_OK);
     ask = (LlmAsk){ 0 };
@@ -143,11 +146,13 @@ static const Answer answers[] = {
     { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"SEQUENTIAL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"search_flights\",\"params\":{\"city\":\"Rome\"}}]}", GIVES,
       "{\"strategy\":\"SEQUENTIAL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"search_flights\",\"params\":{\"city\":\"Rome\"}}]}" },
     { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"SEQUENTIAL\",\"flow\":[]}", RAISES, "no tool matches" },
-    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"RECURSIVE\",\"flow\":[]}", COMPLAINS, "`strategy`" },
-    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\"}", COMPLAINS, "`flow`" },
-    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"check_budget\",\"params\":{}}]}", COMPLAINS, "step 0" },
-    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[{\"agent\":\"finance\",\"action\":\"check_budget\",\"params\":[]}]}", COMPLAINS, "no object" },
-    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[7]}", COMPLAINS, "step 0" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "```json\n{\"strategy\":\"SEQUENTIAL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"search_flights\"}]}\n```", GIVES, "{\"strategy\":\"SEQUENTIAL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"search_flights\"}]}" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "Here is your plan:", COMPLAINS, "\"E0720\"" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"RECURSIVE\",\"flow\":[{\"agent\":\"travel\",\"action\":\"search_flights\"}]}", COMPLAINS, "\"/strategy\"" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\"}", COMPLAINS, "\"E0723\"" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"check_budget\",\"params\":{}}]}", COMPLAINS, "\"E0724\"" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[{\"agent\":\"finance\",\"action\":\"check_budget\",\"params\":[]}]}", COMPLAINS, "\"/flow/0/params\"" },
+    { EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "{\"strategy\":\"PARALLEL\",\"flow\":[7]}", COMPLAINS, "\"/flow/0\"" },
 };
 
 static void an_answer_is_checked_against_its_type(void **state)
@@ -171,7 +176,7 @@ static void an_answer_is_checked_against_its_type(void **state)
 
 /* ---- all of it --------------------------------------------------------------------------------------------------- */
 
-typedef struct Outcome { bool came, ok; Value value; char report[1024]; char heard[256]; } Outcome;
+typedef struct Outcome { bool came, ok; Value value; char report[1024]; char heard[256]; int refused; } Outcome;
 
 static void came(bool ok, Value value, Str report, void *arg)
 {
@@ -186,13 +191,20 @@ static void heard(uint64_t offset, Str piece, void *arg)
     snprintf(o->heard + offset, sizeof o->heard - offset, "%.*s", STR_ARG(piece));
 }
 
+static void refused(Str answer, Str report, void *arg)
+{
+    Outcome *o = arg;
+    o->refused++;
+    assert_true(answer.len && str_starts(report, STR("{\"version\":1,\"ok\":false")));
+}
+
 static Outcome ask(LlmQuestion question, bool rules)
 {
     LlmSettings settings = { .provider_count = 1, .no_rules = !rules, .pause_us = 1000 };
     settings.providers[0] = (LlmProvider){ STR("main"), LLM_OPENAI, str_of(server->url), STR("m"), STR(""), 0 };
     LlmClient *client = llm_client_new(loop, http, &settings);
     Outcome outcome = { 0 };
-    LlmListener listener = { heard, came, &outcome };
+    LlmListener listener = { heard, refused, came, &outcome };
     llm_model_ask(client, &question, 0, &listener);
     while (!outcome.came) event_base_loop(loop, EVLOOP_ONCE);
     llm_client_free(client);
@@ -217,6 +229,41 @@ static void a_model_is_believed_after_one_repair(void **state)
     assert_non_null(strstr(server->seen[1], "Surely BOOK_FLIGHT!"));
     assert_non_null(strstr(server->seen[1], "That is not what was asked for"));
     assert_non_null(strstr(o.report, "\"repaired\":true"));
+}
+
+/* "search" is no action; the report says so, and the model may try three times. */
+#define PLAN_OF(action) SAY("{\\\"strategy\\\":\\\"SEQUENTIAL\\\",\\\"flow\\\":[{\\\"agent\\\":\\\"travel\\\",\\\"action\\\":\\\"" action "\\\"}]}")
+
+static void a_plan_is_repaired_from_its_report(void **state)
+{
+    llm_server_say(server, (LlmServerLine){ .body = PLAN_OF("search") });
+    llm_server_say(server, (LlmServerLine){ .body = SAY("Sorry!") });
+    llm_server_say(server, (LlmServerLine){ .body = PLAN_OF("find") });
+    llm_server_say(server, (LlmServerLine){ .body = PLAN_OF("search_flights") });
+    Outcome o = ask(question_of(EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "Find flights to Rome"), false);
+    assert_true(o.ok);
+    assert_int_equal(o.refused, 3);
+    assert_non_null(strstr(o.report, "\"requests\":4,\"repaired\":true"));
+    assert_non_null(strstr(server->seen[1], "E0724"));
+    assert_non_null(strstr(server->seen[3], "\\\"find\\\""));                                 /* its newest answer, not those before it */
+    assert_null(strstr(server->seen[3], "Sorry!"));
+    value_release(o.value);
+}
+
+static void a_plan_that_stays_wrong_is_no_plan(void **state)
+{
+    llm_server_say(server, (LlmServerLine){ .body = PLAN_OF("search") });                             /* again and again */
+    Outcome o = ask(question_of(EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "Search flights to Rome"), false);
+    assert_false(o.ok);
+    assert_int_equal(o.refused, 1 + LLM_PLAN_REPAIRS_MAX);
+    assert_int_equal(error_kind(o.value), ERROR_KIND_invalid);
+    assert_true(str_is(value_str(((Record *)o.value.o)->fields[ERROR_FIELD_CODE]), "E0724"));
+    assert_true(str_starts(message(o.value), STR("{\"version\":1,\"ok\":false")));
+    value_release(o.value);
+    o = ask(question_of(EFFECT_LLM_PLAN, TYPE_INDEX_JSON, "Search flights to Rome"), true);           /* the rules know what to do */
+    assert_true(o.ok);
+    assert_int_equal(o.refused, 1 + LLM_PLAN_REPAIRS_MAX);
+    value_release(o.value);
 }
 
 static void a_model_may_say_no(void **state)
@@ -281,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_type_is_a_schema), cmocka_unit_test(the_text_is_apart_from_the_instructions), cmocka_unit_test(an_answer_is_checked_against_its_type), WITH(a_model_is_believed_after_one_repair),
+        WITH(a_plan_is_repaired_from_its_report), WITH(a_plan_that_stays_wrong_is_no_plan),
         WITH(a_model_may_say_no), WITH(the_rules_answer_when_no_model_does), WITH(without_rules_it_fails_as_unavailable), WITH(a_stream_by_the_rules_replaces_what_broke_off),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -13,6 +13,7 @@ enum { T_INTENT = TYPE_INDEX_FIXED_COUNT, T_INTENTS, T_OPT_DATE, T_OPT_STR, T_TR
 #define MONDAY INT64_C(20402)                            /* 2025-11-10 */
 
 static Image *image;
+static Planner *planner;
 
 static int make_image(void **state)
 {
@@ -34,18 +35,20 @@ static int make_image(void **state)
         m->image->tools[t] = (ImageTool){ .name = str_of(names[i]), .doc = i ? STR("money that is left") : STR("Finds flights"), .agent = a, .func = NO_INDEX, .flags = TOOL_REMOTE | TOOL_READS, .compensated_by = NO_INDEX, .method = STR("GET"), .path = STR("/x"), .result = TYPE_INDEX_STRING, .key_param = NO_INDEX };
     }
     image = asm_done(m);
+    planner = planner_new();
     return 0;
 }
 
 static int drop_image(void **state)
 {
+    planner_free(planner);
     image_free(image);
     return 0;
 }
 
 static bool ask(EffectKind kind, uint16_t result, const char *text, Value *out)
 {
-    LlmQuestion q = { .image = image, .kind = kind, .result = result, .text = str_of(text), .now_us = MONDAY * TIME_DAY + 10 * 3600 * TIME_SECOND };
+    LlmQuestion q = { .image = image, .kind = kind, .result = result, .text = str_of(text), .now_us = MONDAY * TIME_DAY + 10 * 3600 * TIME_SECOND, .planner = planner };
     return llm_rules_answer(&q, out);
 }
 
@@ -122,7 +125,7 @@ static void plan_lists_the_tools_the_request_speaks_of(void **state)
     value_release(v);
     buf_free(&json);
     Str only[] = { STR("travel") };
-    LlmQuestion q = { .image = image, .kind = EFFECT_LLM_PLAN, .result = TYPE_INDEX_JSON, .text = STR("check my budget"), .agents = only, .agent_count = 1 };
+    LlmQuestion q = { .image = image, .kind = EFFECT_LLM_PLAN, .result = TYPE_INDEX_JSON, .text = STR("check my budget"), .agents = only, .agent_count = 1, .planner = planner };
     assert_false(llm_rules_answer(&q, &v));
     value_release(v);
 }

@@ -1,0 +1,68 @@
+/* plan_log.c - see plan_log.h. Refused answers and plans are read from the payloads of their rows, all else from what the rows tell people. */
+#include "interpreter/sched/plan_log.h"
+#include <inttypes.h>
+#include "base/time.h"
+#include "interpreter/sched/engine_internal.h"
+#include "interpreter/sched/trace.h"
+
+static void begin(const JournalRow *row, const char *what, Buf *out) {
+    buf_printf(out, "{\"seq\":%" PRIu64 ",\"at\":\"", row->seq);
+    timestamp_print(row->ended_us, out);
+    buf_printf(out, "\",\"what\":\"%s\"", what);
+}
+
+static void put_member(const char *name, Str json, Buf *out) {
+    if (json.len) buf_printf(out, ",\"%s\":%.*s", name, STR_ARG(json));
+}
+
+/* The value of a row whose result is json: whole, unless its effect says that it is personal. */
+static void put_plan(const Image *image, const JournalRow *row, Buf *out) {
+    Reader in = reader_of(row->payload);
+    Value value = { 0 };
+    Error error;
+    if (row->target != NO_INDEX || value_decode(image, TYPE_INDEX_JSON, &in, &value, &error)) { put_member("plan", row->detail_json, out); return; }
+    buf_put_text(out, ",\"plan\":");
+    value_to_json(image, TYPE_INDEX_JSON, value, out);
+    value_release(value);
+}
+
+static void put_model(const JournalRow *row, Buf *out) {
+    bool refused = row->payload.len && row->payload.ptr[0] == '{';
+    begin(row, refused ? "refused" : "model", out);
+    if (!refused) put_member("report", row->detail_json, out);
+    else if (row->target != NO_INDEX) put_member("shown", row->detail_json, out);
+    else buf_put_char(out, ','), buf_put(out, row->payload.ptr + 1, row->payload.len - 2);
+}
+
+static void put_row(const Image *image, const JournalRow *row, Buf *out) {
+    static const struct { uint8_t effect; const char *what; } effects[] = {
+        { EFFECT_LLM_PLAN, "planned" }, { EFFECT_PLAN_FILL, "filled" }, { EFFECT_PLAN_CHECK, "checked" }, { EFFECT_PLAN_LOAD, "loaded" }, { EFFECT_APPROVE, "approval" },
+    };
+    const char *what = NULL;
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        if (row->effect == effects[i].effect) what = effects[i].what;
+    bool plan = row->effect == EFFECT_LLM_PLAN || row->effect == EFFECT_PLAN_FILL;
+    if (!what || (row->entry != JOURNAL_RESULT && row->entry != JOURNAL_ERROR && row->entry != JOURNAL_MODEL)) return;
+    if (row->entry == JOURNAL_MODEL) put_model(row, out);
+    else {
+        begin(row, what, out);
+        if (row->entry == JOURNAL_ERROR) put_member("error", row->detail_json, out);
+        else if (plan) put_plan(image, row, out);
+        else put_member("args", row->args_json, out), put_member("result", row->detail_json, out);
+    }
+    buf_put_text(out, "}\n");
+}
+
+Err plan_log(Engine *engine, const RunRow *run, Buf *out, Error *error) {
+    Image *image = NULL;
+    Err err = engine_image(engine, run->module_hash, &image, error);
+    if (err) return err;
+    StoreBatch *batch = store_batch(engine_home(engine, run), run->tenant, run->run_id, 0);
+    int index = store_get_journal(batch, run->run_id, 0, TRACE_ROWS_MAX);
+    err = store_run_batch(batch, error);
+    uint32_t count = 0;
+    const JournalRow *rows = err ? NULL : store_journal(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) put_row(image, &rows[i], out);
+    store_batch_free(batch);
+    return err;
+}
