@@ -131,11 +131,26 @@ static void put_calls(Members *m, const Image *base, const PlanCost *cost)
     buf_put_char(out, ']');
 }
 
-static void put_cost(Buf *out, const Image *base, const PlanCost *cost)
+/* One sentence of all that is above its budget: the question to the user of `run plan … ask` has it. */
+static void put_exceeds(Members *m, const PlanResult *result)
 {
+    Buf text = { 0 };
+    for (uint32_t i = 0; i < result->diag_count; i++)
+        if (!strcmp(result->diags[i].code, "E0738"))
+            buf_printf(&text, "%s%.*s", text.len ? "; " : "", STR_ARG(result->diags[i].message));
+    put_text(m, "exceeds", buf_str(&text));
+    buf_free(&text);
+}
+
+static void put_cost(Buf *out, const PlanResult *result)
+{
+    const Image *base = result->base;
+    const PlanCost *cost = &result->cost;
     const PlanLimits *worst = &cost->worst;
     Members m = object_open(out);
     put_bool(&m, "over", cost->over);
+    if (cost->over)
+        put_exceeds(&m, result);
     put_number(&m, "steps", worst->steps);
     put_number(&m, "depth", worst->depth);
     put_number(&m, "fanout", worst->fanout);
@@ -173,7 +188,7 @@ void plan_put_report(const PlanResult *result, Buf *out)
         put_open(out, result->base, &result->open[i]);
     }
     buf_put_char(out, ']');
-    put_cost(member(&m, "cost"), result->base, &result->cost);
+    put_cost(member(&m, "cost"), result);
     buf_put_char(out, '}');
 }
 

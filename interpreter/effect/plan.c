@@ -61,6 +61,7 @@ static PlanGrant grant_of_agents(const Image *image, const Str *agents, uint32_t
 void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *report) {
     Arena *arena = arena_new();
     PlanGrant grant = grant_of(rights);
+    grant.over_budget |= grant.may_ask;
     PlanResult result = { 0 };
     plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
     plan_put_report(&result, report);
