@@ -5,7 +5,7 @@
  *   - Whatever leaves the loop (raise, wait, call of a helper that looks at the fiber) first does SAVE(), and LOAD() after it when the
  *     helper may have changed frames or moved the stack.
  *   - A frame's pc is the next instruction; the one that raises is always the one before it.
- *   - Fuel is counted in a local that helpers see as run->fuel (SAVE, LOAD); it is looked at only at calls and back-edges.
+ *   - Fuel is counted in a local that helpers see as run->fuel (SAVE, LOAD); it is looked at at calls and back-edges, and before work that is charged by its size.
  * Dispatch is by computed goto; -DVM_NO_COMPUTED_GOTO takes a switch for compilers without it. A missing handler does not compile in
  * either form: both are filled from opcodes.def.
  */
@@ -39,6 +39,8 @@
 #define RAISE_UNLESS(ok) do { if (UNLIKELY(!(ok))) goto raise; } while (0)
 #define RAISE_LIMIT(name) do { limit = (name); if (UNLIKELY(limit != NULL)) goto raise_limit; } while (0)
 #define RAISE_IF_OVER() do { if (UNLIKELY(RUN->heap.over)) goto raise_memory; } while (0)
+/* Before work of that size. Small work is free, so the common case is a test of a register. */
+#define CHARGE(size) do { uint64_t cost_ = (size); if (UNLIKELY(cost_ != 0)) { SAVE(); RAISE_UNLESS(vm_charge(RUN, cost_)); fuel = RUN->fuel; } } while (0)
 
 /* Two inline decimals of one scale: their words differ from their coefficients by the same seven low bits (base/decimal.h). */
 #define DECIMAL_SCALE_BITS UINT64_C(0x7F)
@@ -103,11 +105,17 @@ static inline bool string_equal(Value a, Value b)
     return a.w == b.w || str_eq(value_str(a), value_str(b));
 }
 
-/* Several texts at once: room is taken once. */
-static const char *concat_many(const Value *parts, uint16_t count, Value *out)
+static size_t texts_length(const Value *parts, uint16_t count)
 {
     size_t len = 0;
     for (uint16_t k = 0; k < count; k++) len += value_str(parts[k]).len;
+    return len;
+}
+
+/* Several texts at once: room is taken once. */
+static const char *concat_many(const Value *parts, uint16_t count, Value *out)
+{
+    size_t len = texts_length(parts, count);
     if (len > VALUE_SIZE_MAX) return "VALUE_SIZE_MAX";
     Value text = value_string((Str){ "", 0 });
     for (uint16_t k = 0; k < count; k++) string_append(&text, value_str(parts[k]));
@@ -307,7 +315,7 @@ ExecEnd vm_exec(Fiber *fiber)
             RA.i = value_equal(IMAGE, TYPE_OF(B), RB, RC);
             NEXT;
         CASE(CONCAT)
-            fuel -= (int64_t)(value_str(RC).len / 64);
+            CHARGE((value_str(RC).len + (A == B && RA.o && RA.o->refs == 1 ? 0 : value_str(RB).len)) / 64);
             if (A == B) RAISE_LIMIT(string_append(&RA, value_str(RC)));
             else {
                 RAISE_LIMIT(concat_many((Value[]){ RB, RC }, 2, &new_value));
@@ -316,8 +324,8 @@ ExecEnd vm_exec(Fiber *fiber)
             RAISE_IF_OVER();
             NEXT;
         CASE(CONCATN)
+            CHARGE(texts_length(&RB, C) / 64);
             RAISE_LIMIT(concat_many(&RB, C, &new_value));
-            fuel -= (int64_t)(value_str(new_value).len / 64);
             SET_REF(RA, new_value);
             RAISE_IF_OVER();
             NEXT;
@@ -403,13 +411,13 @@ ExecEnd vm_exec(Fiber *fiber)
                 list->items[list->count++] = RB;
                 NEXT;
             }
-            fuel -= list && list->head.refs > 1 ? list->count / 64 : 0;
+            CHARGE(list && list->head.refs > 1 ? list->count / 64 : 0);
             RAISE_LIMIT(list_append(&RA, RB, false));
             RAISE_IF_OVER();
             NEXT;
         }
         QUICK_CASE(LIST_PUSH_REF)
-            fuel -= RA.o && RA.o->refs > 1 ? ((List *)RA.o)->count / 64 : 0;
+            CHARGE(RA.o && RA.o->refs > 1 ? ((List *)RA.o)->count / 64 : 0);
             value_retain(RB);
             RAISE_LIMIT(list_append(&RA, RB, true));
             RAISE_IF_OVER();
@@ -417,7 +425,7 @@ ExecEnd vm_exec(Fiber *fiber)
         CASE(LIST_SET)
         QUICK_CASE(LIST_SET_REF)
             if (UNLIKELY(!RA.o || (uint64_t)RB.i >= ((List *)RA.o)->count)) goto raise_range_set;
-            fuel -= RA.o->refs > 1 ? ((List *)RA.o)->count / 64 : 0;
+            CHARGE(RA.o->refs > 1 ? ((List *)RA.o)->count / 64 : 0);
             if (RA.o->flags & OBJ_COUNTED) value_retain(RC);
             RAISE_LIMIT(list_set(&RA, (uint32_t)RB.i, RC));
             RAISE_IF_OVER();
@@ -426,7 +434,7 @@ ExecEnd vm_exec(Fiber *fiber)
         CASE(MAP_GET) new_value = map_get_optional(IMAGE, TYPE_OF(B), RB, RC); SET_REF(RA, new_value); NEXT;
         CASE(MAP_SET) {
             bool counted = type_counted(IMAGE, IMAGE->types[TYPE_OF(A)].element);
-            fuel -= RA.o && RA.o->refs > 1 ? ((MapObj *)RA.o)->count / 16 : 0;
+            CHARGE(RA.o && RA.o->refs > 1 ? ((MapObj *)RA.o)->count / 16 : 0);
             value_retain(RB);
             if (counted) value_retain(RC);
             RAISE_LIMIT(map_set(&RA, RB, RC, counted));

@@ -158,6 +158,29 @@ static void each_limit_has_its_name(void **state)
     }
 }
 
+/* Without a call and without a loop: what is charged by its size is charged before it is done. */
+static void straight_code_is_bounded_too(void **state)
+{
+    (void)state;
+    Image *base = plan_base(PLAN_CATCHES);
+    Asm *m = plan_asm(base);
+    uint16_t s = asm_reg(m, TEXT), sum = asm_reg(m, TEXT), text = asm_text(m, TEXT, "0123456789abcdef");
+    plan_row(m)->fuel = 20000;
+    plan_row(m)->memory_bytes = 16 << 20;
+    EMIT(m, LOADREF, s, text, 0);
+    for (int k = 0; k < 15; k++) EMIT(m, CONCAT, s, s, s);
+    for (int k = 0; k < 400; k++) EMIT(m, CONCAT, sum, s, s);     /* a megabyte each */
+    plan_returns(m, s);
+    Image *plan = plan_done(m);
+    VmRun *run = run_of(base, NULL);
+    assert_int_equal(plan_start(run, plan), VM_DONE);
+    assert_json(run, "\"PLAN_FUEL_MAX\"");
+    assert_true(vm_fuel_used(run) < 20000 + 100);        /* the program around it */
+    vm_free(run);
+    image_free(plan);
+    image_free(base);
+}
+
 /* What the run used before its plan, and uses behind it, is not the plan's. */
 static void the_meter_begins_and_ends_with_the_plan(void **state)
 {
@@ -685,7 +708,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_called_by_its_number), cmocka_unit_test(plans_extend_one_another), cmocka_unit_test(a_number_that_is_no_plan_is_refused),
-        cmocka_unit_test(each_limit_has_its_name), cmocka_unit_test(the_meter_begins_and_ends_with_the_plan), cmocka_unit_test(the_runs_own_limits_stay),
+        cmocka_unit_test(each_limit_has_its_name), cmocka_unit_test(straight_code_is_bounded_too), cmocka_unit_test(the_meter_begins_and_ends_with_the_plan), cmocka_unit_test(the_runs_own_limits_stay),
         cmocka_unit_test(an_overrun_undoes_what_was_done), cmocka_unit_test(a_saga_that_succeeds_is_undone_with_its_callers), cmocka_unit_test(a_plan_cannot_touch_the_saga_of_its_caller),
         cmocka_unit_test(the_caller_catches_an_overrun), cmocka_unit_test(a_plan_that_goes_on_overrunning_is_ended), cmocka_unit_test(retries_are_bounded_by_calls),
         cmocka_unit_test(branches_of_a_plan_are_metered), cmocka_unit_test(tokens_that_a_model_used_are_charged), cmocka_unit_test(a_model_is_not_asked_without_tokens), cmocka_unit_test(a_plan_inside_of_a_plan_is_refused),
