@@ -79,6 +79,13 @@ $(BUILD)/tests/bench/%: tests/bench/%.c $(BUILD)/libflow.a
 	$(call say,cc $<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a $(LIBS)
 
+# The machine's side of the comparison with Node, see tests/plans/condition_diff.mjs.
+CONDITION_EVAL := $(BUILD)/tests/plans/condition_eval
+$(BUILD)/tests/plans/%: tests/plans/%.c $(BUILD)/libflow.a
+	@mkdir -p $(@D)
+	$(call say,cc $<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(BUILD)/libflow.a $(LIBS)
+
 .PHONY: unit
 unit: $(TESTS)
 	@for t in $(TESTS); do echo "== $$t"; $$t || exit 1; done
@@ -99,7 +106,7 @@ run:
 	@BUILD=$(BUILD) STORE=$(STORE) sh scripts/run.sh
 test:
 	@sh scripts/deps.sh test
-	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS)
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(TESTS) $(CONDITION_EVAL)
 	@BUILD=$(BUILD) sh scripts/test.sh
 # The tests with AddressSanitizer and UndefinedBehaviorSanitizer. By clang, and with what the fuzzers want, so that they take the same objects.
 SAN_CC  ?= clang
@@ -110,7 +117,7 @@ asan:
 clang:
 	@$(MAKE) -j$(JOBS) --no-print-directory BUILD=build/clang CC=clang all tests
 .PHONY: tests
-tests: $(TESTS)
+tests: $(TESTS) $(CONDITION_EVAL)
 # A folder includes only what stands before it in DIRS (programs may include anything).
 layers:
 	@sh scripts/layers.sh

@@ -429,6 +429,8 @@ static void check_choice(CondCheck *c, Cond *node, CondNote *note)
     if (yes->sort != SORT_POISON && no->sort != SORT_POISON && node->items[0]->note->sort != SORT_POISON) unify(c, node, yes, no, note);
 }
 
+static bool is_boolean(const CondNote *note) { return note->sort == SORT_JSON || (note->sort == SORT_BOOL && !note_nullish(note)); }
+
 /* As a value: of booleans, or `x && x.y` with an object that may be null. */
 static void check_logic(CondCheck *c, Cond *node, CondNote *note)
 {
@@ -443,11 +445,11 @@ static void check_logic(CondCheck *c, Cond *node, CondNote *note)
         if (b->sort == SORT_NULL) note->own = MAYBE_NULL;
         return;
     }
-    if (a->sort == SORT_BOOL && !note_nullish(a) && b->sort == SORT_BOOL && !note_nullish(b)) {
+    if (is_boolean(a) && is_boolean(b)) {
         note->sort = SORT_BOOL;
         return;
     }
-    const CondNote *wrong = a->sort == SORT_BOOL && !note_nullish(a) ? b : a;
+    const CondNote *wrong = is_boolean(a) ? b : a;
     ConditionIssue *issue = cond_issue(c, node, "E0732", "`%s` joins booleans, one side is %.*s", cond_op_text(node->op), STR_ARG(sort_full(c, wrong)));
     issue_expected(c, issue, "booleans");
     issue_actual(c, issue, "%.*s and %.*s", STR_ARG(sort_full(c, a)), STR_ARG(sort_full(c, b)));

@@ -7,6 +7,7 @@
 #include "compiler/condition_internal.h"
 #include "compiler/lower_internal.h"
 
+#include <float.h>
 #include <math.h>
 
 typedef struct Lowering { Func *f; const Ast_condition_expr *expr; } Lowering;
@@ -78,8 +79,18 @@ static Val become(Lowering *l, Val v, uint16_t row)
 static Val as_number(Lowering *l, const Cond *node) { return become(l, value_of(l, node), TYPE_INDEX_FLOAT); }
 static Val as_string(Lowering *l, const Cond *node) { return become(l, value_of(l, node), TYPE_INDEX_STRING); }
 
+static Val number(Lowering *l, double value);
+
+/* A literal such as 1e999: constants are finite. */
+static Val infinite(Lowering *l, bool negative)
+{
+    Val one = number(l, negative ? -1 : 1), zero = number(l, 0);
+    return builtin2(l, BUILTIN_JS_DIV, TYPE_INDEX_FLOAT, one, zero);
+}
+
 static Val number(Lowering *l, double value)
 {
+    if (isinf(value)) return infinite(l, value < 0);
     union { double f; uint64_t w; } word = { .f = value };
     Val out = val_temp(l->f, TYPE_INDEX_FLOAT);
     emit(l->f, OP_LOADK, out.reg, const_scalar(l->f->lw, TYPE_INDEX_FLOAT, word.w), 0);
@@ -119,9 +130,9 @@ static Val field_of(Lowering *l, const CondNote *note, const CondNote *object_no
     return out;
 }
 
-static Val length_of(Lowering *l, Val object)
+static Val length_of(Lowering *l, const CondNote *object_note, Val object)
 {
-    if (object.type == TYPE_INDEX_STRING) return builtin1(l, BUILTIN_JS_LENGTH, TYPE_INDEX_FLOAT, object);
+    if (object_note->sort == SORT_STRING) return builtin1(l, BUILTIN_JS_LENGTH, TYPE_INDEX_FLOAT, become(l, object, TYPE_INDEX_STRING));
     Val count = val_temp(l->f, TYPE_INDEX_INT), out = val_temp(l->f, TYPE_INDEX_FLOAT);
     emit(l->f, OP_LIST_LEN, count.reg, object.reg, 0);
     emit(l->f, OP_INT_TO_FLOAT, out.reg, count.reg, 0);
@@ -183,7 +194,7 @@ static Val string_search(Lowering *l, const Cond *node, Val text)
 {
     CondMethod method = node->note->method;
     bool ends = method == COND_METHOD_STR_ENDS, starts = method == COND_METHOD_STR_STARTS;
-    Val part = as_string(l, node->items[1]), from = argument(l, node, 2, ends ? INFINITY : 0);
+    Val part = as_string(l, node->items[1]), from = argument(l, node, 2, ends ? DBL_MAX : 0);
     Builtin builtin = ends ? BUILTIN_JS_ENDS : starts ? BUILTIN_JS_STARTS : BUILTIN_JS_INDEX_OF;
     Val found = builtin3(l, builtin, ends || starts ? TYPE_INDEX_BOOL : TYPE_INDEX_FLOAT, text, part, from);
     return method == COND_METHOD_STR_INCLUDES ? not_below_zero(l, found) : found;
@@ -204,7 +215,7 @@ static Val call_of(Lowering *l, const Cond *node, Val object)
     case COND_METHOD_STR_UPPER: return builtin1(l, BUILTIN_JS_UPPER, TYPE_INDEX_STRING, text);
     case COND_METHOD_STR_TRIM: return builtin1(l, BUILTIN_JS_TRIM, TYPE_INDEX_STRING, text);
     case COND_METHOD_STR_SLICE: {
-        Val from = argument(l, node, 1, 0), to = argument(l, node, 2, INFINITY);
+        Val from = argument(l, node, 1, 0), to = argument(l, node, 2, DBL_MAX);
         return builtin3(l, BUILTIN_JS_SLICE, TYPE_INDEX_STRING, text, from, to);
     }
     default: return string_search(l, node, text);
@@ -219,7 +230,7 @@ static Val link_of(Lowering *l, const Cond *node, Label *cut)
     Val object = object_of(l, node, cut);
     switch (note->access) {
     case ACCESS_FIELD: return field_of(l, note, node->items[0]->note, object);
-    case ACCESS_LENGTH: return length_of(l, object);
+    case ACCESS_LENGTH: return length_of(l, node->items[0]->note, object);
     case ACCESS_MAP: return from_map(l, node, object);
     case ACCESS_LIST: {
         Val at = as_number(l, node->items[1]);

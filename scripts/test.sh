@@ -115,6 +115,7 @@ a traces python3 tests/trace/check.py $build
 a golden sh scripts/golden.sh
 a openapi python3 tests/openapi/check.py $build
 a docs sh scripts/docs.sh
+a conditions node tests/plans/condition_diff.mjs $build/tests/plans/condition_eval
 a layers sh scripts/layers.sh && echo "1 passed, 0 failed"
 a cli sh scripts/cli.sh
 a terminal python3 tests/terminal/terminal.py $build

@@ -78,7 +78,6 @@ static inline bool condition_program(ConditionProgram *p, Str declarations, Cond
     }
     Buf out = { 0 };
     diags_render(program->diags, program->sources, DIAG_FORMAT_TEXT, false, &out);
-    if (p->image && error.code) image_disasm(p->image, &out);
     fprintf(stderr, "%s%s\n", buf_cstr(&out), error.text);
     buf_free(&out);
     return false;
