@@ -189,6 +189,7 @@ Type *check_effect(Checker *c, Ast *node)
 {
     static const struct { EffectKind kind; unsigned effect; TypeTag result; uint32_t count; TypeTag params[2]; } made[] = {
         { EFFECT_APPROVE, FUNC_EFFECT_PARK, TYPE_BOOL, 2, { TYPE_STRING, TYPE_JSON } }, { EFFECT_NOTE_TEXT, 0, TYPE_VOID, 1, { TYPE_STRING } },
+        { EFFECT_NOTE_CONDITION, 0, TYPE_VOID, 2, { TYPE_STRING, TYPE_BOOL } },
     };
     Ast_effect_expr *expr = as_effect_expr(node);
     for (size_t i = 0; i < sizeof made / sizeof made[0]; i++) {

@@ -405,6 +405,21 @@ static void add_unknown(Build *b, Region *region, const PlanNode *node)
     result_is(b, region, node, STR("#unknown"), b->program->basic[TYPE_JSON]);
 }
 
+/* For who wants to know why a plan went this way: how a condition came out is the first thing that happens behind it. */
+static void note_condition(Build *b, Region *behind, const PlanNode *node, bool holds)
+{
+    Maker *m = &b->maker;
+    region_add(b, behind, make_do(m, make_effect(m, EFFECT_NOTE_CONDITION, make_string(m, node->condition), make_bool(m, holds))));
+}
+
+/* What is done when a condition does not hold and nothing else is. */
+static Ast *only_noted(Build *b, Region *region, const PlanNode *node)
+{
+    Region *other = region_new(b, region);
+    note_condition(b, other, node, false);
+    return other->block;
+}
+
 static void build_action(Build *b, Region *region, const PlanNode *node)
 {
     Result *result = &b->results[node->index];
@@ -414,6 +429,7 @@ static void build_action(Build *b, Region *region, const PlanNode *node)
         condition = build_condition(b, region, node->condition, node->place);
         inside = region_guard(b, region, "its step is only done on a condition");
         names_learn(b, region, condition, true, inside);
+        note_condition(b, inside, node, true);
     }
     Region *tried = inside;
     if (node->on_error == PLAN_CONTINUE)
@@ -429,7 +445,7 @@ static void build_action(Build *b, Region *region, const PlanNode *node)
     if (tried != inside)
         region_hold(b, tried, survive(b, tried, node));
     if (inside != region)
-        region_hold(b, inside, make_if(&b->maker, condition, inside->block, NULL));
+        region_hold(b, inside, make_if(&b->maker, condition, inside->block, only_noted(b, region, node)));
 }
 
 /* ---- conditions and groups -------------------------------------------------------------------------------------------- */
@@ -448,14 +464,16 @@ static void build_choice(Build *b, Region *region, const PlanNode *node)
     Region *taken = region_guard(b, region, "its step is only done on a condition"), *other = NULL;
     taken->rival = node;
     names_learn(b, region, condition, true, taken);
+    note_condition(b, taken, node, true);
     build_nodes(b, taken, node->steps, node->step_count);
     if (node->otherwise_count) {
         other = region_guard(b, region, "its step is only done when a condition does not hold");
         other->rival = node;
         names_learn(b, region, condition, false, other);
+        note_condition(b, other, node, false);
         build_nodes(b, other, node->otherwise, node->otherwise_count);
     }
-    region_hold(b, taken, make_if(&b->maker, condition, taken->block, other ? other->block : NULL));
+    region_hold(b, taken, make_if(&b->maker, condition, taken->block, other ? other->block : only_noted(b, region, node)));
     if (other)
         other->after = region_slot(b, region);
 }

@@ -60,7 +60,7 @@ static inline uint16_t func_named(const Image *image, const char *name)
 
 static inline bool is_silent(uint16_t kind)
 {
-    return kind == EFFECT_NOTE_SPAN_BEGIN || kind == EFFECT_NOTE_SPAN_END || kind == EFFECT_NOTE_PARALLEL || kind == EFFECT_NOW || kind == EFFECT_RANDOM;
+    return kind == EFFECT_NOTE_SPAN_BEGIN || kind == EFFECT_NOTE_SPAN_END || kind == EFFECT_NOTE_PARALLEL || kind == EFFECT_NOTE_CONDITION || kind == EFFECT_NOW || kind == EFFECT_RANDOM;
 }
 
 static inline void log_request(Outside *o, const VmRequest *r)
