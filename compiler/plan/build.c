@@ -105,14 +105,7 @@ static Ast *json_of(Build *b, Buf *text)
     return node;
 }
 
-static Ast *json_string(Build *b, Str text)
-{
-    Buf quoted = { 0 };
-    json_put_string(&quoted, text);
-    return json_of(b, &quoted);
-}
-
-/* The function's list, with steps `from` to `to` as if they were left out. */
+/* The function's list for steps `from` to `to`. What may be skipped has been until it is done; the others are done or the plan has failed. */
 static void outcomes_begin(Build *b, Region *func, uint32_t from, uint32_t to)
 {
     Maker *m = &b->maker;
@@ -123,7 +116,10 @@ static void outcomes_begin(Build *b, Region *func, uint32_t from, uint32_t to)
     for (uint32_t i = from; i < to; i++) {
         if (i > from)
             buf_put_char(&text, ',');
-        put_skipped(b->tree->by_index[i], &text);
+        if (b->results[i].conditional)
+            put_skipped(b->tree->by_index[i], &text);
+        else
+            buf_put_text(&text, "null");
     }
     buf_put_char(&text, ']');
     Type *list = b->compiler->json_list;
@@ -135,15 +131,16 @@ static Ast *outcome_place(Build *b, Region *region, uint32_t index)
     return make_index(&b->maker, make_name(&b->maker, region->func->out), index - region->func->out_base);
 }
 
+/* What is told of a step, but for how it ended. */
 static Ast *outcome_new(Build *b, const PlanNode *node, const char *status)
 {
     Maker *m = &b->maker;
     Ast *object = make_object(m);
     make_object_put(m, object, STR("index"), make_int(m, node->index));
     if (node->agent.len)
-        make_object_put(m, object, STR("agent"), json_string(b, node->agent));
-    make_object_put(m, object, STR("action"), json_string(b, node->action));
-    make_object_put(m, object, STR("status"), json_string(b, str_of(status)));
+        make_object_put(m, object, STR("agent"), make_string(m, node->agent));
+    make_object_put(m, object, STR("action"), make_string(m, node->action));
+    make_object_put(m, object, STR("status"), make_string(m, str_of(status)));
     return object;
 }
 
@@ -160,12 +157,18 @@ static bool is_secret(const Type *type)
     return false;
 }
 
+/* { let #d: … = { index: 0, … } #o[0] = #d }: as a record it is half the code of a map. */
 static void outcome_done(Build *b, Region *region, const PlanNode *node, Str name, const Type *type)
 {
+    Maker *m = &b->maker;
+    bool told = name.len && !is_secret(type);
     Ast *object = outcome_new(b, node, "DONE");
-    if (name.len && !is_secret(type))
-        make_object_put(&b->maker, object, STR("result"), make_name(&b->maker, name));
-    region_add(b, region, make_assign(&b->maker, outcome_place(b, region, (uint32_t)node->index), object));
+    if (told)
+        make_object_put(m, object, STR("result"), make_name(m, name));
+    Region *inside = region_new(b, region);
+    region_add(b, inside, make_let(m, false, STR("#d"), b->compiler->done[node->agent.len != 0][told], object));
+    region_add(b, inside, make_assign(m, outcome_place(b, region, (uint32_t)node->index), make_name(m, STR("#d"))));
+    region_add(b, region, inside->block);
 }
 
 static Ast *error_part(Build *b, Str error, const char *field) { return make_field(&b->maker, make_name(&b->maker, error), str_of(field), false); }
@@ -640,6 +643,18 @@ static Ast *outcome_of_plan(Build *b, Region *region)
     return object;
 }
 
+/* As deep as PLAN_DEPTH_MAX. */
+static void mark_conditional(Build *b, const PlanNode *node, bool conditional)
+{
+    conditional |= node->has_condition;
+    if (node->index >= 0)
+        b->results[node->index].conditional = conditional;
+    for (uint32_t i = 0; i < node->step_count; i++)
+        mark_conditional(b, node->steps[i], conditional);
+    for (uint32_t i = 0; i < node->otherwise_count; i++)
+        mark_conditional(b, node->otherwise[i], conditional);
+}
+
 static void results_begin(Build *b)
 {
     b->results = ARENA_ARRAY(b->arena, Result, b->tree->index_count + 1);
@@ -651,6 +666,7 @@ static void results_begin(Build *b)
         if (tool)
             b->results[i].tool = &b->compiler->tools[tool->image_index];
     }
+    mark_conditional(b, b->tree->root, false);
 }
 
 Ast *build_plan(Build *b)

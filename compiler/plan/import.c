@@ -190,6 +190,22 @@ static void import_files(PlanCompiler *p)
     }
 }
 
+/* { index, agent, action, status, result } */
+static Type *done_type(PlanCompiler *p, bool of_agent, bool with_result)
+{
+    Type **basic = p->program->basic;
+    TypeField *fields = ARENA_ARRAY(p->arena, TypeField, 5);
+    uint32_t count = 0;
+    fields[count++] = (TypeField){ .name = STR("index"), .type = basic[TYPE_INT] };
+    if (of_agent)
+        fields[count++] = (TypeField){ .name = STR("agent"), .type = basic[TYPE_STRING] };
+    fields[count++] = (TypeField){ .name = STR("action"), .type = basic[TYPE_STRING] };
+    fields[count++] = (TypeField){ .name = STR("status"), .type = basic[TYPE_STRING] };
+    if (with_result)
+        fields[count++] = (TypeField){ .name = STR("result"), .type = basic[TYPE_JSON] };
+    return type_record(p->program, STR(""), fields, count);
+}
+
 void import_image(PlanCompiler *p)
 {
     const Image *base = p->base;
@@ -201,6 +217,8 @@ void import_image(PlanCompiler *p)
     for (uint32_t i = 0; i < base->type_count; i++)
         type_of(p, (uint16_t)i);
     p->json_list = type_list(program, basic[TYPE_JSON]);
+    for (int i = 0; i < 4; i++)
+        p->done[i / 2][i % 2] = done_type(p, i / 2, i % 2);
     embed_init(&p->embed, program, p->base);
     Symbol **agents = ARENA_ARRAY(p->arena, Symbol *, base->agent_count + 1);
     p->agent_names = ARENA_ARRAY(p->arena, Str, base->agent_count + 1);

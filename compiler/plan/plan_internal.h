@@ -33,6 +33,7 @@ struct PlanCompiler {
     Str *tool_names, *agent_names;       /* for suggestions */
     uint16_t file;
     Type *json_list;
+    Type *done[2][2];                    /* what is told of a step that was done: of an agent, with a result */
 };
 
 void import_image(PlanCompiler *compiler);               /* import.c */
@@ -84,6 +85,7 @@ typedef struct Result Result;
 struct Result {
     const PlanNode *node;
     const PlanTool *tool;                /* NULL: notify_user, or a tool that is unknown */
+    bool conditional;                    /* stands below a condition, or has one: may be skipped */
     Type *type;                          /* NULL: not built yet, or nothing that a name could stand for */
     Level level;
 };
