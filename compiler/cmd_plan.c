@@ -306,7 +306,7 @@ static int schema_of_plans(int argc, char **argv) {
     int code = load_all(argc, argv, false, &args);
     if (code == EXIT_DONE) {
         Buf out = { 0 };
-        plan_put_schema(args.base, &args.grant, &out);
+        plan_put_schema(args.base, &args.grant, false, &out);
         buf_put_char(&out, '\n');
         code = write_out(&out, args.out_path);
         buf_free(&out);

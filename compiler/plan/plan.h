@@ -103,8 +103,9 @@ void plan_put_report(const PlanResult *result, Buf *json_out);
 /* The plan with the fields of `record_json` (an object, keys: PlanOpen.name; absent or null ones stay open) written where the open parameters belong. Values are not checked
    here: plan_compile() of the result does. */
 Str plan_fill(Arena *arena, Str json, const PlanOpen *open, uint32_t count, Str record_json);
-/* A closed JSON Schema of the plans that the grant allows, discriminated by agent and action. */
-void plan_put_schema(const Image *base, const PlanGrant *grant, Buf *out);
+/* A closed JSON Schema of the plans that the grant allows, discriminated by agent and action. may_be_empty: no step at all is an answer, too ("nothing fits"), if
+   not a plan. */
+void plan_put_schema(const Image *base, const PlanGrant *grant, bool may_be_empty, Buf *out);
 /* Does a word of a grant ("travel.*") name any tool of the image? */
 bool plan_grant_matches(const Image *base, Str pattern);
 #endif

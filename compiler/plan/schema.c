@@ -219,6 +219,8 @@ static void put_tool(Schema *s, uint16_t index)
 
 /* ---- the plan ---------------------------------------------------------------------------------------------- */
 
+static uint32_t steps_max(const PlanLimits *limits) { return limits->steps < PLAN_STEPS_MAX ? limits->steps : PLAN_STEPS_MAX; }
+
 static void put_fixed_definitions(Schema *s, const PlanLimits *limits)
 {
     put_text(s, "\"ref\":{\"type\":\"object\",\"description\":\"the value of an earlier result: its name and fields, as book_hotel.booking_id or steps[0].items[2]\","
@@ -229,7 +231,7 @@ static void put_fixed_definitions(Schema *s, const PlanLimits *limits)
                 "\"id\":{\"type\":\"string\",\"description\":\"a name for the result\",\"pattern\":\"^[A-Za-z_][A-Za-z0-9_]*$\",\"maxLength\":");
     buf_printf(s->out, "%d},\"condition\":{\"type\":\"string\",\"description\":\"an expression in a small part of JavaScript over earlier results, true or false\",\"maxLength\":%d},",
                PLAN_NAME_MAX, CONDITION_BYTES_MAX);
-    buf_printf(s->out, "\"flow\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":%u,\"items\":{\"$ref\":\"#/$defs/step\"}},", limits->steps < PLAN_STEPS_MAX ? limits->steps : PLAN_STEPS_MAX);
+    buf_printf(s->out, "\"flow\":{\"type\":\"array\",\"minItems\":1,\"maxItems\":%u,\"items\":{\"$ref\":\"#/$defs/step\"}},", steps_max(limits));
     put_text(s, "\"strategy\":{\"enum\":[\"SEQUENTIAL\",\"PARALLEL\",\"CONDITIONAL\"]},"
                 "\"notify\":{\"type\":\"object\",\"description\":\"tells the user something\",\"properties\":{\"action\":{\"const\":\"notify_user\"},"
                 "\"message\":{\"$ref\":\"#/$defs/message\"},\"condition\":{\"$ref\":\"#/$defs/condition\"}},\"required\":[\"action\",\"message\"],\"additionalProperties\":false},"
@@ -264,13 +266,16 @@ static void put_definitions(Schema *s)
     put_text(s, "{\"$ref\":\"#/$defs/notify\"},{\"$ref\":\"#/$defs/branch\"},{\"$ref\":\"#/$defs/group\"}]}");
 }
 
-void plan_put_schema(const Image *base, const PlanGrant *grant, Buf *out)
+void plan_put_schema(const Image *base, const PlanGrant *grant, bool may_be_empty, Buf *out)
 {
     PlanLimits limits = plan_limits(grant);
     Schema s = { .base = base, .grant = grant, .out = out, .arena = arena_new() };
     s.wanted = ARENA_ARRAY(s.arena, bool, base->type_count + 1);
     put_text(&s, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"properties\":{\"strategy\":{\"$ref\":\"#/$defs/strategy\"},"
-                 "\"flow\":{\"$ref\":\"#/$defs/flow\"},\"message\":{\"$ref\":\"#/$defs/message\"},");
+                 "\"flow\":");
+    if (may_be_empty) buf_printf(out, "{\"type\":\"array\",\"description\":\"empty: no action does what is asked\",\"maxItems\":%u,\"items\":{\"$ref\":\"#/$defs/step\"}}", steps_max(&limits));
+    else put_text(&s, "{\"$ref\":\"#/$defs/flow\"}");
+    put_text(&s, ",\"message\":{\"$ref\":\"#/$defs/message\"},");
     put_timeout(&s);
     put_text(&s, ",\"version\":{\"const\":1}},\"required\":[\"strategy\",\"flow\"],\"additionalProperties\":false,\"$defs\":{");
     put_fixed_definitions(&s, &limits);

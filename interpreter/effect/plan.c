@@ -141,7 +141,7 @@ bool planner_accepts(Planner *planner, Image *image, Str plan, const Str *agents
 void planner_put_schema(Image *image, const Str *agents, uint32_t agent_count, Buf *out) {
     Arena *arena = arena_new();
     PlanGrant grant = grant_of_agents(image, agents, agent_count, arena);
-    plan_put_schema(image, &grant, out);
+    plan_put_schema(image, &grant, true, out);
     arena_free(arena);
 }
 

@@ -32,7 +32,7 @@ bool planner_load(Planner *planner, Image *image, Str plan, const PlanRights *ri
 
 /* LLM_PLAN: is it a plan that these agents (none: all) could run, with whatever scopes, budget and approvals? What is open may be open. The report either way. */
 bool planner_accepts(Planner *planner, Image *image, Str plan, const Str *agents, uint32_t agent_count, Buf *report);
-/* The JSON Schema of such plans. */
+/* The JSON Schema of such plans, and of the answer that there is none: an empty flow. */
 void planner_put_schema(Image *image, const Str *agents, uint32_t agent_count, Buf *out);
 
 /* PLAN_FILL: what a plan leaves out. Parameters of the same name, type and pattern have the same PlanOpen.name, and are one blank: they are asked for once. */

@@ -111,6 +111,8 @@ static void the_text_is_apart_from_the_instructions(void **state)
     llm_prompt(&q, arena, &ask);
     assert_non_null(memmem(ask.messages[0].text.ptr, ask.messages[0].text.len, "- agent travel, action search_flights(city: string) -> string: Finds flights (repeatable)\n", 89));
     assert_null(memmem(ask.messages[0].text.ptr, ask.messages[0].text.len, "finance", 7));
+    assert_non_null(strstr(ask.schema.ptr, "\"flow\":{\"type\":\"array\",\"description\":\"empty: no action does what is asked\",\"maxItems\":200,"));
+    assert_int_equal(ask.repairs, LLM_PLAN_REPAIRS_MAX);
     assert_int_equal(json_parse(arena, ask.schema, 1 << 20, &schema, NULL), ERR_OK);
     ask = (LlmAsk){ 0 };
     q = question_of(EFFECT_LLM_STREAM, TYPE_INDEX_STRING, "Tell");
