@@ -127,13 +127,29 @@ void meter_end(VmRun *run)
 
 /* ---- overruns ---- */
 
+static uint64_t meter_bound(const VmRun *run, MeterLimit limit)
+{
+    const ImagePlan *plan = meter_plan(run);
+    switch (limit) {
+    case METER_FUEL: return plan->fuel;
+    case METER_MEMORY: return plan->memory_bytes;
+    case METER_CALLS: return plan->calls;
+    case METER_TOOL_CALLS: return plan->calls_per_tool;
+    case METER_TOKENS: return plan->tokens;
+    default: return (uint64_t)plan->micro_usd;
+    }
+}
+
 bool meter_ended(VmRun *run)
 {
     static const char *const names[METER_LIMIT_COUNT] = {
         [METER_FUEL] = "PLAN_FUEL_MAX", [METER_MEMORY] = "PLAN_MEMORY_MAX", [METER_CALLS] = "PLAN_CALLS_MAX", [METER_TOOL_CALLS] = "PLAN_TOOL_CALLS_MAX",
         [METER_TOKENS] = "PLAN_TOKENS_MAX", [METER_MONEY] = "PLAN_MONEY_MAX"
     };
-    return vm_fail_limit(run, names[run->meter.over]);
+    MeterLimit over = (MeterLimit)run->meter.over;
+    vm_fail(run, ERROR_KIND_rejected, "the limit %s of the plan (%llu) is reached", names[over], (unsigned long long)meter_bound(run, over));
+    run->raised = error_with(run->raised, 0, str_of(names[over]), -1);
+    return false;
 }
 
 static bool meter_fail(VmRun *run, MeterLimit limit)

@@ -40,13 +40,16 @@ static VmStatus answer_all(VmRun *run, int64_t fails, Buf *calls)
     return status;
 }
 
-/* A run of one plan to its end; the error's code when it is to fail, "" when not. Takes the images. */
-static void outcome(Image *base, Image *plan, const char *code)
+/* A run of one plan to its end; the error's code and the limit's value when it is to fail, "" when not. Takes the images. */
+static void outcome(Image *base, Image *plan, const char *code, uint64_t value)
 {
     VmRun *run = run_of(base, NULL);
     VmStatus status = plan_start(run, plan);
     assert_int_equal(status, code[0] ? VM_FAILED : VM_DONE);
     if (code[0]) {
+        char message[80];
+        snprintf(message, sizeof message, "the limit %s of the plan (%llu) is reached", code, (unsigned long long)value);
+        assert_text(error_text(run, ERROR_FIELD_MESSAGE), message);
         assert_text(error_text(run, ERROR_FIELD_CODE), code);
         assert_int_equal(error_kind(run), ERROR_KIND_rejected);
     }
@@ -154,7 +157,10 @@ static void each_limit_has_its_name(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         Image *base = plan_base(0);
         ImagePlan bound = bound_with(cases[k].fuel, cases[k].memory, cases[k].calls, cases[k].per_tool, cases[k].tokens, cases[k].money);
-        outcome(base, plan_of_calls(base, cases[k].tool, cases[k].count, cases[k].n, &bound), cases[k].code);
+        const char *code = cases[k].code;
+        uint64_t value = strstr(code, "FUEL") ? bound.fuel : strstr(code, "MEMORY") ? bound.memory_bytes : strstr(code, "TOOL") ? bound.calls_per_tool : strstr(code, "CALLS") ? bound.calls
+                       : strstr(code, "TOKENS") ? bound.tokens : (uint64_t)bound.micro_usd;
+        outcome(base, plan_of_calls(base, cases[k].tool, cases[k].count, cases[k].n, &bound), code, value);
     }
 }
 
