@@ -9,6 +9,8 @@
 #include "base/time.h"
 #include "compiler/types.h"
 
+#include <ctype.h>
+
 const char *build_type_text(Arena *arena, const Type *type)
 {
     Buf text = { 0 };
@@ -269,7 +271,16 @@ static void suggest_part(Build *b, PlanDiag *diag, Str text, const ConditionIssu
     buf_free(&whole);
 }
 
-static void report_issues(Build *b, const PlanPlace *place, Str text, const ConditionIssues *issues)
+/* References and what stands in texts are paths: what helps a condition (`?? ""`, `!= null`) does not help there. */
+static bool is_path(Str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!isalnum((unsigned char)text.ptr[i]) && !memchr("_.[]", text.ptr[i], 4))
+            return false;
+    return text.len > 0;
+}
+
+static void report_issues(Build *b, const PlanPlace *place, Str text, const ConditionIssues *issues, bool of_path)
 {
     for (uint32_t i = 0; i < issues->count; i++) {
         const ConditionIssue *issue = &issues->items[i];
@@ -278,7 +289,7 @@ static void report_issues(Build *b, const PlanPlace *place, Str text, const Cond
             plan_diag_expected(b->diags, diag, "%.*s", STR_ARG(issue->expected));
         if (issue->actual.len)
             plan_diag_actual(b->diags, diag, "%.*s", STR_ARG(issue->actual));
-        if (issue->suggestion.len)
+        if (of_path ? is_path(issue->suggestion) : issue->suggestion.len > 0)
             suggest_part(b, diag, text, issue);
     }
 }
@@ -290,7 +301,7 @@ Ast *build_condition(Build *b, Region *from, Str text, const PlanPlace *node)
     ConditionIssues issues = { .count = 0 };
     Ast *condition = condition_check(&scope, text, b->maker.span, &issues);
     if (!condition)
-        report_issues(b, plan_place_key(b->arena, node, STR("condition")), text, &issues);
+        report_issues(b, plan_place_key(b->arena, node, STR("condition")), text, &issues, false);
     return condition;
 }
 
@@ -301,7 +312,7 @@ static Ast *interpolated(Build *b, Region *from, const PlanValue *value)
     ConditionIssues issues = { .count = 0 };
     Ast *node = condition_check_text(&scope, value->source, b->maker.span, &issues);
     if (!node)
-        report_issues(b, value->place, value->source, &issues);
+        report_issues(b, value->place, value->source, &issues, true);
     return node;
 }
 
@@ -351,7 +362,7 @@ static Ast *build_reference(Build *b, Region *from, const PlanValue *value, Type
         return NULL;
     Ast *node = condition_check_path(&scope, value->source, b->maker.span, &found, &issues);
     if (!node) {
-        report_issues(b, value->place, value->source, &issues);
+        report_issues(b, value->place, value->source, &issues, true);
         return NULL;
     }
     if (type_assign(found, type) != ASSIGN_NO)

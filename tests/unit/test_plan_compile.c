@@ -413,6 +413,27 @@ static void test_only_what_was_granted(void **state)
     arena_free(arena);
 }
 
+/* In a text only paths stand: what would help a condition is no suggestion there, a name that is nearly right is. */
+static void suggests(const char *message, const char *op, const char *value)
+{
+    Arena *arena = arena_new();
+    PlanGrant grant = all_granted();
+    PlanResult result;
+    char *plan = seq(arena_printf(arena, "{'agent':'travel','action':'book_hotel','params':{'city':'R'},'on_error':'CONTINUE'},{'action':'notify_user','message':{'$text':'%s'}}", message));
+    plan_compile(compiler, str_of(plan), &grant, arena, &result);
+    assert_int_equal(result.diag_count, 1);
+    assert_true(str_is(result.diags[0].suggestion_op, op));
+    assert_true(str_is(result.diags[0].suggestion_json, value));
+    free(plan);
+    arena_free(arena);
+}
+
+static void test_suggestions_in_texts_are_paths(void **state)
+{
+    suggests("It costs ${book_hotel.cost}", "", "");
+    suggests("It costs ${book_hotl.cost}", "replace", "\"It costs ${book_hotel.cost}\"");
+}
+
 static void test_scopes_approvals_and_repeats(void **state)
 {
     static const Str read[] = { { "budget:read", 11 } }, all[] = { { "admin:all", 9 } };
@@ -568,7 +589,7 @@ int main(void)
         TEST(documented_plan_says_what_it_leaves_open), TEST(then_and_else), TEST(abort_undoes_what_was_done_newest_first), TEST(continue_goes_on_without_a_result),
         TEST(retry_tries_again_as_often_as_it_says), TEST(a_group_that_is_survived_is_undone_and_forgotten), TEST(a_group_is_tried_again_as_a_whole),
         TEST(a_deadline_ends_a_step_and_a_plan), TEST(parallel_steps_all_begin_and_all_are_told), TEST(a_branch_that_fails_undoes_its_siblings),
-        TEST(results_come_out_of_branches_in_branches), TEST(what_cannot_be_undone_is_asked_for_with_its_real_arguments), TEST(every_kind_of_name),
+        TEST(results_come_out_of_branches_in_branches), TEST(what_cannot_be_undone_is_asked_for_with_its_real_arguments), TEST(every_kind_of_name), TEST(suggestions_in_texts_are_paths),
         TEST(a_condition_makes_a_result_certain), TEST(names_that_are_not_there), TEST(values_of_every_shape), TEST(values_that_do_not_fit), TEST(only_what_was_granted),
         TEST(scopes_approvals_and_repeats), TEST(labels), TEST(a_plan_over_its_budget), TEST(open_parameters_of_one_name_are_one_question), TEST(plans_leave_nothing_behind),
         TEST(a_plan_on_top_of_a_plan), TEST(a_branch_with_too_many_results),
