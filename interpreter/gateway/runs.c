@@ -163,7 +163,8 @@ static void put_row(const Image *image, const JournalRow *row, Buf *out) {
     if (row->effect) put_text(out, "effect", str_of(effect_name(row->effect)), false);
     put_text(out, "name", row->name, false);
     if (image && row->agent < image->agent_count) put_text(out, "agent", image->agents[row->agent].name, false);
-    put_text(out, "args", row->args_json, true);
+    Str plan;
+    put_text(out, "args", engine_plan_of(row, &plan) ? plan : row->args_json, true);           /* also one that is too long for the trace */
     put_text(out, "result", row->detail_json, true);
     buf_printf(out, ",\"fiber\":%u,\"span\":%u,\"parent_span\":%u,\"started\":\"", row->fiber, row->span, row->parent_span);
     timestamp_print(row->started_us, out);

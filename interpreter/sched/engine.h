@@ -128,6 +128,9 @@ bool engine_wait_approves(const struct Json *wait);
 Store *engine_home(Engine *engine, const RunRow *run);
 /* Where to look for a run of which nothing but the id is known: 0 the engine's store, 1 and 2 the others that there are; NULL behind the last. */
 Store *engine_place(const Engine *engine, uint32_t nth);
+/* What a journal row says of a plan that was loaded: {"plan", "allow", "limits", "ask", "over_budget", "scopes"}, values of labelled parameters hidden; borrowed from the row.
+   False: it is of something else. */
+bool engine_plan_of(const JournalRow *row, Str *audit_json);
 /* A loaded module by hash, from memory or the store; borrowed, lives as long as the engine. */
 Err engine_image(Engine *engine, Str hash_hex, Image **out, Error *error);
 /* Appends what an operator may see of an ended run's result_json: pii and secret fields are "***". The full text is for whoever started it. */

@@ -7,6 +7,7 @@
  *   serve.c    the worker: claims, leases, wake-ups, its end
  *   perform_state.c  sessions and contexts, by state.c    perform_cache.c  reads of tables from the cache
  *   perform_llm.c    questions to a language model                  scopes.c  what the caller of a run may do
+ *   perform_plan.c   plans of language models
  *   approval.c       what a person is asked to allow
  *
  * A live run is touched by one step at a time: while `busy` a store operation that the next step depends on is under way, and only its
@@ -92,7 +93,8 @@ struct LiveRun {
     size_t key_len;
     RunRow row;
     Birth *birth;                                        /* its row is not in the store yet; NULL afterwards */
-    Image *image;
+    Image *base;                                         /* its module */
+    Image *image;                                        /* the same, or what the plans that it loaded have made of it (the machine's); same indexes, same rows */
     VmRun *vm;
     Act **acts; uint32_t act_count, act_cap;             /* ascending id */
     Arena *row_arena;
@@ -225,6 +227,14 @@ bool perform_own(Engine *engine, const Image *image, const VmRequest *request, S
 void llm_open(Engine *engine);
 void perform_llm(LiveRun *run, Act *act, const VmRequest *request);
 
+/* perform_plan.c */
+void perform_plan_load(LiveRun *run, Act *act, const VmRequest *request);
+void perform_plan_check(LiveRun *run, Act *act, const VmRequest *request);
+void plan_put_audit(const LiveRun *run, const VmRequest *request, Buf *out);         /* of PLAN_LOAD and PLAN_CHECK: the plan and its grant */
+void plan_put_shown(const Image *image, Str plan, Buf *out);           /* values of labelled parameters hidden */
+Err  plan_replay(LiveRun *run, const JournalRow *row, Value *out, Error *error);     /* the answer of PLAN_LOAD; the machine goes on extended */
+Err  plan_copy_row(const Engine *engine, const RunRow *from, const RunRow *to, Arena *arena, JournalRow *row, Error *error);        /* any row: one that holds a plan becomes the other run's */
+
 /* approval.c */
 Err  approval_read(const Image *image, const VmRequest *request, Arena *arena, Approval *out, Error *error);  /* ERR_LIMIT: too long to be shown */
 void approval_put_arguments(const Image *image, const Approval *approval, uint8_t hidden /* LABEL_*: "***" instead */, Arena *arena, Buf *out);
@@ -272,6 +282,7 @@ void session_commit(LiveRun *run, Act *act);
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */
 JournalRow *record_answer(LiveRun *run, const VmRequest *request, bool ok);         /* without what it says: record_tell fills that in */
 void record_model(LiveRun *run, Act *act);               /* before the answer of a model: what it took */
+void record_meter(LiveRun *run, const JournalRow *row);  /* charges what such a row says to the plan that is running, if any */
 JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value);
 void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row);
 void record_resumed(LiveRun *run);                       /* before the first delivery after a park */

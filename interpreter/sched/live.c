@@ -175,7 +175,8 @@ static Err replay_result(LiveRun *run, const JournalRow *row, Error *error) {
     bool ok = row->entry == JOURNAL_RESULT;
     Reader in = reader_of(row->payload);
     Value value = { 0 };
-    Err err = value_decode(run->image, ok ? live_result_type(run->image, act->effect) : TYPE_INDEX_ERROR, &in, &value, error);
+    Err err = ok && row->effect == EFFECT_PLAN_LOAD ? plan_replay(run, row, &value, error)
+            : value_decode(run->image, ok ? live_result_type(run->image, act->effect) : TYPE_INDEX_ERROR, &in, &value, error);
     if (err) return err;
     remove_act(run, act_index(run, row->request));
     if (ok) vm_resume(run->vm, row->request, value); else vm_raise(run->vm, row->request, value);
@@ -199,7 +200,8 @@ static Err replay_row(LiveRun *run, const JournalRow *row, bool *delivered, Erro
     if (row->entry == JOURNAL_PARKED || row->entry == JOURNAL_RESUMED) run->resumed = run->parked_before = row->entry == JOURNAL_PARKED;
     else if (row->entry == JOURNAL_INTENT) {
         if ((act = live_act(run, row->request))) act->intent = act->in_doubt = true;
-    } else if (row->entry != JOURNAL_NOTE && row->entry != JOURNAL_MODEL) return err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of unknown kind %u", row->seq, row->entry);
+    } else if (row->entry == JOURNAL_MODEL) record_meter(run, row);
+    else if (row->entry != JOURNAL_NOTE) return err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of unknown kind %u", row->seq, row->entry);
     return ERR_OK;
 }
 
@@ -241,6 +243,7 @@ static bool adopt_pending(const VmRequest *request, void *arg) {
 }
 
 static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found, Error *error) {
+    run->base = run->image;
     VmInfo info = { run->row.run_id, run->row.tenant, run->row.user, run->row.func_name, run->row.correlation, run->row.user_name,
                     run->row.causation.len ? run->row.causation : run->row.run_id };
     const VmLimits *limits = &run->engine->options.limits;
@@ -249,6 +252,7 @@ static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found
         run->snapshot_at = snapshot_seq;
         Err err = snapshot_decode(run->image, snapshot, &info, snapshot_seq, &run->engine->key, limits, &run->vm, error);
         run->cancelled = !err && vm_cancelled(run->vm);
+        if (!err) run->image = vm_image(run->vm);
         return err;
     }
     if (run->row.func >= run->image->func_count) return err_set(error, ERR_CORRUPT, "cannot start: the module has no function %u", run->row.func);

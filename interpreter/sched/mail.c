@@ -528,9 +528,10 @@ static Err copy_journal(Engine *engine, const RunRow *from, uint64_t at_seq, con
             if (rows[i].entry == JOURNAL_INTENT && !is_answered(rows, kept, rows[i].request)) continue;
             JournalRow copy = rows[i];
             copy.seq = ++seq;
+            if ((err = plan_copy_row(engine, from, to, store_batch_arena(batch), &copy, error))) break;
             store_append_journal(batch, &copy);
         }
-        err = engine_sync(engine, batch, error);
+        if (!err) err = engine_sync(engine, batch, error);
         store_batch_free(batch);
     }
     store_batch_free(read);

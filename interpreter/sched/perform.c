@@ -97,6 +97,7 @@ static void own(LiveRun *run, Act *act, const VmRequest *request) {
         if (session_is(run)) session_begin(run, act);
         else perform_open_txn(run, act);
         return;
+    case EFFECT_PLAN_CHECK: perform_plan_check(run, act, request); return;
     case EFFECT_TXN_ROLLBACK: live_roll_back(run); answer_now(run, act->id, true, nothing); return;
     default: break;
     }
@@ -111,10 +112,10 @@ static Err add_query(LiveRun *run, const VmRequest *request, StoreBatch *batch, 
     const Query *query = &run->image->queries[request->effect->target];
     Cell *cells = ARENA_ARRAY(arena, Cell, query->param_count + 1u);
     for (uint16_t i = 0; i < query->param_count && i < request->arg_count; i++) {
-        Err err = rows_cell_of(run->image, request->effect->params[i], request->args[i], arena, &cells[i], error);
+        Err err = rows_cell_of(run->base, request->effect->params[i], request->args[i], arena, &cells[i], error);
         if (err) return err;
     }
-    *result = store_query(batch, run->image, request->effect->target, run->row.user, cells, query->param_count);
+    *result = store_query(batch, run->base, request->effect->target, run->row.user, cells, query->param_count);
     return ERR_OK;
 }
 
@@ -190,7 +191,7 @@ static void lone_write(LiveRun *run, Act *act, const VmRequest *request) {
     StoreBatch *batch = query_batch(run, act, request);
     if (!batch) return;
     Telling *telling = ARENA_NEW(store_batch_arena(batch), Telling);
-    *telling = (Telling){ run->engine, run->image, act->effect->target };
+    *telling = (Telling){ run->engine, run->base, act->effect->target };
     if (session_is(run)) { session_change_query(run, act, batch, run->current_result, tell_statement, telling); return; }
     record_answer(run, request, true);
     commit_statement(run, batch, run->current_result, tell_statement, telling, lone_write_done);
@@ -232,7 +233,7 @@ static void emit(LiveRun *run, Act *act, const VmRequest *request) {
     Buf payload = { 0 };
     snprintf(number, sizeof number, "%" PRIu64, act->id);
     ids_derived("EV", run->row.run_id, str_of(number), id);
-    hex_encode(run->image->hash.bytes, SHA256_BYTES, hash);
+    hex_encode(run->base->hash.bytes, SHA256_BYTES, hash);
     value_to_json(run->image, event->type, request->args[0], &payload);
     EventRow row = { .tenant = run->row.tenant, .event_id = str_of(id), .name = event->name, .payload = buf_str(&payload), .module_hash = str_of(hash), .user = run->row.user,
                      .correlation = run->row.correlation, .causation = run->row.run_id, .hops = run->row.hops, .run_id = run->row.run_id, .created_us = engine_now(run->engine) };
@@ -284,7 +285,7 @@ static void start_flow(LiveRun *run, Act *act, const VmRequest *request) {
     ids_derived("R", run->row.run_id, str_of(number), id);
     RunRow row = { .tenant = run->row.tenant, .run_id = str_of(id), .module_hash = run->row.module_hash, .user = run->row.user, .user_name = run->row.user_name, .scopes = run->row.scopes,
                    .correlation = run->row.correlation, .causation = run->row.run_id, .hops = run->row.hops + 1, .created_us = engine_now(engine), .updated_us = engine_now(engine) };
-    Err err = start_fill_row(engine, run->image, request->effect->target, request->args, arena, &row, &error);
+    Err err = start_fill_row(engine, run->base, request->effect->target, request->args, arena, &row, &error);
     Store *home = engine_home(engine, &row);
     engine->claim_wanted = true;
     if (err) fail_with(run, act, err, &error);
@@ -588,6 +589,7 @@ void perform(LiveRun *run, Act *act) {
     case EFFECT_CLASS_OWN: own(run, act, &request); return;
     case EFFECT_CLASS_READ:
         if (act->effect->kind == EFFECT_QUERY_READ) query(run, act, &request);
+        else if (act->effect->kind == EFFECT_PLAN_LOAD) perform_plan_load(run, act, &request);
         else perform_state(run, act, &request);
         return;
     case EFFECT_CLASS_OUTSIDE: outside(run, act, &request); return;

@@ -155,7 +155,7 @@ static bool reads_well(Str id) {
 
 /* cache:budgets:bdg-123:… for a row by its id, else cache:budgets:…, ending in a digest of program, query, user and parameters. */
 static Str entry_key(const LiveRun *run, const VmRequest *request, const Query *query, Arena *arena) {
-    const Image *image = run->image;
+    const Image *image = run->base;
     Buf asked = { 0 };
     char digest[SHA256_HEX + 1];
     buf_put(&asked, image->hash.bytes, SHA256_BYTES);
@@ -414,7 +414,7 @@ void perform_cached(LiveRun *run, Act *act, const VmRequest *request) {
         return;
     }
     fetch = mem_alloc(sizeof *fetch);
-    *fetch = (Fetch){ .engine = engine, .arena = arena, .image = image_retain(run->image), .query = query, .query_index = request->effect->target, .key = key, .map_key = map_key };
+    *fetch = (Fetch){ .engine = engine, .arena = arena, .image = image_retain(run->base), .query = query, .query_index = request->effect->target, .key = key, .map_key = map_key };
     fetch->tenant = arena_str(arena, run->row.tenant);
     fetch->user = arena_str(arena, run->row.user);
     add_source(fetch, query->table);

@@ -39,6 +39,7 @@ static void put_row(const Image *image, const JournalRow *row, Buf *out) {
         { EFFECT_LLM_PLAN, "planned" }, { EFFECT_PLAN_FILL, "filled" }, { EFFECT_PLAN_CHECK, "checked" }, { EFFECT_PLAN_LOAD, "loaded" }, { EFFECT_APPROVE, "approval" },
     };
     const char *what = NULL;
+    Str audit;
     for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
         if (row->effect == effects[i].effect) what = effects[i].what;
     bool plan = row->effect == EFFECT_LLM_PLAN || row->effect == EFFECT_PLAN_FILL;
@@ -48,7 +49,7 @@ static void put_row(const Image *image, const JournalRow *row, Buf *out) {
         begin(row, what, out);
         if (row->entry == JOURNAL_ERROR) put_member("error", row->detail_json, out);
         else if (plan) put_plan(image, row, out);
-        else put_member("args", row->args_json, out), put_member("result", row->detail_json, out);
+        else put_member("args", engine_plan_of(row, &audit) ? audit : row->args_json, out), put_member("result", row->detail_json, out);
     }
     buf_put_text(out, "}\n");
 }

@@ -39,6 +39,7 @@ static void put_value(const Image *image, uint16_t type, uint8_t labels, Value v
 
 /* What is asked of a model, and what it makes of it, is as personal or secret as the text. */
 static bool is_prompt(const ImageEffect *effect) { return (effect->kind >= EFFECT_LLM_CLASSIFY && effect->kind <= EFFECT_LLM_STREAM) || effect->kind == EFFECT_PLAN_FILL; }
+static bool gives_plan(const ImageEffect *effect) { return effect->kind == EFFECT_LLM_PLAN || effect->kind == EFFECT_PLAN_FILL; }
 static bool is_hidden(const ImageEffect *effect) { return is_prompt(effect) && effect->target != NO_INDEX; }
 
 enum { SHOWN_PROMPT_MAX = 1000 };                        /* a prompt may hold a whole document; its beginning says what it was about */
@@ -70,6 +71,13 @@ static void put_approval_args(LiveRun *run, const VmRequest *request, Buf *out) 
     arena_free(arena);
 }
 
+static void put_plan(const Image *image, Value plan, Buf *out) {
+    Buf text = { 0 };
+    value_to_json(image, TYPE_INDEX_JSON, plan, &text);
+    plan_put_shown(image, buf_str(&text), out);
+    buf_free(&text);
+}
+
 static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     const ImageEffect *effect = request->effect;
     bool prompt = is_prompt(effect), hidden = is_hidden(effect);
@@ -78,12 +86,14 @@ static void args_json(LiveRun *run, const VmRequest *request, Buf *out) {
     uint16_t count = request->arg_count < effect->param_count ? request->arg_count : effect->param_count;
     if (effect->kind == EFFECT_NOTE_SPAN_END) return;
     if (effect->kind == EFFECT_APPROVE) { put_approval_args(run, request, out); return; }
+    if (effect->kind == EFFECT_PLAN_LOAD || effect->kind == EFFECT_PLAN_CHECK) { plan_put_audit(run, request, out); return; }
     buf_put_char(out, params ? '{' : '[');
     for (uint16_t i = 0; i < count; i++) {
         if (i) buf_put_char(out, ',');
         if (params) json_put_string(out, params[i].name), buf_put_char(out, ':');
         bool text = prompt && !hidden && i == (effect->kind == EFFECT_PLAN_FILL);
         if (text) put_prompt(value_str(request->args[i]), out);
+        else if (effect->kind == EFFECT_PLAN_FILL && i == 0 && !hidden) put_plan(run->image, request->args[i], out);
         else put_value(run->image, effect->params[i], params ? params[i].labels : hidden ? LABEL_PII : 0, request->args[i], out);
     }
     buf_put_char(out, params ? '}' : ']');
@@ -156,6 +166,12 @@ JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     JournalRow *row = record_answer(run, &request, ok);
     record_tell(run->image, ok ? live_result_type(run->image, request.effect) : TYPE_INDEX_ERROR, value, run->row_arena, row);
     if (ok && is_hidden(request.effect)) row->detail_json = STR("\"***\"");
+    else if (ok && gives_plan(request.effect)) {
+        Buf shown = { 0 };
+        put_plan(run->image, value, &shown);
+        row->detail_json = record_bounded(run->row_arena, &shown);
+        buf_free(&shown);
+    }
     return row;
 }
 
@@ -211,6 +227,20 @@ void record_model(LiveRun *run, Act *act) {
     row->args_json = (Str){ "", 0 };
     row->detail_json = record_bounded(run->row_arena, &report);
     buf_free(&report);
+    record_meter(run, row);
+}
+
+/* What a model took is the plan's whose tool asked it. Told by the row, so that a run that is taken on charges the same, at the same place. */
+void record_meter(LiveRun *run, const JournalRow *row) {
+    if (row->payload.len) return;                        /* an answer that was refused: its tokens are in the report behind it */
+    Arena *arena = arena_new();
+    Json *report = NULL;
+    if (json_parse(arena, row->detail_json, JOURNAL_ARGS_MAX, &report, NULL) == ERR_OK) {
+        const Json *prompt = json_get(report, "prompt_tokens"), *completion = json_get(report, "completion_tokens");
+        uint64_t tokens = (prompt && prompt->integer > 0 ? (uint64_t)prompt->integer : 0) + (completion && completion->integer > 0 ? (uint64_t)completion->integer : 0);
+        if (tokens) vm_meter_tokens(run->vm, tokens);
+    }
+    arena_free(arena);
 }
 
 void record_take_back(LiveRun *run) {

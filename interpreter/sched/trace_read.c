@@ -534,6 +534,29 @@ static void read_model(RunReader *r, const JournalRow *row) {
     buf_free(&text);
 }
 
+static uint32_t count_actions(const Json *json) {
+    uint32_t count = json->kind == JSON_OBJECT && json_get(json, "action");
+    for (size_t i = 0; (json->kind == JSON_OBJECT || json->kind == JSON_ARRAY) && i < json->count; i++)
+        if (json->kind == JSON_ARRAY || !str_is(json->keys[i], "params")) count += count_actions(json->items[i]);
+    return count;
+}
+
+/* The engine's own doing, with what a model has written: its calls follow as those of any code. */
+static void read_plan(RunReader *r, const JournalRow *row, Str self) {
+    Arena *arena = r->trace->arena;
+    Str audit, text = STR("plan filled in from the request");
+    Json *loaded = NULL, *error = NULL;
+    if (row->entry == JOURNAL_ERROR) {
+        Str code = json_parse(arena, row->detail_json, JOURNAL_ARGS_MAX, &error, NULL) == ERR_OK ? json_get_text(error, "code") : (Str){ "", 0 };
+        text = str_of(arena_printf(arena, "plan refused%s%.*s", code.len ? ": " : "", STR_ARG(code)));
+    } else if (row->effect == EFFECT_PLAN_CHECK) text = STR("plan checked");
+    else if (engine_plan_of(row, &audit) && json_parse(arena, audit, SIZE_MAX, &loaded, NULL) == ERR_OK && json_get(loaded, "plan")) {
+        uint32_t steps = count_actions(json_get(loaded, "plan"));
+        text = str_of(arena_printf(arena, "plan of %u step%s", steps, steps == 1 ? "" : "s"));
+    }
+    message_of(r, row, MESSAGE_NOTE, self, self, text);
+}
+
 /* A model with a name is told the beginning of what it is asked; without one it is the asker's own thought. */
 static void read_llm(RunReader *r, const JournalRow *row, Str self) {
     Arena *arena = r->trace->arena;
@@ -559,6 +582,7 @@ static void read_effect(RunReader *r, const JournalRow *row) {
     case EFFECT_TXN_BEGIN: case EFFECT_TXN_COMMIT: case EFFECT_TXN_ROLLBACK: read_transaction(r, row); break;
     case EFFECT_EMIT: read_emit(r, row); break;
     case EFFECT_LLM_CLASSIFY: case EFFECT_LLM_EXTRACT: case EFFECT_LLM_COMPLETE: case EFFECT_LLM_STREAM: case EFFECT_LLM_PLAN: read_llm(r, row, self); break;
+    case EFFECT_PLAN_CHECK: case EFFECT_PLAN_FILL: case EFFECT_PLAN_LOAD: read_plan(r, row, self); break;
     case EFFECT_REFRESH: message_of(r, row, MESSAGE_CALL, self, self, STR("Refresh credential")); break;
     case EFFECT_SLEEP_UNTIL: {
         Str retry = part_title(r->image, "retry", "");

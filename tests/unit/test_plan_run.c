@@ -9,6 +9,8 @@
 #include "interpreter/sched/approval.h"
 #include "interpreter/sched/engine.h"
 #include "interpreter/sched/script.h"
+#include "interpreter/sched/trace.h"
+#include "tests/unit/lower_run.h"
 #include "tests/unit/vm_asm.h"
 
 static const EnginePrincipal ANNA = { .tenant = { "family", 6 }, .user = { "anna", 4 }, .user_name = { "Anna", 4 }, .scopes = { "travel:read travel:write", 24 } };
@@ -127,17 +129,19 @@ static void reopen(World *w)
     open_world(w);
 }
 
-static int setup(void **state)
+static int setup_with(void **state, Image *image)
 {
     static int serial;
     World *w = mem_alloc(sizeof *w);
-    *w = (World){ .image = image_make(), .arena = arena_new(), .now_us = INT64_C(1762768800000000) };
+    *w = (World){ .image = image, .arena = arena_new(), .now_us = INT64_C(1762768800000000) };
     snprintf(w->path, sizeof w->path, "/tmp/flow_plan_run_%d_%d.db", (int)getpid(), ++serial);
     snprintf(w->url, sizeof w->url, "sqlite:%s", w->path);
     open_world(w);
     *state = w;
     return 0;
 }
+
+static int setup(void **state) { return setup_with(state, image_make()); }
 
 static int teardown(void **state)
 {
@@ -361,12 +365,256 @@ static void what_a_terminal_shows_cannot_deceive(void **state)
     buf_free(&shown);
 }
 
+/* ---- plans ------------------------------------------------------------------------------------------------------------------------ */
+
+static const char PROGRAM[] =
+    "scope \"travel:read\" on trips read \"look\"\n"
+    "scope \"travel:write\" on trips write \"book\"\n"
+    "table trips of travel {\n id: id \"TRP\"\n city: string\n seq: int\n on erase delete\n export as \"trips\"\n}\n"
+    "agent travel \"Travel Agent\" {\n"
+    "    tool look(city: string) -> { city: string, days: int } requires \"travel:read\" reads { return { city, days: city.length() } }\n"
+    "    tool book(city: string, guest: pii string = \"nobody\") -> { city: string, seq: int } requires \"travel:write\" compensated by cancel idempotent {\n"
+    "        transaction { let seq = count(trips)\n insert trips { city, seq }\n return { city, seq } }\n"
+    "    }\n"
+    "    tool cancel(city: string) idempotent { transaction { insert trips { city: \"-${city}\", seq: count(trips) } } }\n"
+    "    tool pay(city: string) -> { paid: string } irreversible { transaction { insert trips { city: \"paid ${city}\", seq: count(trips) }\n return { paid: city } } }\n"
+    "}\n"
+    "flow act(text: string) -> string { let o = run plan json_parse(text) allow [travel.*] within 1d calls 20 ask\n return \"${o.steps.length()} ${trail()}\" }\n"
+    "flow narrow(text: string) -> string { let o = run plan json_parse(text) allow [travel.look] within 1d calls 20\n return \"${o.steps.length()}\" }\n"
+    "flow often(text: string, times: int) -> string {\n"
+    "    for i in range(0, times) { run plan json_parse(text) allow [travel.*] within 1d calls 20 ask }\n"
+    "    return trail()\n"
+    "}\n"
+    "flow trail() -> string { let all = from t in trips order by t.seq select t.city\n return all.join(\" \") }\n";
+
+#define STEP(action, city) "{\\\"agent\\\":\\\"travel\\\",\\\"action\\\":\\\"" action "\\\",\\\"params\\\":{\\\"city\\\":\\\"" city "\\\"}}"
+#define PLAN(steps) "{\"text\":\"{\\\"strategy\\\":\\\"SEQUENTIAL\\\",\\\"flow\\\":[" steps "]}\"}"
+
+static int setup_program(void **state)
+{
+    Image *image = compile_text(PROGRAM);
+    Buf bytes = { 0 };
+    image_encode(image, &bytes);                         /* for its hash */
+    buf_free(&bytes);
+    return setup_with(state, image);
+}
+
+static void start_as(World *w, const char *flow, const char *input, const char *scopes, char run_id[64])
+{
+    EnginePrincipal who = ANNA;
+    Error error = { 0 };
+    who.scopes = str_of(scopes);
+    run_id[0] = '\0';
+    if (engine_start(w->engine, w->image, str_of(flow), str_of(input), &who, run_id, &error)) fail_msg("%s", error.text);
+    work(w, run_id);
+}
+
+static void completes(World *w, const char *run_id, const char *result)
+{
+    RunRow row = find(w, run_id);
+    if (row.status != RUN_COMPLETED) fail_msg("it is %s: %.*s %.*s", run_status_name(row.status), STR_ARG(row.result_json), STR_ARG(row.waits_json));
+    assert_text(row.result_json, result);
+}
+
+static void fails_with(World *w, const char *run_id, const char *kind, const char *code)
+{
+    RunRow row = find(w, run_id);
+    assert_int_equal(row.status, RUN_FAILED);
+    assert_has(row.result_json, arena_printf(w->arena, "\"kind\":\"%s\"", kind));
+    assert_has(row.result_json, arena_printf(w->arena, "\"code\":\"%s\"", code));
+}
+
+static void allow(World *w, const char *run_id)
+{
+    Error error = { 0 };
+    if (answer(w, run_id, "true", 0, json_get_text(wait_of(w, run_id, 0), "hash"), &error)) fail_msg("%s", error.text);
+}
+
+/* The journal, until the batch is freed. */
+static StoreBatch *journal_of(World *w, const char *run_id, const JournalRow **rows, uint32_t *count)
+{
+    Error error = { 0 };
+    StoreBatch *batch = store_batch(engine_store(w->engine), TENANT, str_of(run_id), 0);
+    int index = store_get_journal(batch, str_of(run_id), 0, UINT32_MAX);
+    assert_int_equal(store_run_batch(batch, &error), ERR_OK);
+    *rows = store_journal(batch, index, count);
+    return batch;
+}
+
+static void a_plan_may_what_its_caller_may(void **state)
+{
+    World *w = *state;
+    char run_id[64];
+    start_as(w, "act", PLAN(STEP("book", "Rome")), ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"1 Rome\"");
+    start_as(w, "act", PLAN(STEP("book", "Oslo")), "travel:read  travel:write", run_id);
+    completes(w, run_id, "\"1 Rome Oslo\"");
+    static const char *const less[] = { "", "travel:read", "travel:writer", "admin", "travel:read admin:some" };
+    for (size_t i = 0; i < sizeof less / sizeof *less; i++) {
+        start_as(w, "act", PLAN(STEP("look", "Rome") "," STEP("book", "Rome")), less[i], run_id);
+        fails_with(w, run_id, "denied", "E0726");
+    }
+    start_as(w, "narrow", PLAN(STEP("book", "Rome")), ENGINE_SCOPES_ALL, run_id);          /* what the program does not allow nobody may */
+    fails_with(w, run_id, "denied", "E0725");
+    start_as(w, "trail", "{}", "", run_id);
+    completes(w, run_id, "\"Rome Oslo\"");
+}
+
+static void a_refused_plan_says_what_is_wrong_with_it(void **state)
+{
+    World *w = *state;
+    char run_id[64];
+    start_as(w, "act", PLAN(STEP("fly", "Rome")), ENGINE_SCOPES_ALL, run_id);
+    fails_with(w, run_id, "invalid", "E0724");
+    Json *error, *report;
+    assert_int_equal(json_parse(w->arena, find(w, run_id).result_json, 1 << 20, &error, NULL), ERR_OK);
+    assert_int_equal(json_parse(w->arena, json_get_text(error, "message"), 1 << 20, &report, NULL), ERR_OK);
+    assert_text(json_get_text(json_get(report, "diagnostics")->items[0], "pointer"), "/flow/0/action");
+}
+
+static void the_journal_tells_plan_and_grant(void **state)
+{
+    World *w = *state;
+    char run_id[64];
+    start_as(w, "act", PLAN(STEP("look", "Rome") ",{\\\"agent\\\":\\\"travel\\\",\\\"action\\\":\\\"book\\\",\\\"params\\\":{\\\"city\\\":\\\"Rome\\\",\\\"guest\\\":\\\"Ann Example\\\"}}"), "travel:read travel:write", run_id);
+    completes(w, run_id, "\"2 Rome\"");
+    const JournalRow *rows;
+    uint32_t count, found = 0;
+    StoreBatch *batch = journal_of(w, run_id, &rows, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        Str audit;
+        assert_null(memmem(rows[i].args_json.ptr, rows[i].args_json.len, "Ann Example", 11));
+        if (!engine_plan_of(&rows[i], &audit)) continue;
+        found++;
+        Json *json;
+        assert_int_equal(json_parse(w->arena, audit, 1 << 20, &json, NULL), ERR_OK);
+        assert_has(audit, "{\"plan\":{\"strategy\":\"SEQUENTIAL\",\"flow\":[{\"agent\":\"travel\",\"action\":\"look\",\"params\":{\"city\":\"Rome\"}}");
+        assert_has(audit, "\"guest\":\"***\"");
+        assert_has(audit, "\"allow\":[\"travel.*\"]");
+        assert_has(audit, "\"ask\":true");
+        assert_has(audit, "\"scopes\":[\"travel:read\",\"travel:write\"]");
+        assert_has(rows[i].args_json, "\"allow\"");
+        assert_has(rows[i].detail_json, "\"extension\"");
+    }
+    store_batch_free(batch);
+    assert_int_equal(found, 1);
+    Buf drawn = { 0 };
+    Error error = { 0 };
+    assert_int_equal(trace_render(w->engine, TENANT, &(Str){ run_id, strlen(run_id) }, 1, TRACE_MERMAID, &drawn, &error), ERR_OK);
+    assert_has(buf_str(&drawn), "plan of 2 steps");
+    assert_has(buf_str(&drawn), "tools/call look");
+    assert_has(buf_str(&drawn), "tools/call book");
+    buf_free(&drawn);
+}
+
+/* As another worker would find it: with the snapshot of the park, and without. */
+static void another_worker_goes_on_with_a_plan(void **state)
+{
+    World *w = *state;
+    char run_id[64], copy[64];
+    Error error = { 0 };
+    start_as(w, "act", PLAN(STEP("book", "Rome") "," STEP("pay", "Rome") "," STEP("book", "Oslo")), ENGINE_SCOPES_ALL, run_id);
+    RunRow row = find(w, run_id);
+    assert_int_equal(row.status, RUN_PARKED);
+    assert_true(row.snapshot_seq > 0);
+    reopen(w);
+    assert_int_equal(engine_fork(w->engine, TENANT, str_of(run_id), row.last_seq, copy, &error), ERR_OK);
+    allow(w, run_id);
+    reopen(w);
+    work(w, run_id);
+    completes(w, run_id, "\"3 Rome paid Rome Oslo\"");
+    work(w, copy);                                       /* from its journal alone */
+    assert_int_equal(find(w, copy).status, RUN_PARKED);
+    allow(w, copy);
+    work(w, copy);
+    completes(w, copy, "\"3 Rome paid Rome Oslo paid Rome Oslo\"");
+}
+
+static void every_fork_of_a_plan_comes_to_its_end(void **state)
+{
+    World *w = *state;
+    char run_id[64], copy[64];
+    Error error = { 0 };
+    start_as(w, "act", PLAN(STEP("look", "Rome") "," STEP("look", "Oslo")), ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"2 \"");
+    uint64_t last = find(w, run_id).last_seq;
+    for (uint64_t seq = 1; seq < last; seq++) {
+        assert_int_equal(engine_fork(w->engine, TENANT, str_of(run_id), seq, copy, &error), ERR_OK);
+        work(w, copy);
+        completes(w, copy, "\"2 \"");
+    }
+}
+
+typedef enum { AS_IT_WAS, CODE_CHANGED, SEAL_CHANGED, CUT, EMPTY, CHANGES } Change;
+
+static Str changed(World *w, Str payload, Change change)
+{
+    char *bytes = arena_alloc(w->arena, payload.len + 1);
+    memcpy(bytes, payload.ptr, payload.len);
+    if (change == CODE_CHANGED) bytes[payload.len / 3] ^= 1;
+    if (change == SEAL_CHANGED) bytes[5] ^= 1;
+    return (Str){ bytes, change == EMPTY ? 0 : change == CUT ? payload.len - 1 : payload.len };
+}
+
+/* A hand in the store: the rows of one run under the name of another, or with a row that is not as it was. */
+static void a_changed_row_is_refused(void **state)
+{
+    World *w = *state;
+    char run_id[64];
+    Error error = { 0 };
+    start_as(w, "act", PLAN(STEP("book", "Rome") "," STEP("pay", "Rome")), ENGINE_SCOPES_ALL, run_id);
+    const RunRow from = find(w, run_id);
+    for (Change change = AS_IT_WAS; change < CHANGES; change++) {
+        const JournalRow *rows;
+        uint32_t count;
+        RunRow to = from;
+        to.run_id = str_of(arena_printf(w->arena, "run-forged-%d", change));
+        to.status = RUN_READY, to.waits_json = (Str){ "", 0 }, to.epoch = to.snapshot_seq = 0, to.worker = (Str){ "", 0 }, to.lease_until_us = 0;
+        StoreBatch *read = journal_of(w, run_id, &rows, &count), *batch = store_batch(engine_store(w->engine), TENANT, to.run_id, 0);
+        store_put_run(batch, &to);
+        for (uint32_t i = 0; i < count; i++) {
+            JournalRow row = rows[i];
+            if (row.effect == EFFECT_PLAN_LOAD) row.payload = changed(w, row.payload, change);
+            store_append_journal(batch, &row);
+        }
+        if (store_run_batch(batch, &error)) fail_msg("%s", error.text);
+        store_batch_free(batch);
+        store_batch_free(read);
+        work(w, to.run_id.ptr);
+        RunRow row = find(w, to.run_id.ptr);
+        assert_int_equal(row.status, RUN_FAILED);
+        assert_has(row.result_json, "holds a plan that is not this run's");
+    }
+    allow(w, run_id);
+    work(w, run_id);
+    completes(w, run_id, "\"2 Rome paid Rome\"");
+}
+
+static void plans_follow_plans_up_to_a_number(void **state)
+{
+    World *w = *state;
+    char run_id[64];
+    char input[600];
+    snprintf(input, sizeof input, "%.*s,\"times\":%d}", (int)(sizeof PLAN(STEP("book", "Rome")) - 2), PLAN(STEP("book", "Rome")), 3);
+    start_as(w, "often", input, ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"Rome Rome Rome\"");
+    snprintf(input, sizeof input, "%.*s,\"times\":%d}", (int)(sizeof PLAN(STEP("look", "Rome")) - 2), PLAN(STEP("look", "Rome")), VM_PLANS_MAX);
+    start_as(w, "often", input, ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"Rome Rome Rome\"");
+    snprintf(input, sizeof input, "%.*s,\"times\":%d}", (int)(sizeof PLAN(STEP("look", "Rome")) - 2), PLAN(STEP("look", "Rome")), VM_PLANS_MAX + 1);
+    start_as(w, "often", input, ENGINE_SCOPES_ALL, run_id);
+    fails_with(w, run_id, "rejected", "VM_PLANS_MAX");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         T(only_runs_that_may_load_a_plan_keep_scopes), T(an_approval_shows_what_it_is_for), T(the_hash_is_of_the_canonical_form), T(nothing_but_the_hash_allows_it), T(a_forged_answer_is_not_taken),
         T(what_was_allowed_stands_in_the_journal), T(arguments_that_nobody_could_read_are_refused), T(what_a_terminal_shows_cannot_deceive),
+#define P(name) cmocka_unit_test_setup_teardown(name, setup_program, teardown)
+        P(a_plan_may_what_its_caller_may), P(a_refused_plan_says_what_is_wrong_with_it), P(the_journal_tells_plan_and_grant), P(another_worker_goes_on_with_a_plan), P(every_fork_of_a_plan_comes_to_its_end),
+        P(a_changed_row_is_refused), P(plans_follow_plans_up_to_a_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
