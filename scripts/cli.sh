@@ -230,5 +230,44 @@ expect "nothing is old yet" 0 $flowd gc;                       says 'removed 0 r
 expect "everything that is over" 0 $flowd gc --older 0s;       says 'removed [1-9][0-9]* runs with'
 expect "an age it is not" 2 $flowd gc --older soon;            warns '30d or 12h'
 expect "and the store is sound" 0 $flowd fsck;                 says ' 0 problems'
+
+# ---- plans ---------------------------------------------------------------------------------------------------
+cat >"$work/plan.json" <<'PLAN'
+{ "strategy": "CONDITIONAL", "message": "Done", "flow": [
+    { "agent": "finance", "action": "check_budget" },
+    { "condition": "budget_available >= 200",
+      "then": [ { "agent": "travel", "action": "book_hotel", "params": { "city": "Tokyo" } } ],
+      "else": [ { "action": "notify_user", "message": "Insufficient budget" } ] } ] }
+PLAN
+sed 's/, "params": { "city": "Tokyo" }//' "$work/plan.json" >"$work/open.json"
+sed 's/check_budget/chek_budget/; s/>= 200/>= process.exit()/' "$work/plan.json" >"$work/wrong.json"
+printf '{"strategy":"SEQUENTIAL","flow":[{"agent":"finance","action":"\033[2Jcheck"}]}' >"$work/terminal.json"
+agents=tests/plans/agents.flow
+expect "plan help" 0 $flowc plan --help;                       says 'check .*all that is wrong'
+expect "plan without a word" 2 $flowc plan;                    warns 'check, cost, schema or build'
+expect "plan misspelt" 2 $flowc plan chek --agents $agents;    warns 'did you mean check'
+expect "plan without agents" 2 $flowc plan check "$work/plan.json";      warns '--agents'
+expect "plan check" 0 $flowc plan check --agents $agents "$work/plan.json";   says '4 steps, at most 5 calls'
+expect "plan check open" 0 $flowc plan check --agents $agents "$work/open.json";   warns '/flow/1/then/0/params/city'
+expect "plan check wrong" 1 $flowc plan check --agents $agents "$work/wrong.json";  warns 'did you mean "check_budget"'; warns 'error\[E0731\]'; warns '\^'
+expect "plan check json" 1 $flowc plan check --format json --agents $agents "$work/wrong.json"
+says '^\{"version":1,"ok":false,.*"code":"E0724","severity":"error","pointer":"/flow/0/action",.*"suggestion":\{"op":"replace","value":"check_budget"\},"widens_authority":false'
+expect "plan check terminal" 1 $flowc plan check --agents $agents "$work/terminal.json"
+if grep -q "$(printf '\033')" "$work/out" "$work/err"; then failed=$((failed + 1)); echo "FAIL $name: an escape reaches the terminal"; else passed=$((passed + 1)); fi
+expect "plan check allow" 1 $flowc plan check --agents $agents --allow finance.\* "$work/plan.json";   warns 'error\[E0725\]'; warns 'more rights'
+expect "plan check allow nothing" 2 $flowc plan check --agents $agents --allow finanse.\* "$work/plan.json";   warns 'no such tool'
+expect "plan check folder" 0 $flowc plan check --agents tests/plans "$work/plan.json"
+expect "plan check stdin" 1 $flowc plan check --agents $agents -
+expect "plan check no file" 2 $flowc plan check --agents $agents "$work/nowhere.json"
+expect "plan cost" 0 $flowc plan cost --agents $agents "$work/plan.json";    says 'travel.cancel_booking +3'; says 'undone when the plan fails'
+expect "plan cost over" 1 $flowc plan cost --agents $agents --calls 3 --usd 0.5 --wall 5s "$work/plan.json";    says 'calls of tools +5 +3  OVER'; says 'money .*0.500000'; warns 'PLAN_CALLS_MAX'
+expect "plan cost json" 0 $flowc plan cost --json --agents $agents "$work/plan.json";    says '"calls":5,'
+expect "plan bad limit" 2 $flowc plan cost --agents $agents --calls many "$work/plan.json";   warns '--calls wants a number'
+expect "plan schema" 0 $flowc plan schema --agents $agents;    says '2020-12/schema'
+expect "plan build open" 1 $flowc plan build --agents $agents -o "$work/plan.flowb" "$work/open.json";   warns 'E0729'
+expect "plan build" 0 $flowc plan build --agents $agents -o "$work/plan.flowb" "$work/plan.json"
+expect "plan run" 0 $flowd run "$work/plan.flowb" plan;        says '"message":"Done"'; says '"booking_id":"HTL-999"'
+expect "plan agents of an image" 0 $flowc build $agents -o "$work/agents.flowb"
+expect "plan check image" 0 $flowc plan check --agents "$work/agents.flowb" "$work/plan.json"
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 enum { CODES_MAX = 16 };
@@ -221,6 +222,70 @@ static void every_file_is_answered_as_its_name_says(void **state)
     assert_int_equal(failures, 0);
 }
 
+/* ---- pages of docs/errors: ```json ok, ```json open, ```json fail CODE [OPTION] --------------------------------- */
+
+static bool check_block(const char *path, Str mark, Str text)
+{
+    Arena *arena = arena_new();
+    Wanted wanted = { .count = 1, .ok = str_is(mark, "ok") || str_is(mark, "open") };
+    PlanResult result;
+    if (!wanted.ok) {
+        assert_true(mark.len >= 10);
+        wanted.codes[0] = (Str){ mark.ptr + 5, 5 };
+        if (mark.len > 11)
+            wanted.option = (Str){ mark.ptr + 11, mark.len - 11 };
+    }
+    PlanGrant grant = grant_of(&wanted);
+    plan_compile(compiler, text, &grant, arena, &result);
+    bool good = as_wanted(&wanted, &result) && (!wanted.ok || (result.open_count > 0) == str_is(mark, "open"));
+    if (!good)
+        print_error("%s: expected %.*s, found %s %.*s\n%.*s\n", path, STR_ARG(mark), result.diag_count ? result.diags[0].code : "ok", STR_ARG(result.diag_count ? result.diags[0].message : STR("")),
+                    STR_ARG(text));
+    image_free(result.image);
+    arena_free(arena);
+    return good;
+}
+
+static uint32_t check_page(const char *path, uint32_t *blocks)
+{
+    static const char open[] = "```json ", close[] = "\n```";
+    Buf page = { 0 };
+    Error error;
+    uint32_t failures = 0;
+    assert_int_equal(file_read(path, 1 << 20, &page, &error), ERR_OK);
+    for (Str rest = buf_str(&page);;) {
+        const char *end = rest.ptr + rest.len, *at = memmem(rest.ptr, rest.len, open, strlen(open));
+        if (!at)
+            break;
+        const char *line_end = memchr(at, '\n', (size_t)(end - at)), *stop = line_end ? memmem(line_end, (size_t)(end - line_end), close, strlen(close)) : NULL;
+        assert_non_null(stop);
+        Str mark = { at + strlen(open), (size_t)(line_end - at) - strlen(open) };
+        if (str_is(mark, "ok") || str_is(mark, "open") || str_starts(mark, STR("fail E07"))) {
+            failures += !check_block(path, mark, (Str){ line_end + 1, (size_t)(stop - line_end) });
+            ++*blocks;
+        }
+        rest = (Str){ stop + strlen(close), (size_t)(end - stop) - strlen(close) };
+    }
+    buf_free(&page);
+    return failures;
+}
+
+static void plans_of_a_page_do_what_it_says(void **state)
+{
+    uint32_t failures = 0, blocks = 0;
+    for (const DiagInfo *info = diag_infos; info->code; info++) {
+        char path[64];
+        if (strncmp(info->code, "E07", 3) != 0 || info->code[3] < '2' || info->code[3] > '4')
+            continue;
+        snprintf(path, sizeof path, "docs/errors/%s.md", info->code);
+        if (access(path, R_OK) == 0)
+            failures += check_page(path, &blocks);
+    }
+    print_message("%u plans of pages\n", blocks);
+    assert_true(blocks > 20);
+    assert_int_equal(failures, 0);
+}
+
 /* E0729 and E0741 are said where a plan is loaded into a run, not where it is checked: tests of the engine raise them. */
 static void every_code_of_plans_is_raised_by_a_file(void **state)
 {
@@ -240,6 +305,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_file_is_answered_as_its_name_says),
         cmocka_unit_test(every_code_of_plans_is_raised_by_a_file),
+        cmocka_unit_test(plans_of_a_page_do_what_it_says),
     };
     setenv("FLOW_STDLIB", "stdlib", 0);                     /* tests run in the root of the project */
     return cmocka_run_group_tests_name("hostile plans", tests, set_up, tear_down);
