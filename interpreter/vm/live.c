@@ -107,19 +107,18 @@ static void func_code(ImageLive *live, uint16_t index)
     f->code = code;
 }
 
-/* Spans are effects that no table of the image has. */
 static void func_effects(ImageLive *live, uint16_t index)
 {
     const ImageFunc *func = &live->image->funcs[index];
+    LiveEffects *effects = ARENA_NEW(live->arena, LiveEffects);
     ImageEffect begin = { .kind = EFFECT_NOTE_SPAN_BEGIN, .target = func->owner, .name = func->name, .params = func->reg_types, .param_count = func->param_count, .result = TYPE_INDEX_VOID };
-    live->span_begin[index] = begin;
-    live->span_end[index] = begin;
-    live->span_end[index].kind = EFFECT_NOTE_SPAN_END;
-    live->span_end[index].params = (uint16_t *)&func->result;
-    live->span_end[index].param_count = live->image->types[func->result].kind == KIND_VOID ? 0 : 1;
-    live->intercepted[index] = begin;
-    live->intercepted[index].kind = EFFECT_REMOTE_CALL;
-    live->intercepted[index].result = func->result;
+    *effects = (LiveEffects){ begin, begin, begin };
+    effects->span_end.kind = EFFECT_NOTE_SPAN_END;
+    effects->span_end.params = (uint16_t *)&func->result;
+    effects->span_end.param_count = live->image->types[func->result].kind == KIND_VOID ? 0 : 1;
+    effects->intercepted.kind = EFFECT_REMOTE_CALL;
+    effects->intercepted.result = func->result;
+    live->funcs[index].effects = effects;
 }
 
 static void live_free(ImageLive *live)
@@ -138,9 +137,6 @@ static void funcs_make(ImageLive *live)
     const ImageLive *base = image->base ? image->base->live : NULL;
     uint16_t first = (uint16_t)BASE_COUNT(image, func_count);
     live->funcs = rows_of_base(live, base ? base->funcs : NULL, first, image->func_count, sizeof *live->funcs);
-    live->span_begin = rows_of_base(live, base ? base->span_begin : NULL, first, image->func_count, sizeof *live->span_begin);
-    live->span_end = rows_of_base(live, base ? base->span_end : NULL, first, image->func_count, sizeof *live->span_end);
-    live->intercepted = rows_of_base(live, base ? base->intercepted : NULL, first, image->func_count, sizeof *live->intercepted);
     for (uint16_t i = first; i < image->func_count; i++) func_shape(live, i);
     for (uint16_t i = first; i < image->func_count; i++) {
         func_code(live, i);

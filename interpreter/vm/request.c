@@ -52,8 +52,8 @@ const uint16_t *out_types(const VmRun *run, const Out *out)
 const ImageEffect *out_effect(const VmRun *run, const Out *out)
 {
     switch (out->source) {
-    case OUT_SPAN_BEGIN: return &run->live->span_begin[out->source_index];
-    case OUT_SPAN_END: return &run->live->span_end[out->source_index];
+    case OUT_SPAN_BEGIN: return &run->live->funcs[out->source_index].effects->span_begin;
+    case OUT_SPAN_END: return &run->live->funcs[out->source_index].effects->span_end;
     case OUT_PARALLEL:
         parallel_effect.params = parallel_types;
         parallel_effect.param_count = 3;
@@ -127,7 +127,7 @@ void request_ask(VmRun *run, Fiber *fiber, FiberWait wait)
 
 const ImageEffect *fiber_effect(const VmRun *run, const Fiber *fiber)
 {
-    if (fiber->wait == WAIT_INTERCEPT) return &run->live->intercepted[fiber->frame->func->index];
+    if (fiber->wait == WAIT_INTERCEPT) return &fiber->frame->func->effects->intercepted;
     return &run->image->effects[INSN_B(fiber->frame->pc[-1])];
 }
 

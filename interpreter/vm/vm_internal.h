@@ -15,6 +15,9 @@ enum { VM_SLICE = 1000000, VM_NOTES_SLICE = 1024, VM_NOTES_MAX = 1 << 16, VM_GRO
 
 /* ---- what an image needs to be run: made once, shared by its runs ---- */
 
+/* Effects that no table of the image has: the spans of a function, and a call of it as a request. */
+typedef struct LiveEffects { ImageEffect span_begin, span_end, intercepted; } LiveEffects;
+
 typedef struct LiveFunc {
     const Insn *code;                    /* quick form: same places, jumps relative, operators chosen by type (live.c) */
     const uint16_t *counted;             /* registers that hold counted words, ascending */
@@ -22,6 +25,7 @@ typedef struct LiveFunc {
     uint16_t index;
     bool result_counted, spans;          /* spans: calls are noted (tools, flows) */
     const ImageFunc *func;
+    const LiveEffects *effects;
 } LiveFunc;
 
 typedef struct ImageLive {
@@ -29,7 +33,6 @@ typedef struct ImageLive {
     LiveFunc *funcs;
     Value *consts;                       /* counted ones are held here, uncharged */
     Re **regexes;                        /* NULL: does not compile (the verifier lets none through) */
-    ImageEffect *span_begin, *span_end, *intercepted;      /* by function */
     Arena *arena;
 } ImageLive;
 
