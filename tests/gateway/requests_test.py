@@ -6,6 +6,7 @@ SERVICES: a folder of scripts/services.sh; without it the embedded store alone.
 """
 import concurrent.futures
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -233,6 +234,46 @@ def one_of_several_questions_is_answered(world):
     same(ask("POST", url + "/answer", {"value": True}, user, want=200).json, {"text": "true, chess"})
 
 
+def canonical(tool, arguments):
+    return hashlib.sha256(json.dumps({"arguments": arguments, "tool": tool}, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()).hexdigest()
+
+
+def a_call_is_allowed_by_the_hash_of_what_was_shown(world):
+    user, ask = reader("shopper"), world.server.ask
+    plan = {"strategy": "SEQUENTIAL", "flow": [{"agent": "till", "action": "enter", "params": {"name": "milk"}},
+                                               {"agent": "till", "action": "pay", "params": {"amount": 7, "guest": "Anna", "pin": "1234"}}]}
+    parked = ask("POST", "/test/shop", {"plan": plan}, user, want=202).json
+    url, question = parked["url"], parked["questions"][0]
+    shown = {"amount": 7, "guest": "Anna", "pin": "***"}
+    same([question[name] for name in ("kind", "text", "tool", "arguments", "type")], ["approve", "Allow till.pay?", "till.pay", shown, "bool"])
+    same(question["hash"], canonical("till.pay", dict(shown, pin="1234")))
+    same(ask("GET", url, token=user, want=200).json["questions"], [question])
+    stream = world.server.stream("GET", url + "/events", token=user)
+    same(stream.next()[2]["questions"], [question])
+    stream.close()
+    for answer in ({"value": True}, {"value": "yes, Allow till.pay?"}, {"value": True, "hash": "0" * 64}, {"value": True, "hash": ""}, {"value": True, "request": question["request"]},
+                   {"value": True, "hash": canonical("till.pay", shown)}):
+        told = problem(ask("POST", url + "/answer", answer, user), 409)
+        assert "till.pay" in told["detail"] and "`hash`" in told["detail"] and question["hash"] not in told["detail"], told
+    problem(ask("POST", url + "/answer", {"value": "maybe", "hash": question["hash"]}, user), 400)
+    same(ask("POST", url + "/answer", {"value": True, "hash": question["hash"]}, user, want=200).json, {"steps": 2})
+    problem(ask("POST", url + "/answer", {"value": True, "hash": question["hash"]}, user), 409)
+    journal = ask("GET", url + "/journal?limit=1000", token=user, want=200)
+    assert "1234" not in journal.body.decode()
+    loaded = [e for e in journal.json["entries"] if e.get("effect") == "plan_load"]
+    same((len(loaded), loaded[0]["args"]["allow"], loaded[0]["args"]["scopes"]), (1, ["till.*"], READ))
+    same(loaded[0]["args"]["plan"]["flow"][1]["params"], {"amount": 7, "guest": "Anna", "pin": "***"})
+
+
+def a_plan_may_what_the_token_may(world):
+    ask = world.server.ask
+    plan = {"strategy": "SEQUENTIAL", "flow": [{"agent": "till", "action": "look", "params": {"name": "milk"}}, {"agent": "till", "action": "enter", "params": {"name": "milk"}}]}
+    same(ask("POST", "/test/shop", {"plan": plan}, reader("two"), want=200).json, {"steps": 2})
+    same(ask("POST", "/test/shop", {"plan": plan}, token("boss", scopes=["admin:all"]), want=200).json, {"steps": 2})
+    problem(ask("POST", "/test/shop", {"plan": plan}, token("less", scopes=["calendar:read"])), 403, "E0726")
+    problem(ask("POST", "/test/shop", {"plan": {"strategy": "SEQUENTIAL", "flow": [{"agent": "calendar", "action": "create_appointment", "params": {"title": "x"}}]}}, reader("more")), 403, "E0725")
+
+
 def runs_are_listed_cancelled_and_tried_again(world):
     user, ask = reader("lister"), world.server.ask
     waiting = [ask("POST", "/test/dinner", {"guests": n}, user, want=202).json["url"] for n in range(5)]
@@ -366,7 +407,8 @@ def health_and_log(world):
 
 
 TESTS = [question_of_the_documents, tokens_that_are_none, webhook_is_taken_once, webhook_refuses, webhook_with_two_secrets, inputs_are_typed, failures_are_problems,
-         questions_are_answered, one_of_several_questions_is_answered, runs_are_listed_cancelled_and_tried_again, keys_make_one_run, stream_tells_and_resumes, stream_that_is_left_is_cancelled, another_process_goes_on,
+         questions_are_answered, one_of_several_questions_is_answered, a_call_is_allowed_by_the_hash_of_what_was_shown, a_plan_may_what_the_token_may,
+         runs_are_listed_cancelled_and_tried_again, keys_make_one_run, stream_tells_and_resumes, stream_that_is_left_is_cancelled, another_process_goes_on,
          question_answered_elsewhere, end_of_a_process_loses_nothing, health_and_log]
 
 
