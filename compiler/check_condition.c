@@ -341,10 +341,12 @@ static void check_add(CondCheck *c, Cond *node, CondNote *note)
         return;
     }
     if (note->joins) {
-        if (check_printed(c, node->items[0]) & check_printed(c, node->items[1])) note->sort = SORT_STRING;
+        bool left = check_printed(c, node->items[0]), right = check_printed(c, node->items[1]);
+        if (left && right) note->sort = SORT_STRING;
         return;
     }
-    if (require(c, node->items[0], SORT_NUMBER, "`+`") & require(c, node->items[1], SORT_NUMBER, "`+`")) note->sort = SORT_NUMBER;
+    bool left = require(c, node->items[0], SORT_NUMBER, "`+`"), right = require(c, node->items[1], SORT_NUMBER, "`+`");
+    if (left && right) note->sort = SORT_NUMBER;
 }
 
 static void check_in(CondCheck *c, Cond *node)

@@ -33,6 +33,15 @@ printf 'B{"model":"m","message":{"content":"x"},"done":true,"eval_count":3}\n' >
 printf '\002{"answer":{"city":"x","when":null,"price":1,"tags":{"a":"b"}},"missing":[]}' >"$build/seeds/fuzz_llm/extract"
 printf '\003{"strategy":"SEQUENTIAL","flow":[{"agent":"travel","action":"book","params":{}}]}' >"$build/seeds/fuzz_llm/plan"
 printf '\001id: 7\revent: a\r\ndata: x\ndata\n\nretry: 10\n: c\ndata: y\n\n' >"$build/seeds/fuzz_sse/mixed"
+mkdir -p "$build/seeds/fuzz_condition"
+number=0
+cut -f2 tests/plans/conditions/meaning.txt tests/plans/conditions/refused.txt | cat - tests/plans/conditions/injections.txt | while IFS= read -r line; do
+    number=$((number + 1))
+    printf '0%s' "$line" >"$build/seeds/fuzz_condition/$number"
+done
+# shellcheck disable=SC2016 # the dollar is the plan's
+printf '1%s' 'Booked ${h.id} for ${b} \${x} ${s0.cost} ${j.l[1]}' >"$build/seeds/fuzz_condition/text"
+printf '2%s' 's1?.zip' >"$build/seeds/fuzz_condition/reference"
 run_one() {
     mkdir -p "$build/corpus/$1" "$build/seeds/$1"
     if "$build/$1" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
