@@ -139,6 +139,11 @@ bench-http:
 	@sh scripts/deps.sh bench
 	@$(MAKE) -j$(JOBS) --no-print-directory all $(BUILD)/tests/bench/bench_http
 	@BUILD=$(BUILD) sh scripts/bench_http.sh
+.PHONY: bench-plan
+bench-plan:
+	@sh scripts/deps.sh bench
+	@$(MAKE) -j$(JOBS) --no-print-directory all $(BENCHES)
+	@BUILD=$(BUILD) sh scripts/bench_plan.sh
 fmt: all
 	$(BUILD)/flowc fmt $(shell find flows stdlib tests/flows -name '*.flow')
 bless: all
@@ -152,5 +157,6 @@ help:
 	@echo "make bench    measure against lua5.4, luajit and luac5.4 beside it"
 	@echo "make bench-durable  durable steps on a private PostgreSQL beside what pgbench reaches there"
 	@echo "make bench-http  requests, latencies and idle streams of the server, beside libevent's own"
+	@echo "make bench-plan  what plans cost: conditions beside Node, Duktape and MuJS"
 	@echo "make layers   no include points up"
 	@echo "make bless    rewrite the golden files; review the diff"

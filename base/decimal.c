@@ -353,6 +353,8 @@ double decimal_to_double(Decimal d)
     d = known(d);
     if (decimal_is_inline(d) && inline_scale(d) == 0)
         return (double)inline_coef(d);
+    if (decimal_is_inline(d) && inline_scale(d) <= DECIMAL_POW10_MAX && inline_coef(d) <= INT64_C(1) << 53 && inline_coef(d) >= -(INT64_C(1) << 53))
+        return (double)inline_coef(d) / (double)decimal_pow10[inline_scale(d)];        /* both exact, so the division rounds once, to nearest */
     Buf text = { 0 };
     decimal_print(d, &text);
     double value = strtod(buf_cstr(&text), NULL);           /* rounds once, to nearest */

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 typedef struct Case {
@@ -415,6 +416,15 @@ static void test_double(void **state)
     for (size_t i = 0; i < sizeof extremes / sizeof extremes[0]; i++) {
         assert_int_equal(decimal_from_double(extremes[i], &d), ERR_OK);
         assert_true(decimal_to_double(d) == extremes[i]);
+        decimal_release(d);
+    }
+    uint64_t seed = 1;
+    for (int i = 0; i < 100000; i++) {                       /* the quick way rounds as the text's reader does */
+        char text[64];
+        seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        snprintf(text, sizeof text, "%lld.%0*d", (long long)(int64_t)seed >> (20 + seed % 40), (int)(seed >> 40) % 12 + 1, (int)(seed >> 33) % 1000);
+        assert_int_equal(decimal_from_text(str_of(text), &d), ERR_OK);
+        if (decimal_to_double(d) != strtod(text, NULL)) fail_msg("%s is not %.17g", text, decimal_to_double(d));
         decimal_release(d);
     }
     assert_int_equal(decimal_from_double(NAN, &d), ERR_INVALID);

@@ -1,0 +1,37 @@
+#!/bin/sh
+# bench_plan.sh - what plans cost, beside rivals that take turns in the same run. Every number is the best of several; nothing here decides a test.
+# BUILD: where the binaries are. BENCH_ROUNDS: how often the rivals take turns (3).
+# Conditions: beside Node (its compiler to machine code, and `--jitless`, its interpreter), Duktape and MuJS. Debian 12 has no QuickJS.
+set -eu
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build}
+here=$BUILD/tests/bench
+work=$(mktemp -d "$BUILD/bench.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+rounds=${BENCH_ROUNDS:-3}
+
+# ---- conditions -------------------------------------------------------------------------------------------------
+n=0
+while [ "$n" -lt "$rounds" ]; do
+    "$here/bench_condition" | sed 's/^/flow /'
+    node tests/bench/condition.js | sed 's/^/node /'
+    node --jitless tests/bench/condition.js 2>/dev/null | sed 's/^/jitless /'
+    ! command -v duk >/dev/null || duk tests/bench/condition.js | sed 's/^/duktape /'
+    ! command -v mujs >/dev/null || mujs tests/bench/condition.js | sed 's/^/mujs /'
+    n=$((n + 1))
+done > "$work/conditions"
+printf '\n%s\n' "conditions (ns, best of $((rounds * 5))); below 1: faster than the rival"
+awk '
+    { for (i = 3; i <= 5; i++) { key = $1 SUBSEP $2 SUBSEP i; if (!(key in ns) || $i < ns[key]) ns[key] = $i }
+      if ($6 != "true") { print "  " $1 " finds something else in " $2; exit 1 }
+      if (!($1 in seen)) { seen[$1] = 1; order[++count] = $1 } }
+    function cell(who, what, i) { return ((who, what, i) in ns) && ns[who, what, i] > 0 ? sprintf("%10.1f %8.3f", ns[who, what, i], ns["flow", what, i] / ns[who, what, i]) : sprintf("%10s %8s", "-", "-") }
+    END {
+        split("short long", whats, " ")
+        for (w = 1; w <= 2; w++) {
+            printf "  %-8s %-10s %19s %19s %19s\n", whats[w], "", "evaluate   flow/it", "compile   flow/it", "by the host flow/it"
+            for (i = 1; i <= count; i++) printf "  %-8s %-10s %s %s %s\n", "", order[i], cell(order[i], whats[w], 4), cell(order[i], whats[w], 3), cell(order[i], whats[w], 5)
+        }
+    }' "$work/conditions"
+printf '%s\n' "  evaluate: in a loop of the engine. compile: of a text never seen; flow: read, checked, in the tree; the others: new Function, which Node leaves half done until the first call."
+printf '%s\n' "  by the host: one evaluation asked for from outside; flow: a run of its own, from vm_new to vm_free; node: vm.Script in a context."
