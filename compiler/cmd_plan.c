@@ -101,15 +101,16 @@ static bool add_folder(PlanArgs *args, const char *path, int depth) {
     size_t count = 0;
     DIR *folder = opendir(path);
     if (!folder) return cli_usage("could not read %s: %s", path, strerror(errno)), false;
-    for (struct dirent *entry; (entry = readdir(folder)) && count < AGENT_FILES_MAX;)
-        if (entry->d_name[0] != '.') names[count++] = arena_printf(args->arena, "%s/%s", path, entry->d_name);
+    for (struct dirent *entry; (entry = readdir(folder)) && count < AGENT_FILES_MAX;) {
+        struct stat info;
+        const char *inner = arena_printf(args->arena, "%s/%s", path, entry->d_name);
+        bool wanted = entry->d_name[0] != '.' && stat(inner, &info) == 0 && (S_ISDIR(info.st_mode) ? depth < FOLDER_DEPTH_MAX : str_ends(str_of(inner), STR(".flow")));
+        if (wanted) names[count++] = inner;
+    }
     closedir(folder);
     qsort(names, count, sizeof *names, by_name);
-    for (size_t i = 0; i < count; i++) {
-        struct stat info;
-        bool wanted = stat(names[i], &info) == 0 && (S_ISDIR(info.st_mode) ? depth < FOLDER_DEPTH_MAX : str_ends(str_of(names[i]), STR(".flow")));
-        if (wanted && !add_path(args, names[i], depth + 1)) return false;
-    }
+    for (size_t i = 0; i < count; i++)
+        if (!add_path(args, names[i], depth + 1)) return false;
     return true;
 }
 

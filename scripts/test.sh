@@ -118,6 +118,7 @@ a docs sh scripts/docs.sh
 a conditions node tests/plans/condition_diff.mjs $build/tests/plans/condition_eval
 a layers sh scripts/layers.sh && echo "1 passed, 0 failed"
 a cli sh scripts/cli.sh
+a plans python3 tests/plans/schema_test.py $build
 a terminal python3 tests/terminal/terminal.py $build
 a crash python3 tests/crash/crash_loop.py $build
 a crash_pg python3 tests/crash/crash_loop.py $build --services $FLOW_TEST_SERVICES

@@ -322,7 +322,7 @@ typedef struct Sim {
     uint32_t *calls;                     /* of each tool, by what was asked and which spans began */
     uint32_t all_calls, turns;
     int64_t now_us;
-    size_t first_bytes, peak_bytes;
+    size_t first_bytes, peak_bytes, rest_bytes /* the most that was held between turns */;
     Buf log;                             /* every request and note with its arguments, and how it ended */
     Buf states;                          /* snapshots on the way */
     VmStatus status;
@@ -425,6 +425,7 @@ static inline void sim_run(Sim *s, uint64_t seed, Image *image, uint16_t caller,
     s->first_bytes = vm_heap(s->run)->live_bytes;
     for (s->status = VM_BLOCKED; s->turns < SIM_TURNS_MAX; s->turns++) {
         s->status = vm_run(s->run);
+        if (vm_heap(s->run)->live_bytes > s->rest_bytes) s->rest_bytes = vm_heap(s->run)->live_bytes;
         sim_take(s);
         if (s->status == VM_DONE || s->status == VM_FAILED) break;
         sim_keep_state(s);
