@@ -28,8 +28,8 @@ void embed_deinit(Embedder *e);
 bool embed_check_value(Embedder *e, Ast *value, Type *type);
 /* The body of a function `() -> json`. False: diagnostics. */
 bool embed_check(Embedder *e, Ast *body);
-/* After a check without errors: an extension of the base with that function (of kind FUNC_PLAN, called `name`), neither bound nor verified yet. `file` is what its
-   places are in: the span.file of every node. NULL: a limit, in the diagnostics. */
+/* After a check without errors: an extension of the base with that function (of kind FUNC_PLAN, called `name`), neither bound nor verified yet. `file` is what
+   its places are in: the span.file of every node. NULL: a limit, in the diagnostics. */
 Image *embed_lower(Embedder *e, Ast *body, Str name, Str file, uint16_t *func);
 /* An extension with this type alone. NULL as above. */
 Image *embed_lower_type(Embedder *e, Type *type, uint16_t *row);

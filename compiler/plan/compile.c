@@ -96,8 +96,8 @@ static void report_language(Build *b)
         if (diag->severity != SEVERITY_ERROR)
             continue;
         bool limit = !strcmp(diag->code, "E0434");
-        plan_diag(b->diags, limit ? PLAN_DIAG_too_large : PLAN_DIAG_wrong_shape, place_of(b, diag->span.start), "%s%s", limit ? "" : "the step cannot be compiled: ",
-                  plan_sentence(b->arena, str_of(diag->message)));
+        plan_diag(b->diags, limit ? PLAN_DIAG_too_large : PLAN_DIAG_wrong_shape, place_of(b, diag->span.start), "%s%s",
+                  limit ? "" : "the step cannot be compiled: ", plan_sentence(b->arena, str_of(diag->message)));
     }
 }
 
@@ -121,16 +121,17 @@ static void image_bound(Image *image, uint16_t func, const PlanLimits *worst, ui
     uint16_t row = IMAGE_ADD(image, plan);
     if (row == NO_INDEX)
         return;                          /* 65000 plans above one another: the verifier finds one without its row */
-    image->plans[row] = (ImagePlan){ .func = func, .fuel = worst->fuel, .memory_bytes = worst->memory_bytes, .calls = worst->calls, .calls_per_tool = worst->calls_per_tool,
-                                     .wall_us = worst->wall_us, .tokens = tokens, .micro_usd = worst->micro_usd };
+    image->plans[row] = (ImagePlan){ .func = func, .fuel = worst->fuel, .memory_bytes = worst->memory_bytes, .calls = worst->calls,
+                                     .calls_per_tool = worst->calls_per_tool, .wall_us = worst->wall_us, .tokens = tokens, .micro_usd = worst->micro_usd };
 }
 
+/* What is secret is not in the outcome; what is personal is. */
 static uint8_t result_flags(const Build *b)
 {
     unsigned labels = 0;
     for (uint32_t i = 0; i < b->used_count; i++)
-        labels |= b->compiler->tools[b->used[i]].symbol->type->labels;
-    return (uint8_t)((labels & LABEL_SECRET ? FUNC_FLAG_SECRET_RESULT : 0) | (labels & LABEL_PII ? FUNC_FLAG_PII_RESULT : 0));
+        labels |= labels_within(b->compiler->tools[b->used[i]].symbol->type);
+    return labels & LABEL_PII ? FUNC_FLAG_PII_RESULT : 0;
 }
 
 static bool image_verified(Build *b, Image *image)
@@ -138,7 +139,8 @@ static bool image_verified(Build *b, Image *image)
     Error error = { 0 };
     if (image_verify_extension(image, &error) == ERR_OK)
         return true;
-    plan_diag(b->diags, PLAN_DIAG_wrong_shape, NULL, "the compiled plan is refused by the verifier, which is a mistake of the compiler: %s", plan_sentence(b->arena, str_of(error.text)));
+    plan_diag(b->diags, PLAN_DIAG_wrong_shape, NULL, "the compiled plan is refused by the verifier, which is a mistake of the compiler: %s",
+              plan_sentence(b->arena, str_of(error.text)));
     return false;
 }
 
@@ -169,8 +171,8 @@ static void list_open(Build *b, PlanResult *out)
         const Open *open = &b->open[i];
         const ImageTool *row = open->tool->row;
         out->open[out->open_count++] = (PlanOpen){
-            .pointer = plan_place_pointer(b->arena, open->place), .tool = open->tool->name, .param = row->params[open->param].name, .doc = row->doc, .name = open->name,
-            .type = row->params[open->param].type, .pattern = row->param_patterns ? row->param_patterns[open->param] : STR("") };
+            .pointer = plan_place_pointer(b->arena, open->place), .tool = open->tool->name, .param = row->params[open->param].name, .doc = row->doc,
+            .name = open->name, .type = row->params[open->param].type, .pattern = row->param_patterns ? row->param_patterns[open->param] : STR("") };
     }
 }
 
@@ -189,7 +191,8 @@ static Type *open_record(Build *b)
         fields[count++] = (TypeField){ .name = b->open[i].name, .type = type_optional(b->program, type) };
     }
     if (count > RECORD_FIELDS_MAX) {
-        plan_diag(b->diags, PLAN_DIAG_too_large, NULL, "the plan leaves %u different parameters open, more than RECORD_FIELDS_MAX (%d)", count, RECORD_FIELDS_MAX);
+        plan_diag(b->diags, PLAN_DIAG_too_large, NULL, "the plan leaves %u different parameters open, more than RECORD_FIELDS_MAX (%d)", count,
+                  RECORD_FIELDS_MAX);
         return NULL;
     }
     return type_record(b->program, STR(""), fields, count);
@@ -230,8 +233,8 @@ void plan_compile(PlanCompiler *compiler, Str json, const PlanGrant *grant, Aren
 {
     PlanDiags *diags = ARENA_NEW(arena, PlanDiags);
     PlanTree tree = { 0 };
-    Build b = { .compiler = compiler, .program = compiler->program, .arena = arena, .maker = { .arena = arena, .span.file = compiler->file }, .diags = diags, .grant = grant,
-                .limits = *grant, .tree = &tree };
+    Build b = { .compiler = compiler, .program = compiler->program, .arena = arena, .maker = { .arena = arena, .span.file = compiler->file },
+                .diags = diags, .grant = grant, .limits = *grant, .tree = &tree };
     *out = (PlanResult){ .base = compiler->base, .func = NO_INDEX, .open_type = NO_INDEX };
     plan_diags_init(diags, arena);
     compiler->program->arena = arena;    /* whatever is made for this plan goes with it */

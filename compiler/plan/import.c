@@ -41,8 +41,9 @@ static Type *import_record(PlanCompiler *p, const ImageType *row)
 static Type *import_type(PlanCompiler *p, uint16_t index)
 {
     static const TypeTag scalars[] = {
-        [KIND_VOID] = TYPE_VOID, [KIND_BOOL] = TYPE_BOOL, [KIND_INT] = TYPE_INT, [KIND_FLOAT] = TYPE_FLOAT, [KIND_DECIMAL] = TYPE_DECIMAL, [KIND_STRING] = TYPE_STRING,
-        [KIND_DATE] = TYPE_DATE, [KIND_TIMESTAMP] = TYPE_TIMESTAMP, [KIND_DURATION] = TYPE_DURATION, [KIND_BYTES] = TYPE_BYTES, [KIND_JSON] = TYPE_JSON, [KIND_ERROR] = TYPE_ERROR,
+        [KIND_VOID] = TYPE_VOID, [KIND_BOOL] = TYPE_BOOL, [KIND_INT] = TYPE_INT, [KIND_FLOAT] = TYPE_FLOAT, [KIND_DECIMAL] = TYPE_DECIMAL,
+        [KIND_STRING] = TYPE_STRING, [KIND_DATE] = TYPE_DATE, [KIND_TIMESTAMP] = TYPE_TIMESTAMP, [KIND_DURATION] = TYPE_DURATION, [KIND_BYTES] = TYPE_BYTES,
+        [KIND_JSON] = TYPE_JSON, [KIND_ERROR] = TYPE_ERROR,
     };
     const ImageType *row = &p->base->types[index];
     switch (row->kind) {
@@ -167,7 +168,8 @@ static void import_policies(PlanCompiler *p)
     for (uint32_t retries = 1; retries <= PLAN_RETRIES_MAX; retries++) {
         PolicyInfo *info = ARENA_NEW(p->arena, PolicyInfo);
         *info = (PolicyInfo){ .attempts = retries + 1, .backoff_us = 1000000, .backoff_max_us = 30000000, .factor = "2", .jitter = "0.2", .transient = true,
-                              .statuses = statuses, .status_count = sizeof statuses / sizeof *statuses, .codes = codes, .code_count = sizeof codes / sizeof *codes };
+                              .statuses = statuses, .status_count = sizeof statuses / sizeof *statuses, .codes = codes,
+                              .code_count = sizeof codes / sizeof *codes };
         Symbol *symbol = ARENA_NEW(p->arena, Symbol);
         *symbol = (Symbol){ .kind = SYMBOL_POLICY, .name = STR("RETRY"), .info = info, .image_index = NO_INDEX };
         map_put(&p->program->globals, retry_policy(&(Maker){ .arena = p->arena }, retries), symbol);

@@ -1,7 +1,7 @@
 /* names.c - what a name in a condition, a reference or a text stands for, and how its value gets to where the name is.
  *
- * A result is a local of the block that its step stands in. Asked for from outside of that block it is put into a variable of the function as well; if the block
- * may be left out, the variable may be null there. Out of a branch it goes in the branch's record. Only what is asked for is carried around.
+ * A result is a local of the block that its step stands in. Asked for from outside of that block it is put into a variable of the function as
+ * well; if the block may be left out, the variable may be null there. Out of a branch it goes in the branch's record. Only what is asked for is carried around.
  */
 #include "compiler/plan/plan_internal.h"
 
@@ -288,13 +288,15 @@ static bool refuse_name(Names *names, Str name, ConditionIssue *issue)
 {
     Build *b = names->build;
     Str known[VISIBLE_MAX];
-    uint32_t count = visible_names(names, known);
     issue->code = "E0733";
     issue->message = str_of(arena_printf(b->arena, "no step before gives `%s`", build_quote(b, name)));
+    if (b->diags->error_count >= PLAN_DIAG_MAX)
+        return false;                    /* nobody will read it: a plan full of wrong names costs no search for better ones */
+    uint32_t count = visible_names(names, known);
     Buf list = { 0 };
     for (uint32_t i = 0; i < count && i < 12; i++)
         buf_printf(&list, "%s%.*s", i ? ", " : "", STR_ARG(known[i]));
-    issue->expected = count ? printed(b, arena_printf(b->arena, "one of %.*s", STR_ARG(buf_str(&list)))) : printed(b, "a step before this one whose result it can use");
+    issue->expected = printed(b, count ? arena_printf(b->arena, "one of %.*s", STR_ARG(buf_str(&list))) : "a step before this one whose result it can use");
     buf_free(&list);
     issue->suggestion = str_nearest(name, known, count);
     return false;

@@ -35,8 +35,8 @@ typedef struct PlanLimits {
     uint64_t tokens;
     int64_t micro_usd;
 } PlanLimits;
-#define PLAN_LIMITS_DEFAULT ((PlanLimits){ PLAN_STEPS_MAX, PLAN_DEPTH_MAX, PLAN_FANOUT_MAX, PLAN_CALLS_MAX, PLAN_TOOL_CALLS_MAX, PLAN_FUEL_MAX, PLAN_MEMORY_MAX, \
-                                           PLAN_WALL_MAX, PLAN_TOKENS_MAX, PLAN_MONEY_MAX })
+#define PLAN_LIMITS_DEFAULT ((PlanLimits){ PLAN_STEPS_MAX, PLAN_DEPTH_MAX, PLAN_FANOUT_MAX, PLAN_CALLS_MAX, PLAN_TOOL_CALLS_MAX, PLAN_FUEL_MAX, \
+                                           PLAN_MEMORY_MAX, PLAN_WALL_MAX, PLAN_TOKENS_MAX, PLAN_MONEY_MAX })
 
 /* What a plan is given. Nothing is granted that is not named: default deny. */
 typedef struct PlanGrant {
@@ -70,7 +70,7 @@ typedef struct PlanOpen {
 } PlanOpen;
 
 typedef struct PlanToolCalls { uint16_t tool; uint32_t calls; } PlanToolCalls;      /* at most so many attempts */
-/* The worst that can happen, known before anything runs. In `worst`, steps, depth and fanout are what the plan has. Invariant: a run of the plan uses no more. */
+/* The worst that can happen, known before anything runs. In `worst`, steps, depth and fanout are what the plan has. Invariant: a run of it uses no more. */
 typedef struct PlanCost {
     PlanLimits worst;
     PlanToolCalls *tools; uint32_t tool_count;           /* in ascending order of tool */
@@ -85,7 +85,7 @@ typedef struct PlanResult {
     bool ok;                             /* no ERROR among the diagnostics */
     const Image *base;                   /* of the compiler; rows of tools and types above refer to it */
     Image *image;                        /* the extension, verified; NULL unless ok */
-    uint16_t func;                       /* of kind FUNC_PLAN, in `image`; NO_INDEX while something is open: then the extension has no more than the type `open_type` */
+    uint16_t func;                       /* of kind FUNC_PLAN, in `image`; NO_INDEX while something is open: `image` has no more than `open_type` then */
     PlanOpen *open; uint32_t open_count;
     uint16_t open_type;                  /* row of `image`: a record of all that is open, by PlanOpen.name, every field optional; NO_INDEX: nothing is open */
     PlanCost cost;
@@ -100,11 +100,11 @@ void plan_compile(PlanCompiler *compiler, Str json, const PlanGrant *grant, Aren
 
 /* {"version":1,"ok":…,"diagnostics":[…],"open":[…],"cost":{…}} */
 void plan_put_report(const PlanResult *result, Buf *json_out);
-/* The plan with the fields of `record_json` (an object, keys: PlanOpen.name; absent or null ones stay open) written where the open parameters belong. Values are not checked
-   here: plan_compile() of the result does. */
+/* The plan with the fields of `record_json` (an object, keys: PlanOpen.name; absent or null ones stay open) written where the open parameters belong. Values are
+   not checked here: plan_compile() of the result does. */
 Str plan_fill(Arena *arena, Str json, const PlanOpen *open, uint32_t count, Str record_json);
-/* A closed JSON Schema of the plans that the grant allows, discriminated by agent and action. may_be_empty: no step at all is an answer, too ("nothing fits"), if
-   not a plan. */
+/* A closed JSON Schema of the plans that the grant allows, discriminated by agent and action. may_be_empty: no step at all is an answer, too ("nothing fits"),
+   if not a plan. */
 void plan_put_schema(const Image *base, const PlanGrant *grant, bool may_be_empty, Buf *out);
 /* Does a word of a grant ("travel.*") name any tool of the image? */
 bool plan_grant_matches(const Image *base, Str pattern);

@@ -56,7 +56,8 @@ struct Region {
     const char *why;                     /* guard: completes "may be null: …" */
     const void *rival;                   /* equal in two regions of one parent: code of one does not see the other */
     bool side_by_side;                   /* … because they run at the same time; else only one of them runs */
-    struct Known { struct Result *result; Str name; struct Known *next; } *known;          /* what the condition of this block says not to be null; name: once it was asked for */
+    /* What the condition of this block says not to be null; name: once it was asked for. */
+    struct Known { struct Result *result; Str name; struct Known *next; } *known;
     Slot *begin;                         /* of what knows something, or is tried again */
     bool again;                          /* tried again */
     Slot *lost;                          /* of what is survived: where it has failed */
@@ -120,8 +121,31 @@ void measure_steps(Build *b);
 /* build.c: the body of the function, or NULL with diagnostics. */
 Ast *build_plan(Build *b);
 const char *build_quote(Build *b, Str text);             /* plan_quote in the arena */
+
+/* region.c: blocks under construction */
+Region *region_new(Build *b, Region *up);
+Region *region_guard(Build *b, Region *up, const char *why);
 void region_add(Build *b, Region *region, Ast *node);
 Slot *region_slot(Build *b, Region *region);
+void region_hold(Build *b, Region *inside, Ast *statement);                /* what holds the block of `inside`; what is taken out comes behind it */
+void regions_fill(Build *b);             /* when nothing more is asked for */
+void stand_at(Build *b, uint32_t index); /* what is made from here on is code of that step */
+
+/* region.c: what is told of steps */
+uint32_t first_index(const PlanNode *node);              /* of the steps of a subtree, which are in a row */
+uint32_t end_index(const PlanNode *node);
+void outcomes_begin(Build *b, Region *func, uint32_t from, uint32_t to);
+Ast *outcome_place(Build *b, Region *region, uint32_t index);
+void outcome_done(Build *b, Region *region, const PlanNode *node, Str name, const Type *type);
+Ast *survive(Build *b, Region *inside, const PlanNode *node);              /* try { the block } catch { its steps have failed } */
+void begin_again(Build *b, Region *region, const PlanNode *node);          /* at the beginning of what is tried again */
+unsigned labels_within(const Type *type);                /* of a value of that type and of all its parts */
+
+/* action.c */
+void build_action(Build *b, Region *region, const PlanNode *node);
+void note_text(Build *b, Ast *text, const PlanPlace *owner);
+void note_condition(Build *b, Region *behind, const PlanNode *node, bool holds);
+Ast *only_noted(Build *b, Region *region, const PlanNode *node);
 
 /* names.c */
 /* The value of a visible result, with its type there; `why` it may be null, or NULL. */

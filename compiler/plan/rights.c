@@ -90,7 +90,8 @@ static void report_tool(Build *b, const PlanNode *node, const Symbol *agent)
     }
     Str *names = ARENA_ARRAY(b->arena, Str, b->compiler->base->tool_count + 1);
     uint32_t count = granted_actions(b, agent, names);
-    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_unknown_tool, member(b, node, "action"), "agent `%s` has no tool `%s`", build_quote(b, node->agent), build_quote(b, node->action));
+    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_unknown_tool, member(b, node, "action"), "agent `%s` has no tool `%s`",
+                               build_quote(b, node->agent), build_quote(b, node->action));
     plan_diag_did_you_mean(b->diags, diag, "replace", node->action, names, count);
 }
 
@@ -98,7 +99,8 @@ static void report_not_granted(Build *b, const PlanNode *node, const PlanTool *t
 {
     Str *names = ARENA_ARRAY(b->arena, Str, b->compiler->base->tool_count + 1);
     uint32_t count = granted_actions(b, NULL, names);
-    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_tool_not_granted, member(b, node, "action"), "tool `%.*s` was not granted to this plan", STR_ARG(tool->name));
+    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_tool_not_granted, member(b, node, "action"), "tool `%.*s` was not granted to this plan",
+                               STR_ARG(tool->name));
     plan_diag_allowed(b->diags, diag, names, count);
     plan_diag_widens(diag);
 }
@@ -118,8 +120,8 @@ static void check_scopes(Build *b, const PlanNode *node, const PlanTool *tool)
     for (uint32_t i = 0; i < tool->scope_count && !b->grant->any_scope; i++) {
         if (has_scope(b->grant, tool->scopes[i]))
             continue;
-        PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_scope_missing, member(b, node, "action"), "tool `%.*s` asks for scope `%.*s`, which the caller does not have", STR_ARG(tool->name),
-                                   STR_ARG(tool->scopes[i]));
+        PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_scope_missing, member(b, node, "action"),
+                                   "tool `%.*s` asks for scope `%.*s`, which the caller does not have", STR_ARG(tool->name), STR_ARG(tool->scopes[i]));
         plan_diag_expected(b->diags, diag, "%.*s", STR_ARG(tool->scopes[i]));
         plan_diag_widens(diag);
         return;
@@ -130,7 +132,8 @@ static void check_irreversible(Build *b, const PlanNode *node, const PlanTool *t
 {
     if (!(tool->row->flags & TOOL_IRREVERSIBLE) || b->grant->may_ask)
         return;
-    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_nobody_approves, member(b, node, "action"), "tool `%.*s` cannot be undone, and here is nobody who could approve its call", STR_ARG(tool->name));
+    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_nobody_approves, member(b, node, "action"),
+                               "tool `%.*s` cannot be undone, and here is nobody who could approve its call", STR_ARG(tool->name));
     plan_diag_widens(diag);
 }
 
@@ -138,7 +141,8 @@ static void check_retry(Build *b, const PlanNode *node, const PlanTool *tool)
 {
     if (node->on_error != PLAN_RETRY || tool_may_repeat(tool))
         return;
-    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_not_repeatable, member(b, node, "on_error"), "tool `%.*s` may not be called again: a second call may do it twice", STR_ARG(tool->name));
+    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_not_repeatable, member(b, node, "on_error"),
+                               "tool `%.*s` may not be called again: a second call may do it twice", STR_ARG(tool->name));
     const Str words[] = { STR("ABORT"), STR("CONTINUE") };
     plan_diag_allowed(b->diags, diag, words, 2);
     plan_diag_suggest_text(b->diags, diag, "replace", STR("ABORT"));

@@ -44,7 +44,8 @@ static Str json_text(Arena *arena, const Json *json)
 static PlanDiag *refuse(Literal *l, const PlanPlace *place, const Json *json, const Type *type, const char *form)
 {
     Arena *arena = l->maker->arena;
-    PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, place, "expected %s%s%s, found %s", build_type_text(arena, type), *form ? ", " : "", form, json_word(json));
+    PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, place, "expected %s%s%s, found %s", build_type_text(arena, type),
+                               *form ? ", " : "", form, json_word(json));
     plan_diag_expected(l->diags, diag, "%s", build_type_text(arena, type));
     plan_diag_actual(l->diags, diag, "%s", plan_quote(arena, json_text(arena, json)));
     return diag;
@@ -76,7 +77,8 @@ static void refuse_field(Literal *l, const PlanPlace *place, Str name, const Typ
     Str *names = ARENA_ARRAY(arena, Str, record->field_count + 1);
     for (uint32_t i = 0; i < record->field_count; i++)
         names[i] = record->fields[i].name;
-    PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, plan_place_key(arena, place, name), "%s has no field `%s`", build_type_text(arena, record), plan_quote(arena, name));
+    PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, plan_place_key(arena, place, name), "%s has no field `%s`",
+                               build_type_text(arena, record), plan_quote(arena, name));
     plan_diag_did_you_mean(l->diags, diag, "rename", name, names, record->field_count);
 }
 
@@ -347,8 +349,9 @@ static bool refuse_untrusted(Build *b, const PlanValue *value, const Type *type)
 {
     if (!wants_trust(type))
         return false;
-    plan_diag_expected(b->diags, plan_diag(b->diags, PLAN_DIAG_untrusted_value, value->place, "what comes from a tool may not stand here: this place is for a value of the plan itself"),
-                       "a literal");
+    PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_untrusted_value, value->place,
+                               "what comes from a tool may not stand here: this place is for a value of the plan itself");
+    plan_diag_expected(b->diags, diag, "a literal");
     return true;
 }
 
@@ -368,7 +371,8 @@ static Ast *build_reference(Build *b, Region *from, const PlanValue *value, Type
     if (type_assign(found, type) != ASSIGN_NO)
         return node;
     PlanDiagRow row = found->tag == TYPE_OPT && type_assign(found->element, type) != ASSIGN_NO ? PLAN_DIAG_not_there_yet : PLAN_DIAG_parameter_type;
-    PlanDiag *diag = plan_diag(b->diags, row, value->place, "`%s` is %s, and %s is wanted", build_quote(b, value->source), build_type_text(b->arena, found), build_type_text(b->arena, type));
+    PlanDiag *diag = plan_diag(b->diags, row, value->place, "`%s` is %s, and %s is wanted", build_quote(b, value->source),
+                               build_type_text(b->arena, found), build_type_text(b->arena, type));
     plan_diag_expected(b->diags, diag, "%s", build_type_text(b->arena, type));
     plan_diag_actual(b->diags, diag, "%s", build_type_text(b->arena, found));
     return NULL;
