@@ -1,6 +1,7 @@
 #!/bin/sh
 # bench_plan.sh - what plans cost, beside rivals that take turns in the same run. Every number is the best of several; nothing here decides a test.
 # BUILD: where the binaries are. BENCH_ROUNDS: how often the rivals take turns (3).
+# Plans: beside reading their JSON alone, and beside Node with JSON.parse and ajv.
 # Conditions: beside Node (its compiler to machine code, and `--jitless`, its interpreter), Duktape and MuJS. Debian 12 has no QuickJS.
 set -eu
 cd "$(dirname "$0")/.."
@@ -35,3 +36,25 @@ awk '
     }' "$work/conditions"
 printf '%s\n' "  evaluate: in a loop of the engine. compile: of a text never seen; flow: read, checked, in the tree; the others: new Function, which Node leaves half done until the first call."
 printf '%s\n' "  by the host: one evaluation asked for from outside; flow: a run of its own, from vm_new to vm_free; node: vm.Script in a context."
+
+# ---- from text to a verified plan ---------------------------------------------------------------------------------
+python3 tests/plans/schema_test.py "$BUILD" >/dev/null            # ajv, where it is not there yet
+"$BUILD/flowc" plan schema --agents tests/plans/agents.flow --ask -o "$work/schema.json"
+export FLOW_STDLIB=stdlib
+"$here/bench_plan" tests/plans/agents.flow "$work" >/dev/null
+root=$PWD
+n=0
+while [ "$n" -lt "$rounds" ]; do
+    "$here/bench_plan" tests/plans/agents.flow
+    (cd "$BUILD/tests/plans" && node "$root/tests/bench/plan.mjs" "$(cd "$root" && realpath "$work")/schema.json" "$(cd "$root" && realpath "$work")")
+    n=$((n + 1))
+done > "$work/plans"
+printf '\n%s\n' "plans (us, best of many): checked, compiled and verified on a compiler that is there; beside reading the JSON alone, and beside Node with ajv, which looks at the shape"
+awk '
+    { for (i = 3; i <= 6; i++) { key = $1 SUBSEP $2 SUBSEP i; if (!(key in us) || $i < us[key]) us[key] = $i } }
+    END {
+        split("5 20 100", sizes, " ")
+        printf "  %6s %8s %10s %12s %12s %14s %10s %14s %14s\n", "steps", "bytes", "compile", "JSON alone", "compile/JSON", "parse+ajv", "flow/ajv", "JSON.parse", "from bytes"
+        for (i = 1; i <= 3; i++) { s = sizes[i]
+            printf "  %6d %8d %10.1f %12.1f %12.2f %14.1f %10.2f %14.1f %14.1f\n", s, us["plan", s, 3], us["plan", s, 4], us["plan", s, 5], us["plan", s, 4] / us["plan", s, 5], us["node", s, 4], us["plan", s, 4] / us["node", s, 4], us["node", s, 5], us["plan", s, 6] }
+    }' "$work/plans"
