@@ -188,7 +188,7 @@ static const struct { const char *name; EffectKind effect; TypeTag result; } eff
 Type *check_effect(Checker *c, Ast *node)
 {
     static const struct { EffectKind kind; unsigned effect; TypeTag result; uint32_t count; TypeTag params[2]; } made[] = {
-        { EFFECT_APPROVE, FUNC_EFFECT_PARK, TYPE_BOOL, 2, { TYPE_STRING, TYPE_JSON } }, { EFFECT_NOTE_TEXT, 0, TYPE_VOID, 1, { TYPE_STRING } },
+        { EFFECT_APPROVE, FUNC_EFFECT_PARK, TYPE_BOOL, 2, { TYPE_STRING, TYPE_JSON } }, { EFFECT_NOTE_NOTICE, 0, TYPE_VOID, 1, { TYPE_STRING } },
         { EFFECT_NOTE_CONDITION, 0, TYPE_VOID, 2, { TYPE_STRING, TYPE_BOOL } },
     };
     Ast_effect_expr *expr = as_effect_expr(node);

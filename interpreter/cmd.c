@@ -57,7 +57,7 @@ static void show_note(const RunRow *run, const JournalRow *row, void *arg) {
     case EFFECT_NOTE_RETRY: fprintf(stderr, "%s  .. retry: %.*s%s\n", dim, STR_ARG(row->args_json), off); break;
     case EFFECT_NOTE_SAGA_FAILED: fprintf(stderr, "  !! a step failed; undoing what was done\n"); break;
     case EFFECT_NOTE_COMPENSATE: fprintf(stderr, "%s  <- undo %.*s%s\n", dim, STR_ARG(row->args_json), off); break;
-    case EFFECT_NOTE_PROGRESS: fprintf(stderr, "  %.*s\n", STR_ARG(row->args_json)); break;
+    case EFFECT_NOTE_PROGRESS: case EFFECT_NOTE_NOTICE: fprintf(stderr, "  %.*s\n", STR_ARG(row->args_json)); break;
     default: break;
     }
 }

@@ -158,7 +158,7 @@ static void add_notice(Build *b, Region *region, const PlanNode *node)
     if (text) {
         note_text(b, text, node->place);
         region_add(b, region, make_let(m, false, name, string, text));
-        region_add(b, region, make_do(m, make_effect(m, EFFECT_NOTE_TEXT, make_name(m, name), NULL)));
+        region_add(b, region, make_do(m, make_effect(m, EFFECT_NOTE_NOTICE, make_name(m, name), NULL)));
     }
     result_is(b, region, node, name, string);
     outcome_done(b, region, node, name, string);

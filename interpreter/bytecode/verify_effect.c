@@ -54,6 +54,7 @@ static const EffectRule rules[] = {
     [EFFECT_NOTE_COMPENSATED] = { TARGET_NOBODY, "string, bool, error?", "void" },
     [EFFECT_NOTE_CHECKED] = { TARGET_NOBODY, "string", "void" },
     [EFFECT_NOTE_TEXT] = { TARGET_NOBODY, "string", "void" },
+    [EFFECT_NOTE_NOTICE] = { TARGET_NOBODY, "string", "void" },
     [EFFECT_NOTE_CONDITION] = { TARGET_NOBODY, "string, bool", "void" },
     [EFFECT_TEST_GIVEN_FAILS] = { TARGET_TOOL, "int, string, json, int", "void" },
     [EFFECT_TEST_GIVEN_RETURNS] = { TARGET_TOOL, "@, duration|duration", "void" },

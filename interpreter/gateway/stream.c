@@ -24,15 +24,23 @@ static void put_progress(const Json *args, Buf *out) {
     buf_put_char(out, '}');
 }
 
+static void put_notice(const Json *args, Buf *out) {
+    buf_put_text(out, "{\"type\":\"notice\",\"text\":");
+    json_put_string(out, args->count > 0 ? args->items[0]->text : (Str){ "", 0 });
+    buf_put_char(out, '}');
+}
+
 bool stream_event_of(const JournalRow *row, Arena *arena, StreamEvent *out) {
     Json *args = NULL;
     Str text;
     if (stream_text_of(row, &text)) { stream_text_event(row->request, text, true, row->seq, 0, arena, out); return true; }
-    if (row->entry != JOURNAL_NOTE || row->effect != EFFECT_NOTE_PROGRESS) return false;
+    if (row->entry != JOURNAL_NOTE || (row->effect != EFFECT_NOTE_PROGRESS && row->effect != EFFECT_NOTE_NOTICE)) return false;
     if (json_parse(arena, row->args_json, 16 << 20, &args, NULL) != ERR_OK || args->kind != JSON_ARRAY) return false;
     Buf data = { 0 };
-    put_progress(args, &data);
-    *out = (StreamEvent){ .name = STR("progress"), .data = arena_str(arena, buf_str(&data)) };
+    bool notice = row->effect == EFFECT_NOTE_NOTICE;
+    if (notice) put_notice(args, &data);
+    else put_progress(args, &data);
+    *out = (StreamEvent){ .name = notice ? STR("notice") : STR("progress"), .data = arena_str(arena, buf_str(&data)) };
     snprintf(out->id, sizeof out->id, "%" PRIu64, row->seq);
     buf_free(&data);
     return true;

@@ -74,7 +74,7 @@ void stream_texts(Call *call) { engine_texts(call->gateway->options.engine, call
 void stream_piece(Call *call, const JournalRow *row) {
     Arena *arena = arena_new();
     Json *args = NULL;
-    if (!call->reading && row->seq <= call->sent_seq && json_parse(arena, row->args_json, 1 << 20, &args, NULL) == ERR_OK) {
+    if (!call->reading && row->seq <= call->sent_seq && json_parse(arena, row->args_json, 1 << 20, &args, NULL) == ERR_OK && args->kind == JSON_ARRAY && args->count == 2) {
         uint64_t offset = (uint64_t)args->items[0]->integer;
         Str piece = args->items[1]->text;
         uint32_t i = find_text(call, row->request);

@@ -494,6 +494,7 @@ static void read_note(RunReader *r, const JournalRow *row) {
         if (r->streams) read_progress(r, row, self);
         else message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Progress %.*s", STR_ARG(shorten(r->trace, row->args_json)))));
         break;
+    case EFFECT_NOTE_NOTICE: message_of(r, row, MESSAGE_REPLY, self, part_title(r->image, "user", "User"), text_of_json(r->trace, row->args_json)); break;
     case EFFECT_NOTE_CONDITION:
         message_of(r, row, MESSAGE_CALL, self, self, str_of(arena_printf(arena, "Evaluate condition: %.*s ? %s", STR_ARG(text_of_json(r->trace, row->args_json)), str_ends(row->args_json, STR(",true]")) ? "TRUE" : "FALSE")));
         break;

@@ -217,7 +217,7 @@ static void test_then_and_else(void **state)
                "{'index':1,'agent':'travel','action':'book_hotel','status':'DONE','result':{'booking_id':'HTL-999','cost':250}},"
                "{'index':2,'agent':'calendar','action':'create_appointment','status':'DONE','result':{'appointment_id':'APT-888'}},{'index':3,'action':'notify_user','status':'SKIPPED'}]}");
     assert_run(FILLED, ANSWERS({ "finance.check_budget", "{\"available\":150}" }),
-               "finance.check_budget('TRAVEL'); note_text('Insufficient budget'); "
+               "finance.check_budget('TRAVEL'); note_notice('Insufficient budget'); "
                "= {'message':null,'notices':['Insufficient budget'],'steps':[{'index':0,'agent':'finance','action':'check_budget','status':'DONE','result':{'available':150,'currency':'EUR','note':null}},"
                "{'index':1,'agent':'travel','action':'book_hotel','status':'SKIPPED'},{'index':2,'agent':'calendar','action':'create_appointment','status':'SKIPPED'},"
                "{'index':3,'action':'notify_user','status':'DONE','result':'Insufficient budget'}]}");
@@ -244,7 +244,7 @@ static void test_continue_goes_on_without_a_result(void **state)
     assert_run("{'strategy':'SEQUENTIAL','message':'done','flow':[{'agent':'travel','action':'book_hotel','params':{'city':'Rome'},'on_error':'CONTINUE'},"
                "{'condition':'book_hotel == null','then':[{'action':'notify_user','message':'no hotel'}]}]}",
                ANSWERS({ "travel.book_hotel", "!rejected 409 full" }),
-               "travel.book_hotel('Rome', 1, null); note_text('no hotel'); = {'message':'done','notices':['no hotel'],'steps':["
+               "travel.book_hotel('Rome', 1, null); note_notice('no hotel'); = {'message':'done','notices':['no hotel'],'steps':["
                "{'index':0,'agent':'travel','action':'book_hotel','status':'FAILED','error':{'kind':'rejected','message':'full','code':''}},{'index':1,'action':'notify_user','status':'DONE','result':'no hotel'}]}");
 }
 
@@ -267,7 +267,7 @@ static void test_a_group_that_is_survived_is_undone_and_forgotten(void **state)
                "{'condition':'book_hotel != null','then':[{'action':'notify_user','message':'booked'}],'else':[{'action':'notify_user','message':'nothing'}]}]}",
                ANSWERS(HOTEL, BUSY, CANCELLED),
                "travel.book_hotel('Rome', 1, null); calendar.create_appointment('HTL-999', null); saga(busy); travel.book_hotel('travel.book_hotel'); travel.cancel_hotel('HTL-999'); "
-               "travel.book_hotel('travel.book_hotel', true, null); note_text('nothing'); = {'message':null,'notices':['nothing'],'steps':["
+               "travel.book_hotel('travel.book_hotel', true, null); note_notice('nothing'); = {'message':null,'notices':['nothing'],'steps':["
                "{'index':0,'agent':'travel','action':'book_hotel','status':'FAILED','error':{'kind':'rejected','message':'busy','code':''}},"
                "{'index':1,'agent':'calendar','action':'create_appointment','status':'FAILED','error':{'kind':'rejected','message':'busy','code':''}},"
                "{'index':2,'action':'notify_user','status':'SKIPPED'},{'index':3,'action':'notify_user','status':'DONE','result':'nothing'}]}");
@@ -301,7 +301,7 @@ static void test_parallel_steps_all_begin_and_all_are_told(void **state)
                "{'agent':'travel','action':'book_hotel','params':{'city':'Rome','nights':2}},{'strategy':'SEQUENTIAL','flow':[{'agent':'calendar','action':'create_appointment','params':{'title':'x'}},"
                "{'action':'notify_user','message':{'$text':'made ${create_appointment.appointment_id}'}}]}]}",
                ANSWERS(BUDGET, HOTEL, APPOINTMENT),
-               "finance.check_budget('TRAVEL'); travel.book_hotel('Rome', 2, null); calendar.create_appointment('x', null); note_text('made APT-888'); "
+               "finance.check_budget('TRAVEL'); travel.book_hotel('Rome', 2, null); calendar.create_appointment('x', null); note_notice('made APT-888'); "
                "= {'message':'Done HTL-999 350','notices':['made APT-888'],'steps':[{'index':0,'agent':'finance','action':'check_budget','status':'DONE','result':{'available':350,'currency':'EUR','note':null}},"
                "{'index':1,'agent':'travel','action':'book_hotel','status':'DONE','result':{'booking_id':'HTL-999','cost':250}},"
                "{'index':2,'agent':'calendar','action':'create_appointment','status':'DONE','result':{'appointment_id':'APT-888'}},{'index':3,'action':'notify_user','status':'DONE','result':'made APT-888'}]}");
@@ -322,7 +322,7 @@ static void test_results_come_out_of_branches_in_branches(void **state)
                  "{'agent':'travel','action':'find_flights','params':{'from':'a','day':'2025-01-01'}}]}]},"
                  "{'condition':'book_hotel != null && create_appointment == null && find_flights.length === 1','then':[{'action':'notify_user','message':{'$text':'${hotel_cost} ${budget_available} ${find_flights.length}'}}]}",
                  ANSWERS(BUDGET, HOTEL, BUSY, { "travel.find_flights", "[\"A\"]" }),
-                 "finance.check_budget('TRAVEL'); travel.book_hotel('R', 1, null); calendar.create_appointment('x', null); travel.find_flights('a', '2025-01-01'); note_text('250 350 1')");
+                 "finance.check_budget('TRAVEL'); travel.book_hotel('R', 1, null); calendar.create_appointment('x', null); travel.find_flights('a', '2025-01-01'); note_notice('250 350 1')");
 }
 
 /* ---- approvals ---- */
@@ -346,7 +346,7 @@ static void test_every_kind_of_name(void **state)
                  "'then':[{'agent':'finance','action':'check_budget','id':'second'},{'condition':'budget_available === 4 && first.available === 350','then':[{'action':'notify_user','message':'the latest on the way here'}]}]},"
                  "{'condition':'second != null && second.available > 3','then':[{'action':'notify_user','message':'was done'}]},{'condition':'budget_available == 350','then':[{'action':'notify_user','message':'the one that is certain'}]}",
                  ANSWERS(BUDGET, { "finance.check_budget", "{\"available\":4}" }),
-                 "finance.check_budget('TRAVEL'); finance.check_budget('TRAVEL'); note_text('the latest on the way here'); note_text('was done'); note_text('the one that is certain')");
+                 "finance.check_budget('TRAVEL'); finance.check_budget('TRAVEL'); note_notice('the latest on the way here'); note_notice('was done'); note_notice('the one that is certain')");
 }
 
 static void test_a_condition_makes_a_result_certain(void **state)
@@ -356,7 +356,7 @@ static void test_a_condition_makes_a_result_certain(void **state)
                  "{'action':'notify_user','condition':'create_appointment','message':{'$text':'${create_appointment.appointment_id}'}},"
                  "{'condition':'hotel_cost == null','then':[{'action':'notify_user','message':'none'}],'else':[{'action':'notify_user','message':{'$text':'${hotel_cost}'}}]}",
                  ANSWERS(HOTEL, APPOINTMENT),
-                 "travel.book_hotel('Rome', 1, null); note_text('got HTL-999'); calendar.create_appointment('HTL-999', null); note_text('APT-888'); note_text('250')");
+                 "travel.book_hotel('Rome', 1, null); note_notice('got HTL-999'); calendar.create_appointment('HTL-999', null); note_notice('APT-888'); note_notice('250')");
 }
 
 static void test_names_that_are_not_there(void **state)
@@ -456,7 +456,7 @@ static void test_labels(void **state)
     assert_refused("{'agent':'travel','action':'sign_in','params':{'user':'anna'}},{'action':'notify_user','message':{'$text':'hi ${sign_in.token}'}}", "E0736 /flow/1/message");
     assert_run("{'strategy':'SEQUENTIAL','flow':[{'agent':'travel','action':'sign_in','params':{'user':'anna'}},{'action':'notify_user','message':{'$text':'hi ${sign_in.name}'}}]}",
                ANSWERS({ "travel.sign_in", "{\"name\":\"Anna\",\"token\":\"T-1\"}" }),
-               "travel.sign_in('anna'); note_text('hi Anna'); = {'message':null,'notices':['hi Anna'],'steps':[{'index':0,'agent':'travel','action':'sign_in','status':'DONE'},"
+               "travel.sign_in('anna'); note_notice('hi Anna'); = {'message':null,'notices':['hi Anna'],'steps':[{'index':0,'agent':'travel','action':'sign_in','status':'DONE'},"
                "{'index':1,'action':'notify_user','status':'DONE','result':'hi Anna'}]}");
 }
 

@@ -106,7 +106,7 @@ class Answer {
     }
 
     take(event) {
-        if (event.name === "progress") this.progress(event.data);
+        if (event.name === "progress" || event.name === "notice") this.progress(event.data);
         else if (event.name === "text") this.piece(event.data);
         else if (event.name === "question") this.question(event.data);
         else if (event.name === "complete") this.end(...showResult(event.data.data));

@@ -55,7 +55,7 @@ class RunView {
     fail(error) { if (!this.signal.aborted) this.trouble.replaceChildren(showProblem(problemOf(error))); }
 
     take(event) {
-        if (event.name === "progress") this.live.replaceChildren(this.progressOf(event.data));
+        if (event.name === "progress" || event.name === "notice") this.live.replaceChildren(this.progressOf(event.data));
         else if (event.name === "text") this.addText(event.data);
         this.soon();
     }
