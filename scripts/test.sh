@@ -119,6 +119,7 @@ a conditions node tests/plans/condition_diff.mjs $build/tests/plans/condition_ev
 a layers sh scripts/layers.sh && echo "1 passed, 0 failed"
 a cli sh scripts/cli.sh
 a plans python3 tests/plans/schema_test.py $build
+b requests python3 tests/plans/requests.py $build $FLOW_TEST_SERVICES
 a terminal python3 tests/terminal/terminal.py $build
 a crash python3 tests/crash/crash_loop.py $build
 a crash_pg python3 tests/crash/crash_loop.py $build --services $FLOW_TEST_SERVICES
