@@ -4,6 +4,7 @@
  * `parallel`, in a tool (which a plan may call), or in what either of them calls.
  */
 #include "compiler/check_internal.h"
+#include "compiler/plan/plan.h"
 
 /* { message: string?, notices: list<string>, steps: list<json> } */
 static Type *outcome_type(Checker *c)
@@ -116,8 +117,8 @@ static void check_limit(Checker *c, const Ast *number, const char *word, int64_t
 static void check_limits(Checker *c, const Ast_plan_expr *plan)
 {
     check_limit(c, plan->within, "within", PLAN_EXPR_WALL_MAX);
-    check_limit(c, plan->steps, "steps", PLAN_EXPR_COUNT_MAX);
-    check_limit(c, plan->calls, "calls", PLAN_EXPR_COUNT_MAX);
+    check_limit(c, plan->steps, "steps", PLAN_STEPS_MAX);
+    check_limit(c, plan->calls, "calls", PLAN_EXPR_CALLS_MAX);
     check_limit(c, plan->fuel, "fuel", PLAN_EXPR_FUEL_MAX);
     check_limit(c, plan->memory, "memory", PLAN_EXPR_MEMORY_MAX);
     check_limit(c, plan->tokens, "tokens", PLAN_EXPR_TOKENS_MAX);

@@ -152,7 +152,7 @@ typedef struct FuncInfo {
 enum { FUNC_EFFECT_READ = 1, FUNC_EFFECT_WRITE = 2, FUNC_EFFECT_OUTSIDE = 4, FUNC_EFFECT_PARK = 8, FUNC_EFFECT_OWN = 16, FUNC_EFFECT_TRANSACTION = 32 /* opens one */, FUNC_EFFECT_STATE = 64 /* sessions, contexts */, FUNC_EFFECT_PLAN = 128 /* runs one */ };
 
 /* The most that `run plan` and `costs` can say. */
-enum { PLAN_EXPR_COUNT_MAX = 10000, PLAN_EXPR_FUEL_MAX = 1000000000, PLAN_EXPR_MEMORY_MAX = 1 << 30, PLAN_EXPR_TOKENS_MAX = 1000000000 };
+enum { PLAN_EXPR_CALLS_MAX = 10000, PLAN_EXPR_FUEL_MAX = 1000000000, PLAN_EXPR_MEMORY_MAX = 1 << 30, PLAN_EXPR_TOKENS_MAX = 1000000000 };
 #define PLAN_EXPR_WALL_MAX      INT64_C(2592000000000)         /* 30 days: somebody may have to approve */
 #define PLAN_EXPR_MICRO_USD_MAX INT64_C(1000000000000)         /* a million dollars */
 bool money_micro(const Ast *number, int64_t *micro);           /* an int_expr or decimal_expr in dollars; false: too large, or finer than millionths */
