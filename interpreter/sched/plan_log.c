@@ -21,17 +21,35 @@ static void put_plan(const Image *image, const JournalRow *row, Buf *out) {
     Value value = { 0 };
     Error error;
     if (row->target != NO_INDEX || value_decode(image, TYPE_INDEX_JSON, &in, &value, &error)) { put_member("plan", row->detail_json, out); return; }
+    Buf plan = { 0 };
+    value_to_json(image, TYPE_INDEX_JSON, value, &plan);
     buf_put_text(out, ",\"plan\":");
-    value_to_json(image, TYPE_INDEX_JSON, value, out);
+    plan_put_shown(image, buf_str(&plan), out);
+    buf_free(&plan);
     value_release(value);
 }
 
-static void put_model(const JournalRow *row, Buf *out) {
-    bool refused = row->payload.len && row->payload.ptr[0] == '{';
+/* What was no plan may be no JSON either: then it is text. */
+static void put_refused(const Image *image, Str payload, Buf *out) {
+    Arena *arena = arena_new();
+    Json *root = NULL, *plan = NULL;
+    if (json_parse(arena, payload, SIZE_MAX, &root, NULL) == ERR_OK) {
+        Str answer = json_get_text(root, "answer");
+        buf_put_text(out, ",\"answer\":");
+        if (json_parse(arena, answer, SIZE_MAX, &plan, NULL) == ERR_OK && plan->kind == JSON_OBJECT) plan_put_shown(image, answer, out);
+        else json_put_string(out, answer);
+        buf_put_text(out, ",\"report\":");
+        json_print(out, json_get(root, "report"));
+    }
+    arena_free(arena);
+}
+
+static void put_model(const Image *image, const JournalRow *row, Buf *out) {
+    bool refused = row->payload.len > 0;
     begin(row, refused ? "refused" : "model", out);
     if (!refused) put_member("report", row->detail_json, out);
     else if (row->target != NO_INDEX) put_member("shown", row->detail_json, out);
-    else buf_put_char(out, ','), buf_put(out, row->payload.ptr + 1, row->payload.len - 2);
+    else put_refused(image, row->payload, out);
 }
 
 static void put_row(const Image *image, const JournalRow *row, Buf *out) {
@@ -44,7 +62,7 @@ static void put_row(const Image *image, const JournalRow *row, Buf *out) {
         if (row->effect == effects[i].effect) what = effects[i].what;
     bool plan = row->effect == EFFECT_LLM_PLAN || row->effect == EFFECT_PLAN_FILL;
     if (!what || (row->entry != JOURNAL_RESULT && row->entry != JOURNAL_ERROR && row->entry != JOURNAL_MODEL)) return;
-    if (row->entry == JOURNAL_MODEL) put_model(row, out);
+    if (row->entry == JOURNAL_MODEL) put_model(image, row, out);
     else {
         begin(row, what, out);
         if (row->entry == JOURNAL_ERROR) put_member("error", row->detail_json, out);

@@ -175,8 +175,18 @@ JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value) {
     return row;
 }
 
+/* How it began, with values of labelled parameters hidden where it is JSON. */
+static void put_answer(const Image *image, Str answer, Arena *arena, Buf *out) {
+    Json *plan = NULL;
+    Buf shown = { 0 };
+    bool object = json_parse(arena, answer, SIZE_MAX, &plan, NULL) == ERR_OK && plan->kind == JSON_OBJECT;
+    if (object) plan_put_shown(image, answer, &shown);
+    put_prompt(object ? buf_str(&shown) : answer, out);
+    buf_free(&shown);
+}
+
 /* The code, place and words of the first thing that was wrong, and how the answer began; what a personal request made a model say is not for people. */
-static void put_refused(const ImageEffect *effect, Str line, Buf *out) {
+static void put_refused(const Image *image, const ImageEffect *effect, Str line, Buf *out) {
     Arena *arena = arena_new();
     Json *root = NULL;
     json_parse(arena, line, SIZE_MAX, &root, NULL);
@@ -190,7 +200,7 @@ static void put_refused(const ImageEffect *effect, Str line, Buf *out) {
         buf_put_text(out, ",\"message\":");
         put_prompt(first ? json_get_text(first, "message") : (Str){ "", 0 }, out);
         buf_put_text(out, ",\"answer\":");
-        put_prompt(root ? json_get_text(root, "answer") : (Str){ "", 0 }, out);
+        put_answer(image, root ? json_get_text(root, "answer") : (Str){ "", 0 }, arena, out);
     }
     buf_put_char(out, '}');
     arena_free(arena);
@@ -203,7 +213,7 @@ static void record_refused(LiveRun *run, Act *act, const VmRequest *request) {
         Str line = { lines.ptr, (size_t)(end - lines.ptr) };
         JournalRow *row = record_row(run, JOURNAL_MODEL, request);
         Buf text = { 0 };
-        put_refused(request->effect, line, &text);
+        put_refused(run->image, request->effect, line, &text);
         row->started_us = act->started_us;
         row->args_json = (Str){ "", 0 };
         row->detail_json = record_bounded(run->row_arena, &text);

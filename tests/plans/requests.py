@@ -302,7 +302,7 @@ def who_wrote_a_plan_is_journalled(suite):
     code, out, err = suite.world.flowd("plans", run, "--as", "user-historian@family-1")
     lines = [json.loads(line) for line in out.splitlines()]
     same([line["what"] for line in lines], ["refused", "model", "planned", "filled", "checked", "loaded"], out + err)
-    same(json.loads(lines[0]["answer"])["flow"][0]["action"], "reserve_hotel")
+    same(lines[0]["answer"], plan(step("travel.reserve_hotel", {"city": "***"})), "what a tool that is not there is told may be personal")
     same(lines[0]["report"]["diagnostics"][0]["allowed"], ["find_hotel", "book_hotel", "cancel_hotel"])
     same(lines[2]["plan"], case.answers[1])
 
