@@ -237,7 +237,7 @@ Ast *build_plan(Build *b)
     Maker *m = &b->maker;
     const PlanNode *root = b->tree->root;
     results_begin(b);
-    Region *body = b->root = region_func(b, NULL, 0, b->tree->index_count), *saga = region_new(b, body);
+    Region *body = region_func(b, NULL, 0, b->tree->index_count), *saga = region_new(b, body);
     build_flow(b, saga, root);
     stand_at(b, 0);
     region_hold(b, saga, make_saga(m, saga->block));

@@ -102,7 +102,7 @@ typedef struct Build {
     const PlanGrant *grant;
     const PlanTree *tree;
     Result *results;                     /* by index */
-    Region *regions, *root;
+    Region *regions;
     uint32_t region_count, name_count;
     uint32_t built;                      /* results below it are there */
     Open *open; uint32_t open_count, open_cap;

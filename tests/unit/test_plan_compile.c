@@ -499,6 +499,53 @@ static void test_open_parameters_of_one_name_are_one_question(void **state)
     arena_free(arena);
 }
 
+static void compiled(const char *steps, const PlanGrant *grant, Arena *arena, PlanResult *out)
+{
+    char *plan = seq(steps);
+    plan_compile(compiler, arena_str(arena, str_of(plan)), grant, arena, out);
+    show(out);
+    assert_true(out->ok);
+    free(plan);
+}
+
+/* A person has a day for each answer, unless somebody said how long the plan may take. */
+static void test_approvals_have_time(void **state)
+{
+    const char *pay = "{'agent':'travel','action':'pay','params':{'amount':1,'to':'A'}},{'agent':'travel','action':'pay','params':{'amount':2,'to':'B'}}";
+    PlanGrant grant = all_granted();
+    Arena *arena = arena_new();
+    PlanResult result;
+    compiled(pay, &grant, arena, &result);
+    assert_int_equal(result.image->plans[0].wall_us, PLAN_WALL_MAX + 2 * INT64_C(86400000000));
+    assert_int_equal(result.cost.irreversible_count, 1);
+    image_free(result.image);
+    grant.limits.wall_us = 5000000;
+    compiled(pay, &grant, arena, &result);
+    assert_int_equal(result.image->plans[0].wall_us, 5000000);
+    image_free(result.image);
+    arena_free(arena);
+}
+
+static void test_the_cost_says_what_is_undone_and_asked_for(void **state)
+{
+    PlanGrant grant = all_granted();
+    Arena *arena = arena_new();
+    PlanResult result;
+    compiled("{'agent':'travel','action':'book_hotel','params':{'city':'R'}},{'agent':'finance','action':'check_budget'},{'agent':'travel','action':'pay','params':{'amount':1,'to':'A'}},"
+             "{'agent':'finance','action':'check_budget'}", &grant, arena, &result);
+    const PlanCost *cost = &result.cost;
+    assert_int_equal(cost->compensated_count, 1);
+    assert_true(str_is(base->tools[cost->compensated[0]].name, "book_hotel"));
+    assert_int_equal(cost->uncompensated_count, 1);
+    assert_true(str_is(base->tools[cost->uncompensated[0]].name, "pay"));
+    assert_int_equal(cost->scope_count, 2);
+    assert_true(str_is(cost->scopes[0], "budget:read") && str_is(cost->scopes[1], "travel:write"));
+    assert_int_equal(result.image->funcs[result.func].kind, FUNC_PLAN);
+    assert_int_equal(result.image->funcs[result.func].flags, 0);
+    image_free(result.image);
+    arena_free(arena);
+}
+
 /* ---- the compiler itself ---- */
 
 static void bytes_of(const char *steps, PlanCompiler *with, Buf *out)
@@ -591,7 +638,8 @@ int main(void)
         TEST(a_deadline_ends_a_step_and_a_plan), TEST(parallel_steps_all_begin_and_all_are_told), TEST(a_branch_that_fails_undoes_its_siblings),
         TEST(results_come_out_of_branches_in_branches), TEST(what_cannot_be_undone_is_asked_for_with_its_real_arguments), TEST(every_kind_of_name), TEST(suggestions_in_texts_are_paths),
         TEST(a_condition_makes_a_result_certain), TEST(names_that_are_not_there), TEST(values_of_every_shape), TEST(values_that_do_not_fit), TEST(only_what_was_granted),
-        TEST(scopes_approvals_and_repeats), TEST(labels), TEST(a_plan_over_its_budget), TEST(open_parameters_of_one_name_are_one_question), TEST(plans_leave_nothing_behind),
+        TEST(scopes_approvals_and_repeats), TEST(labels), TEST(a_plan_over_its_budget), TEST(open_parameters_of_one_name_are_one_question), TEST(approvals_have_time), TEST(the_cost_says_what_is_undone_and_asked_for),
+        TEST(plans_leave_nothing_behind),
         TEST(a_plan_on_top_of_a_plan), TEST(a_branch_with_too_many_results),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
