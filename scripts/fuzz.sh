@@ -42,6 +42,10 @@ done
 # shellcheck disable=SC2016 # the dollar is the plan's
 printf '1%s' 'Booked ${h.id} for ${b} \${x} ${s0.cost} ${j.l[1]}' >"$build/seeds/fuzz_condition/text"
 printf '2%s' 's1?.zip' >"$build/seeds/fuzz_condition/reference"
+mkdir -p "$build/seeds/fuzz_plan"
+for plan in tests/plans/hostile/*.json; do
+    [ "$(wc -c <"$plan")" -gt 4000 ] || { printf 3; cat "$plan"; } >"$build/seeds/fuzz_plan/$(basename "$plan" .json)"
+done
 run_one() {
     mkdir -p "$build/corpus/$1" "$build/seeds/$1"
     if "$build/$1" -seed="$seed" -max_total_time="$seconds" -timeout=30 -rss_limit_mb=4096 -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$1-" \
@@ -63,4 +67,29 @@ while [ $# -gt 0 ]; do
     wait $first || bad=1
     [ -z "$second" ] || wait $second || bad=1
 done
+
+# What the walks have seen of the code that stands between a model's text and the machine: lines, by the corpora and seeds of the targets that lead there.
+coverage() {
+    flags="-std=gnu11 -g -O0 -I. -I$build -D_GNU_SOURCE -isystem /usr/include/postgresql -fsanitize=address,undefined -fno-sanitize-recover=all -fprofile-instr-generate -fcoverage-mapping"
+    work=$build/coverage
+    rm -rf "$work"
+    mkdir -p "$work"
+    sources=$(ls compiler/plan/*.c compiler/*condition*.c dsl/syntax/condition*.c interpreter/bytecode/verify*.c)
+    # shellcheck disable=SC2086,SC2016 # lists of words; $0 and $1 are the inner shell's
+    printf '%s\n' $sources | xargs -P 2 -n 1 sh -c 'clang '"$flags"' -c -o "$0/$(echo "$1" | tr / _).o" "$1"' "$work"
+    for name in fuzz_plan fuzz_condition fuzz_extension; do
+        # shellcheck disable=SC2086
+        clang $flags -fsanitize=fuzzer -o "$work/$name" "tests/fuzz/$name.c" "$work"/*.o "$build/libflow.a" \
+            -levent -lsqlite3 -lpq -lhiredis -lcurl -ljose -ljansson -lpcre2-8 -lcrypto -lgmp -lzstd -lxxhash -lutf8proc -lm
+        LLVM_PROFILE_FILE="$work/$name.raw" "$work/$name" -runs=0 -timeout=30 "$build/corpus/$name" "$build/seeds/$name" >"$work/$name.log" 2>&1 || return 1
+    done
+    llvm-profdata merge -o "$work/all" "$work"/*.raw
+    # shellcheck disable=SC2086
+    llvm-cov report "$work/fuzz_plan" -object "$work/fuzz_condition" -object "$work/fuzz_extension" -instr-profile="$work/all" $sources | awk '
+        /^-/ || NF < 10 || $1 == "Filename" { next }
+        { lines = $8; missed = $9; part = $1 ~ /condition/ ? "conditions" : $1 ~ /verify/ ? "verifier" : $1 ~ /TOTAL/ ? "all" : "plans"; total[part] += lines; not_seen[part] += missed }
+        END { for (part in total) printf "coverage of %s: %.1f %% of %d lines\n", part, 100 * (total[part] - not_seen[part]) / total[part], total[part] }' | sort
+}
+if command -v llvm-cov >/dev/null && command -v llvm-profdata >/dev/null; then coverage || { echo "coverage: not measured"; bad=1; }
+else echo "coverage: not measured, llvm-cov is not there (Debian: llvm)"; fi
 exit $bad
