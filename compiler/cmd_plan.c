@@ -34,7 +34,9 @@ typedef enum {
 #undef L
     LIMIT_COUNT
 } Limit;
-static const char *const limit_names[LIMIT_COUNT] = { "--steps", "--depth", "--fanout", "--calls", "--calls-per-tool", "--fuel", "--memory", "--wall", "--tokens", "--usd" };
+static const char *const limit_names[LIMIT_COUNT] = {
+    "--steps", "--depth", "--fanout", "--calls", "--calls-per-tool", "--fuel", "--memory", "--wall", "--tokens", "--usd"
+};
 
 /* Digits with one point at most, scaled by 10^places; 0 when it is no positive number or does not fit. */
 static int64_t read_scaled(const char *text, int places) {
@@ -71,7 +73,8 @@ static bool read_limit(PlanArgs *args, Limit which, const char *text) {
     PlanLimits *limits = &args->grant.limits;
     int64_t value = which == LIMIT_usd ? read_scaled(text, 6) : which == LIMIT_wall ? read_wall(text, args->arena) : read_scaled(text, 0);
     if (value <= 0 || (which <= LIMIT_calls_per_tool && value > UINT32_MAX)) {
-        cli_usage("%s wants %s, not `%s`", limit_names[which], which == LIMIT_usd ? "an amount such as 0.50" : which == LIMIT_wall ? "a time such as 30s" : "a number above 0", text);
+        const char *kind = which == LIMIT_usd ? "an amount such as 0.50" : which == LIMIT_wall ? "a time such as 30s" : "a number above 0";
+        cli_usage("%s wants %s, not `%s`", limit_names[which], kind, text);
         return false;
     }
     switch (which) {
@@ -200,7 +203,8 @@ static int read_args(int argc, char **argv, bool wants_plan, PlanArgs *args) {
     args->search.list = args->search.items;
     args->format = "text";
     CliOption options[9 + LIMIT_COUNT] = {
-        { .name = "--agents", .values = &args->agents.list, .value_count = &args->agents.count }, { .name = "--allow", .values = &args->allow.list, .value_count = &args->allow.count },
+        { .name = "--agents", .values = &args->agents.list, .value_count = &args->agents.count },
+        { .name = "--allow", .values = &args->allow.list, .value_count = &args->allow.count },
         { .name = "--scopes", .values = &args->scopes.list, .value_count = &args->scopes.count }, { .name = "--format", .value = &args->format },
         { .name = "--json", .flag = &args->json }, { .name = "--ask", .flag = &args->ask }, { .name = "-o", .value = &args->out_path }, CMD_SEARCH_OPTION(args->search),
     };

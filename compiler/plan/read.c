@@ -31,10 +31,9 @@ static const struct { Str name; uint32_t forms; } members[MEMBER_COUNT] = {
 };
 
 /* Words with which a plan would give itself something: they are never a slip of the pen that a machine may repair. */
-static const Str authority[] = {
-    { "allow", 5 }, { "allowed", 7 }, { "scopes", 6 }, { "scope", 5 }, { "limits", 6 }, { "budget", 6 }, { "grant", 5 }, { "grants", 6 }, { "approved", 8 }, { "approve", 7 },
-    { "approval", 8 }, { "fuel", 4 }, { "calls", 5 }, { "tokens", 6 }, { "usd", 3 }, { "ask", 3 }, { "tenant", 6 }, { "tenant_id", 9 }, { "user", 4 }, { "user_id", 7 },
-    { "role", 4 }, { "roles", 5 }, { "permissions", 11 }, { "capabilities", 12 }, { "trusted", 7 }, { "as", 2 },
+static const char *const authority[] = {
+    "allow", "allowed", "scopes", "scope", "limits", "budget", "grant", "grants", "approved", "approve", "approval", "fuel", "calls", "tokens", "usd", "ask",
+    "tenant", "tenant_id", "user", "user_id", "role", "roles", "permissions", "capabilities", "trusted", "as",
 };
 
 typedef struct Object {
@@ -56,7 +55,7 @@ static uint32_t words_of(uint32_t form, Str *words)
     return count;
 }
 
-/* ---- names, words, numbers -------------------------------------------------------------------------------------- */
+/* ---- names, words, numbers -------------------------------------------------------------------------------- */
 
 static Str read_name(Reading *r, const Object *object, Member member, const char *what)
 {
@@ -153,7 +152,7 @@ static void read_on_error(Reading *r, const Object *object, PlanNode *node)
 static bool is_authority(Str word)
 {
     for (size_t i = 0; i < sizeof authority / sizeof *authority; i++)
-        if (str_eq(word, authority[i]))
+        if (str_is(word, authority[i]))
             return true;
     return false;
 }
@@ -236,7 +235,8 @@ static void read_params(Reading *r, const Object *object, PlanNode *node)
         Str key = json->keys[i];
         const PlanPlace *inner = plan_place_key(r->arena, place, key);
         if (key.len && key.ptr[0] == '$') {
-            plan_diag_expected(r->diags, plan_diag(r->diags, PLAN_DIAG_unknown_member, inner, "`params` as a whole cannot be a reference"), "one reference for each parameter");
+            PlanDiag *diag = plan_diag(r->diags, PLAN_DIAG_unknown_member, inner, "`params` as a whole cannot be a reference");
+            plan_diag_expected(r->diags, diag, "one reference for each parameter");
             continue;
         }
         if (!read_check_name(r, inner, "the name of this parameter", key))
@@ -306,7 +306,8 @@ static Str read_id(Reading *r, const Object *object)
     for (uint32_t i = 0; i < r->tree->index_count; i++) {
         if (!str_eq(r->indexed[i]->id, id))
             continue;
-        plan_diag(r->diags, PLAN_DIAG_wrong_shape, place, "`%s` is the `id` of %s already", plan_quote(r->arena, id), plan_place_pointer(r->arena, r->indexed[i]->place).ptr);
+        plan_diag(r->diags, PLAN_DIAG_wrong_shape, place, "`%s` is the `id` of %s already", plan_quote(r->arena, id),
+                  plan_place_pointer(r->arena, r->indexed[i]->place).ptr);
         return STR("");
     }
     return id;
@@ -488,7 +489,8 @@ static PlanNode **read_flow(Reading *r, const Json *json, const PlanPlace *place
         return NULL;
     }
     if (depth > PLAN_DEPTH_MAX) {
-        plan_diag_expected(r->diags, plan_diag(r->diags, PLAN_DIAG_too_large, place, "flows nested deeper than PLAN_DEPTH_MAX (%d)", PLAN_DEPTH_MAX), "at most %d", PLAN_DEPTH_MAX);
+        PlanDiag *diag = plan_diag(r->diags, PLAN_DIAG_too_large, place, "flows nested deeper than PLAN_DEPTH_MAX (%d)", PLAN_DEPTH_MAX);
+        plan_diag_expected(r->diags, diag, "at most %d", PLAN_DEPTH_MAX);
         return NULL;
     }
     if (depth > r->tree->depth)

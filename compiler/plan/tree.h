@@ -47,7 +47,8 @@ struct PlanNode {
     PlanParam *params; uint32_t param_count;             /* ACTION; unique names */
     PlanValue *message;                  /* NOTIFY: LITERAL (a string), TEXT or BROKEN */
     bool has_condition;
-    Str condition;                       /* CONDITION: always ("true" for one that is no text); ACTION, NOTIFY: done only if. Not parsed here. Place: plan_place_key(…, place, "condition") */
+    Str condition;                       /* CONDITION: always ("true" for one that is no text); ACTION, NOTIFY: done only if. Not parsed here. Its place is
+                                            plan_place_key(…, place, "condition") */
     PlanStrategy strategy;               /* GROUP */
     PlanNode **steps; uint32_t step_count;               /* GROUP: its flow; CONDITION: then */
     PlanNode **otherwise; uint32_t otherwise_count;      /* CONDITION: else */
