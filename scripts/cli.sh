@@ -101,6 +101,15 @@ run=$(sed -n 's/^parked //p' "$work/out")
 expect "failed" 1 $flowd answer "$run" -- -1;                  warns 'invalid: nobody is -1 years old'
 expect "trace" 0 $flowd trace "$run";                          says 'How old is you'
 expect "trace mermaid" 0 $flowd trace "$run" --format mermaid; says '^sequenceDiagram'
+expect "a number of a question that is none" 2 $flowd answer "$run" 7 --request x;      warns 'number of a question'
+expect "a call that wants leave" 3 $flowd run tests/terminal/pay.flow;                  says 'waits for approve: Allow till.pay\?'; says '"amount": 7'
+run=$(sed -n 's/^parked //p' "$work/out")
+hash=$(sed -n 's/.* yes --hash //p' "$work/out")
+expect "nothing is allowed without its hash" 1 $flowd answer "$run" yes;                 warns 'till\.pay: read the arguments'; says "--hash $hash"
+expect "nor with another" 1 $flowd answer "$run" yes --hash "${hash}0";                  warns 'not the hash'
+expect "with it it is" 0 $flowd answer "$run" yes --hash "$hash";                        says 'paid 7'
+expect "a plan may what its caller may" 1 $flowd run tests/terminal/pay.flow --quiet --scopes till:see,a:b;      warns 'denied.*E0726.*till:use'
+expect "and no less" 3 $flowd run tests/terminal/pay.flow --scopes a:b,till:use;         says 'Allow till.pay\?'
 expect "cancel" 3 $flowd run "$work/ask.flow"
 run=$(sed -n 's/^parked //p' "$work/out")
 expect "cancelled" 0 $flowd cancel "$run";                     warns 'cancelled'

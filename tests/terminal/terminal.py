@@ -13,12 +13,16 @@ import time
 BUILD = sys.argv[1] if len(sys.argv) > 1 else "build"
 
 
-def talk(folder, answers):
-    """Runs flow 20 on a terminal; each question gets the next answer. The text that was shown, and the exit code."""
+FLOW_20 = ["flows/20_sequential.flow", "--fixture", "berlin"]
+PAY = ["tests/terminal/pay.flow"]
+
+
+def talk(folder, answers, program):
+    """Runs a flow on a terminal; each question gets the next answer. The text that was shown, and the exit code."""
     env = dict(os.environ, FLOW_STORE="sqlite:%s/flow.db" % folder, FLOW_AS="anna@family", NO_COLOR="1")
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execve(os.path.join(BUILD, "flowd"), ["flowd", "run", "flows/20_sequential.flow", "--fixture", "berlin"], env)
+        os.execve(os.path.join(BUILD, "flowd"), ["flowd", "run"] + program, env)
     shown, asked, deadline = b"", 0, time.time() + 60
     while time.time() < deadline:
         ready, _, _ = select.select([terminal], [], [], 1)
@@ -43,15 +47,18 @@ CASES = [
     ("a wrong answer is asked again", [b"maybe\n", b"yes\n"], 0, ["That does not fit", "Done! Flight booked (LH123)"]),
     ("no books nothing", [b"no\n"], 0, ["nothing was booked"]),
     ("without an answer the run is parked", [b"\x04"], 3, ["parked R-", "flowd answer R-"]),
+    ("a call is allowed by who was shown it", [b"yes\n"], 0, ["till.pay is about to be called, with", '"amount": 7', '"note": "for \\u202etxt"', "Allow it?", "paid 7"], PAY),
+    ("a call is refused", [b"no\n"], 1, ["till.pay was not approved"], PAY),
+    ("a call that nobody allows waits with its hash", [b"\x04"], 3, ["parked R-", "yes --hash "], PAY),
 ]
 
 
 def main():
     passed = failed = 0
-    for name, answers, code, texts in CASES:
+    for name, answers, code, texts, *program in CASES:
         folder = tempfile.mkdtemp(prefix="fidus-terminal.")
         try:
-            shown, found = talk(folder, answers)
+            shown, found = talk(folder, answers, program[0] if program else FLOW_20)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         lacking = [text for text in texts if text not in shown]

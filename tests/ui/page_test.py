@@ -202,6 +202,25 @@ def questions_are_answered_by_button_field_and_choice(world):
     world.picture("questions_answered")
 
 
+def a_call_is_allowed_by_who_was_shown_it(world):
+    """Text of somebody else stands in the arguments as it is, and cannot hide or turn around."""
+    world.enter()
+    world.say("pay", "with card 4711")
+    world.browser.says("Allow till.pay?")
+    world.browser.says("4711 \\u202egnp.exe<img src=x")
+    same(world.browser.run("return [...document.querySelectorAll('.question .arguments dt')].map(t => t.textContent)"), ["amount", "guest"])
+    same(world.browser.run("return [...document.querySelectorAll('.question button')].map(t => t.textContent)"), ["Allow", "Refuse"])
+    assert world.browser.run("return document.activeElement.textContent") != "Allow"       # no key that was meant for something else
+    world.picture("approval")
+    world.browser.click(".question button", "Allow")
+    world.browser.says("Paid, 2 steps.")
+    same(world.browser.run("return [window.caught ?? null, document.querySelectorAll('main img, main script').length]"), [None, 0])
+    world.say("pay", "with card 4712")
+    world.browser.wait(lambda: world.browser.run("return document.querySelectorAll('.question').length") == 2, "the second question")
+    world.browser.run("[...document.querySelectorAll('.question button')].find(b => b.textContent === 'Refuse' && !b.disabled).click()")
+    world.browser.says("till.pay was not approved")
+
+
 def the_message_of_a_problem_is_shown(world):
     world.enter()
     world.choose("order")
@@ -395,7 +414,7 @@ def the_console_is_silent(world):
 
 
 TESTS = [files_are_fenced_in, a_wrong_token_is_refused, nothing_is_parsed_as_html, a_question_to_flow_1_is_answered, text_comes_as_it_is_written, hostile_text_stays_text,
-         questions_are_answered_by_button_field_and_choice, a_question_survives_a_restart_of_the_server, the_message_of_a_problem_is_shown, a_run_is_drawn_and_goes_on, a_run_is_forked_from_a_step, flow_2_goes_on_by_a_button, a_run_is_cancelled,
+         questions_are_answered_by_button_field_and_choice, a_call_is_allowed_by_who_was_shown_it, a_question_survives_a_restart_of_the_server, the_message_of_a_problem_is_shown, a_run_is_drawn_and_goes_on, a_run_is_forked_from_a_step, flow_2_goes_on_by_a_button, a_run_is_cancelled,
          runs_are_filtered_searched_and_paged, runs_of_others_are_not_found, a_cookie_signs_in_and_signing_out_ends_it, controls_have_names_and_texts_contrast,
          narrow_screens_do_not_scroll_sideways, the_keyboard_is_enough, the_console_is_silent]
 

@@ -87,7 +87,7 @@ class Answer {
         const boxes = await Promise.all(fresh.map(question => showQuestion(this.run, question, () => this.goOn())));
         this.asked.append(...boxes);
         announce(fresh[0].text);
-        if (!isBusy()) boxes[0].querySelector("button, input, select")?.focus({ preventScroll: true });
+        if (!isBusy() && fresh[0].kind !== "approve") boxes[0].querySelector("button, input, select")?.focus({ preventScroll: true });
         boxes[0].scrollIntoView({ block: "nearest" });
     }
 
