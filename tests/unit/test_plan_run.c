@@ -3,13 +3,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 #include "interpreter/sched/approval.h"
 #include "interpreter/sched/engine.h"
 #include "interpreter/sched/script.h"
+#include "interpreter/net/llm_client.h"
 #include "interpreter/sched/trace.h"
+#include "tests/unit/llm_server.h"
 #include "tests/unit/lower_run.h"
 #include "tests/unit/vm_asm.h"
 
@@ -390,14 +394,16 @@ static const char PROGRAM[] =
 #define STEP(action, city) "{\\\"agent\\\":\\\"travel\\\",\\\"action\\\":\\\"" action "\\\",\\\"params\\\":{\\\"city\\\":\\\"" city "\\\"}}"
 #define PLAN(steps) "{\"text\":\"{\\\"strategy\\\":\\\"SEQUENTIAL\\\",\\\"flow\\\":[" steps "]}\"}"
 
-static int setup_program(void **state)
+static int setup_text(void **state, const char *text)
 {
-    Image *image = compile_text(PROGRAM);
+    Image *image = compile_text(text);
     Buf bytes = { 0 };
     image_encode(image, &bytes);                         /* for its hash */
     buf_free(&bytes);
     return setup_with(state, image);
 }
+
+static int setup_program(void **state) { return setup_text(state, PROGRAM); }
 
 static void start_as(World *w, const char *flow, const char *input, const char *scopes, char run_id[64])
 {
@@ -606,6 +612,74 @@ static void plans_follow_plans_up_to_a_number(void **state)
     fails_with(w, run_id, "rejected", "VM_PLANS_MAX");
 }
 
+/* ---- tokens that a model really took ------------------------------------------------------------------------------------------------ */
+
+static const char THINKER[] =
+    "agent desk \"Desk\" {\n"
+    "    tool think(text: string) -> { text: string } idempotent costs tokens 10 { return { text: llm.complete(\"Say ${text}\") } }\n"
+    "}\n"
+    "flow think(text: string) -> string {\n"
+    "    try {\n"
+    "        let o = run plan json_parse(text) allow [desk.*] within 1h calls 10 tokens 500\n"
+    "        return \"${o.steps.length()}\"\n"
+    "    } catch as e { return \"${e.kind} ${e.code}\" }\n"
+    "}\n";
+#define THINK "{\\\"agent\\\":\\\"desk\\\",\\\"action\\\":\\\"think\\\",\\\"params\\\":{\\\"text\\\":\\\"x\\\"}}"
+#define THOUGHT "{\"model\":\"m\",\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"Hm\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":300,\"completion_tokens\":100}}"
+
+/* A model in a process of its own: the engine has a loop to itself. */
+static pid_t model_start(char *url, size_t size)
+{
+    struct event_base *loop = event_base_new();
+    LlmServer *server = llm_server_new(loop);
+    llm_server_say(server, (LlmServerLine){ .body = THOUGHT });
+    snprintf(url, size, "%s", server->url);
+    pid_t pid = fork();
+    if (pid == 0) {
+        event_reinit(loop);
+        alarm(60);
+        event_base_dispatch(loop);
+        _exit(0);
+    }
+    llm_server_free(server);
+    event_base_free(loop);
+    return pid;
+}
+
+/* Twice 400 of 500: the third call is not begun. A run that is taken on from its journal comes to the same end. */
+static void tokens_that_a_model_took_are_the_plans(void **state)
+{
+    World *w = *state;
+    char url[64], run_id[64], copy[64];
+    Error error = { 0 };
+    pid_t model = model_start(url, sizeof url);
+    LlmSettings llm = { .provider_count = 1, .no_rules = true };
+    llm.providers[0] = (LlmProvider){ .name = STR("main"), .url = str_of(url), .model = STR("m"), .timeout_us = 20000000 };
+    engine_close(w->engine);
+    if (engine_open(&(EngineOptions){ .store_url = w->url, .worker = "test", .llm = &llm }, &w->engine, &error) || engine_deploy(w->engine, w->image, &error)) fail_msg("%s", error.text);
+    start_as(w, "think", PLAN(THINK), ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"1\"");
+    start_as(w, "think", PLAN(THINK "," THINK "," THINK), ENGINE_SCOPES_ALL, run_id);
+    completes(w, run_id, "\"rejected PLAN_TOKENS_MAX\"");
+    kill(model, SIGKILL);
+    waitpid(model, NULL, 0);
+    const JournalRow *rows;
+    uint32_t count, reports = 0;
+    uint64_t second = 0;
+    StoreBatch *batch = journal_of(w, run_id, &rows, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        reports += rows[i].entry == JOURNAL_MODEL;
+        if (rows[i].entry == JOURNAL_RESULT && rows[i].effect == EFFECT_LLM_COMPLETE) second = rows[i].seq;
+    }
+    store_batch_free(batch);
+    assert_int_equal(reports, 2);
+    assert_int_equal(engine_fork(w->engine, TENANT, str_of(run_id), second, copy, &error), ERR_OK);
+    work(w, copy);                                       /* nobody is there to be asked, and nobody is */
+    completes(w, copy, "\"rejected PLAN_TOKENS_MAX\"");
+}
+
+static int setup_thinker(void **state) { return setup_text(state, THINKER); }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -615,6 +689,7 @@ int main(void)
 #define P(name) cmocka_unit_test_setup_teardown(name, setup_program, teardown)
         P(a_plan_may_what_its_caller_may), P(a_refused_plan_says_what_is_wrong_with_it), P(the_journal_tells_plan_and_grant), P(another_worker_goes_on_with_a_plan), P(every_fork_of_a_plan_comes_to_its_end),
         P(a_changed_row_is_refused), P(plans_follow_plans_up_to_a_number),
+        cmocka_unit_test_setup_teardown(tokens_that_a_model_took_are_the_plans, setup_thinker, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
