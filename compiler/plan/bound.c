@@ -274,15 +274,29 @@ void plan_bound_code(const Image *extension, const PlanGrant *grant, PlanCost *c
     cost->worst.memory_bytes = (uint64_t)larger(memory, bounded(limits.memory_bytes));
 }
 
-static void check_number(PlanDiags *diags, const PlanGrant *grant, PlanCost *cost, const char *what, const char *limit, int64_t bound, int64_t budget)
+/* A number as people read it; with a unit it is in millionths of that. */
+static const char *amount(Arena *arena, int64_t value, const char *unit)
+{
+    if (!unit)
+        return arena_printf(arena, "%lld", (long long)value);
+    int decimals = 6;
+    int64_t fraction = value % 1000000;
+    for (; decimals > 0 && fraction % 10 == 0; decimals--)
+        fraction /= 10;
+    return decimals ? arena_printf(arena, "%lld.%0*lld %s", (long long)(value / 1000000), decimals, (long long)fraction, unit)
+                    : arena_printf(arena, "%lld %s", (long long)(value / 1000000), unit);
+}
+
+static void check_number(PlanDiags *diags, const PlanGrant *grant, PlanCost *cost, const char *what, const char *limit, const char *unit, int64_t bound, int64_t budget)
 {
     if (bound <= budget)
         return;
-    static const char format[] = "%s: %lld in the worst case, over the budget %s (%lld)";
-    PlanDiag *diag = grant->over_budget ? plan_warn(diags, PLAN_DIAG_over_budget, NULL, format, what, (long long)bound, limit, (long long)budget)
-                                        : plan_diag(diags, PLAN_DIAG_over_budget, NULL, format, what, (long long)bound, limit, (long long)budget);
-    plan_diag_expected(diags, diag, "at most %lld", (long long)budget);
-    plan_diag_actual(diags, diag, "%lld", (long long)bound);
+    static const char format[] = "%s: %s in the worst case, over the budget %s (%s)";
+    const char *worst = amount(diags->arena, bound, unit), *most = amount(diags->arena, budget, unit);
+    PlanDiag *diag = grant->over_budget ? plan_warn(diags, PLAN_DIAG_over_budget, NULL, format, what, worst, limit, most)
+                                        : plan_diag(diags, PLAN_DIAG_over_budget, NULL, format, what, worst, limit, most);
+    plan_diag_expected(diags, diag, "at most %s", most);
+    plan_diag_actual(diags, diag, "%s", worst);
     cost->over = true;
 }
 
@@ -290,16 +304,16 @@ void plan_bound_check(const PlanGrant *grant, PlanDiags *diags, PlanCost *cost)
 {
     PlanLimits limits = plan_limits(grant);
     const PlanLimits *worst = &cost->worst;
-#define CHECK(what, limit, field) check_number(diags, grant, cost, what, limit, bounded((uint64_t)worst->field), bounded((uint64_t)limits.field))
-    CHECK("steps", "PLAN_STEPS_MAX", steps);
-    CHECK("flows in one another", "PLAN_DEPTH_MAX", depth);
-    CHECK("steps side by side", "PLAN_FANOUT_MAX", fanout);
-    CHECK("calls of tools", "PLAN_CALLS_MAX", calls);
-    CHECK("calls of one tool", "PLAN_TOOL_CALLS_MAX", calls_per_tool);
-    CHECK("fuel", "PLAN_FUEL_MAX", fuel);
-    CHECK("bytes of memory", "PLAN_MEMORY_MAX", memory_bytes);
-    CHECK("microseconds", "PLAN_WALL_MAX", wall_us);
-    CHECK("tokens", "PLAN_TOKENS_MAX", tokens);
-    CHECK("millionths of a dollar", "PLAN_MONEY_MAX", micro_usd);
+#define CHECK(what, limit, unit, field) check_number(diags, grant, cost, what, limit, unit, bounded((uint64_t)worst->field), bounded((uint64_t)limits.field))
+    CHECK("steps", "PLAN_STEPS_MAX", NULL, steps);
+    CHECK("flows in one another", "PLAN_DEPTH_MAX", NULL, depth);
+    CHECK("steps side by side", "PLAN_FANOUT_MAX", NULL, fanout);
+    CHECK("calls of tools", "PLAN_CALLS_MAX", NULL, calls);
+    CHECK("calls of one tool", "PLAN_TOOL_CALLS_MAX", NULL, calls_per_tool);
+    CHECK("fuel", "PLAN_FUEL_MAX", NULL, fuel);
+    CHECK("bytes of memory", "PLAN_MEMORY_MAX", NULL, memory_bytes);
+    CHECK("time", "PLAN_WALL_MAX", "s", wall_us);
+    CHECK("tokens", "PLAN_TOKENS_MAX", NULL, tokens);
+    CHECK("money", "PLAN_MONEY_MAX", "usd", micro_usd);
 #undef CHECK
 }
