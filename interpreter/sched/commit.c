@@ -67,9 +67,7 @@ static void put_waits(LiveRun *run, StoreBatch *batch) {
     if (update) update_row(run, batch);
 }
 
-static void add_timer(LiveRun *run, StoreBatch *batch, uint64_t request, int64_t due_us) {
-    store_set_timer(batch, &(TimerRow){ .tenant = run->row.tenant, .run_id = run->row.run_id, .request = request, .due_us = due_us });
-    serve_timer(run->engine, due_us);
+void commit_note_timer(LiveRun *run, uint64_t request) {
     for (uint32_t i = 0; i < run->timer_count; i++)
         if (run->timers[i] == request) return;
     if (run->timer_count == run->timer_cap) {
@@ -77,6 +75,12 @@ static void add_timer(LiveRun *run, StoreBatch *batch, uint64_t request, int64_t
         run->timers = mem_realloc(run->timers, run->timer_cap * sizeof *run->timers);
     }
     run->timers[run->timer_count++] = request;
+}
+
+static void add_timer(LiveRun *run, StoreBatch *batch, uint64_t request, int64_t due_us) {
+    store_set_timer(batch, &(TimerRow){ .tenant = run->row.tenant, .run_id = run->row.run_id, .request = request, .due_us = due_us });
+    serve_timer(run->engine, due_us);
+    commit_note_timer(run, request);
 }
 
 static bool timer_wanted(LiveRun *run, uint64_t request) {
@@ -282,13 +286,14 @@ static void put_timers(LiveRun *run, StoreBatch *batch) {
 
 void commit_park(LiveRun *run) {
     bool moved = !run->parked_before;                    /* else it was woken for nothing and lies down again as it was */
+    bool replays = run->birth && run->row_count <= COMMIT_REPLAY_MAX;    /* from its input it comes to the same place, and has not far to go */
     uint64_t state_seq = run->seq;
-    if (moved) record_row(run, JOURNAL_PARKED, NULL);
+    if (run->untold_park_us) record_park(run);
+    else if (moved && !replays) record_row(run, JOURNAL_PARKED, NULL);       /* else its waits say so, without a word of when they began */
     StoreBatch *batch = commit_batch(run);
     Submitted *s = submitted(run, parked, true);
     put_timers(run, batch);
     mail_drop_stale(run, batch);
-    bool replays = run->birth && run->row_count <= COMMIT_REPLAY_MAX;    /* from its input it comes to the same place, and has not far to go */
     if (moved && !replays && may_snapshot(run)) put_snapshot(run, batch, state_seq);
     run->row.status = RUN_PARKED;
     update_row(run, batch);

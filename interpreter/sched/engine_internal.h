@@ -52,6 +52,8 @@ enum {
 #define UNJOURNALLED_KEPT   (60 * INT64_C(1000000))      /* how long a run of `durability none` that ended can be asked for its result, at least */
 #define TIME_NEVER          INT64_MAX
 
+#define WAITS_SINCE         ",\"since\":"               /* in waits_json; a quote inside of a text has a backslash before it */
+
 typedef struct LiveRun LiveRun;
 typedef struct EventStream EventStream;
 
@@ -112,6 +114,7 @@ struct LiveRun {
     bool cancelled;                                      /* a cancellation was delivered */
     bool resumed;                                        /* the next delivery is the first after a park: a row says so */
     bool parked_before;                                  /* the journal ends with a park */
+    int64_t untold_park_us;                              /* of a run that parked at its beginning: its journal does not say so yet; 0: it does */
     int64_t wake_us;                                     /* earliest thing it waits for in memory */
     bool waits_stale;                                    /* waits_json in the store names a question that is answered */
     bool emits;                                          /* the commit under way puts an event into the outbox; nobody can read it there before */
@@ -286,6 +289,7 @@ void record_meter(LiveRun *run, const JournalRow *row);  /* charges what such a 
 JournalRow *record_result(LiveRun *run, uint64_t id, bool ok, Value value);
 void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row);
 void record_resumed(LiveRun *run);                       /* before the first delivery after a park */
+void record_park(LiveRun *run);                          /* the row that a park at the beginning left out */
 void record_take_back(LiveRun *run);                     /* the newest row, which did not become durable */
 void record_durable(LiveRun *run);                       /* the buffer is in the store */
 void record_waits(LiveRun *run, Buf *out);               /* waits_json */
@@ -307,6 +311,7 @@ void commit_result_submit(LiveRun *run, StoreBatch *batch, bool may_fail /* as t
 void commit_statement(LiveRun *run, StoreBatch *batch, int result, StoreEncode tell, void *arg, CommitNext next);
 bool commit_waits_changed(const LiveRun *run);
 bool commit_state_changed(LiveRun *run);                 /* waits, or timers that are over */
+void commit_note_timer(LiveRun *run, uint64_t request);  /* a timer row may stand in the store, to be cleared in time */
 void commit_park(LiveRun *run);
 void commit_end(LiveRun *run, VmStatus status);
 void commit_fail(LiveRun *run, const Error *error);      /* it cannot go on: a corrupt journal, snapshot, module */

@@ -142,6 +142,42 @@ void live_decline(LiveRun *run, uint64_t id) {
 
 /* ---- loading -------------------------------------------------------------------------------------------- */
 
+/* Since when it waited, for the trace: the VM does not know. And which waits stand in the store already. */
+static void restore_waits(LiveRun *run) {
+    Arena *arena = arena_new();
+    const Json *waits = engine_waits(&run->row, arena);
+    for (size_t i = 0; waits && i < waits->count; i++) {
+        const Json *request = json_get(waits->items[i], "request");
+        Act *act = request && request->kind == JSON_INT ? live_act(run, (uint64_t)request->integer) : NULL;
+        if (!act) continue;
+        if (timestamp_parse(json_get_text(waits->items[i], "since"), &act->started_us)) act->started_us = run->row.started_us;
+        act->waits_durably = true;
+    }
+    arena_free(arena);
+}
+
+/* Timer rows that may be there: one for each pending sleep, and one for the deadline. */
+static void restore_timers(LiveRun *run) {
+    commit_note_timer(run, 0);
+    for (uint32_t i = 0; i < run->act_count; i++)
+        if (run->acts[i]->effect->kind == EFFECT_SLEEP_UNTIL) commit_note_timer(run, run->acts[i]->id);
+}
+
+/* What the store holds for the waits of now, where a park left it. */
+static void restore_waiting(LiveRun *run) {
+    restore_timers(run);
+    restore_waits(run);
+}
+
+/* One that parked in its very first commit has neither a snapshot nor a row that says so, and its waits do not say since when (commit_park). */
+static bool parked_at_birth(const LiveRun *run, const JournalRow *rows, uint32_t count) {
+    Str waits = run->row.waits_json;
+    if (run->row.snapshot_seq || waits.len <= 2 || memmem(waits.ptr, waits.len, WAITS_SINCE, sizeof WAITS_SINCE - 1)) return false;
+    for (uint32_t i = 0; i < count; i++)
+        if (rows[i].entry == JOURNAL_PARKED) return false;
+    return true;
+}
+
 /* The notes that the journal already holds: what the machine says again must be the same, in the same order. */
 typedef struct Replay { LiveRun *run; const JournalRow *rows; uint32_t count, note; bool deviates; } Replay;
 
@@ -197,8 +233,10 @@ static Err replay_row(LiveRun *run, const JournalRow *row, bool *delivered, Erro
     default: break;
     }
     *delivered = false;
-    if (row->entry == JOURNAL_PARKED || row->entry == JOURNAL_RESUMED) run->resumed = run->parked_before = row->entry == JOURNAL_PARKED;
-    else if (row->entry == JOURNAL_INTENT) {
+    if (row->entry == JOURNAL_PARKED || row->entry == JOURNAL_RESUMED) {
+        run->resumed = run->parked_before = row->entry == JOURNAL_PARKED;
+        if (run->parked_before && !run->row.snapshot_seq) restore_waiting(run);
+    } else if (row->entry == JOURNAL_INTENT) {
         if ((act = live_act(run, row->request))) act->intent = act->in_doubt = true;
     } else if (row->entry == JOURNAL_MODEL) record_meter(run, row);
     else if (row->entry != JOURNAL_NOTE) return err_set(error, ERR_CORRUPT, "cannot resume: journal row %" PRIu64 " is of unknown kind %u", row->seq, row->entry);
@@ -265,29 +303,6 @@ static Err make_vm(LiveRun *run, Str snapshot, uint64_t snapshot_seq, bool found
     return ERR_OK;
 }
 
-/* Since when it waited, for the trace: the VM does not know. And which waits stand in the store already. */
-static void restore_waits(LiveRun *run) {
-    Arena *arena = arena_new();
-    const Json *waits = engine_waits(&run->row, arena);
-    for (size_t i = 0; waits && i < waits->count; i++) {
-        const Json *request = json_get(waits->items[i], "request");
-        Act *act = request && request->kind == JSON_INT ? live_act(run, (uint64_t)request->integer) : NULL;
-        if (!act) continue;
-        timestamp_parse(json_get_text(waits->items[i], "since"), &act->started_us);
-        act->waits_durably = true;
-    }
-    arena_free(arena);
-}
-
-/* Timer rows that may be there: one for each pending sleep, and one for the deadline. */
-static void restore_timers(LiveRun *run) {
-    run->timer_cap = run->act_count + 1;
-    run->timers = mem_realloc(run->timers, run->timer_cap * sizeof *run->timers);
-    run->timers[run->timer_count++] = 0;
-    for (uint32_t i = 0; i < run->act_count; i++)
-        if (run->acts[i]->effect->kind == EFFECT_SLEEP_UNTIL) run->timers[run->timer_count++] = run->acts[i]->id;
-}
-
 static Err load(LiveRun *run, const JournalRow *rows, uint32_t count, Str snapshot, uint64_t snapshot_seq, bool found, Error *error) {
     Replay replay = { run, rows, count, 0, false };
     Err err = make_vm(run, snapshot, snapshot_seq, found, error);
@@ -299,10 +314,14 @@ static Err load(LiveRun *run, const JournalRow *rows, uint32_t count, Str snapsh
         to_quiescence(run, &replay);                     /* nothing moves, but the status is known again */
         vm_pending_each(run->vm, adopt_pending, run);
     } else to_quiescence(run, &replay);
-    restore_timers(run);
-    restore_waits(run);
+    restore_waiting(run);
     run->needs_run = false;
-    return replay_rows(run, &replay, error);
+    err = replay_rows(run, &replay, error);
+    if (err || !parked_at_birth(run, rows, count)) return err;
+    run->untold_park_us = run->row.started_us;
+    run->resumed = run->parked_before = true;
+    restore_waiting(run);
+    return ERR_OK;
 }
 
 /* The claim has changed the row: when it parked, the journal says. */

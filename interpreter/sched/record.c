@@ -147,7 +147,14 @@ JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request) {
     return row;
 }
 
+void record_park(LiveRun *run) {
+    JournalRow *row = add_row(run, JOURNAL_PARKED);
+    row->started_us = row->ended_us = run->untold_park_us;
+    run->untold_park_us = 0;
+}
+
 void record_resumed(LiveRun *run) {
+    if (run->untold_park_us) record_park(run);
     if (run->resumed) add_row(run, JOURNAL_RESUMED);
     run->resumed = false;
 }
@@ -327,8 +334,10 @@ static bool put_wait(const VmRequest *request, void *arg) {
     }
     int64_t due = act->due_us < request->deadline_us ? act->due_us : request->deadline_us;
     if (due != TIME_NEVER) buf_put_text(w->out, ",\"due\":"), put_time(w->out, due);
-    buf_put_text(w->out, ",\"since\":");
-    put_time(w->out, act->started_us);
+    if (!w->run->birth || w->run->row.status != RUN_PARKED) {        /* else it has waited since it started */
+        buf_put_text(w->out, WAITS_SINCE);
+        put_time(w->out, act->started_us);
+    }
     buf_put_char(w->out, '}');
     return true;
 }

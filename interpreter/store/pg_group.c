@@ -36,37 +36,38 @@ enum { GROUP_COLUMNS_MAX = 31 };
 #define EVERY(statement) "WITH done AS (" statement " RETURNING 1) SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
 #define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
     "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested, scopes) " \
-    "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::text[], ?8::text[], ?9::text[], ?10::text[], ?11::bigint[], ?12::bytea[], ?13::text[], ?14::text[], " \
+    "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bytea[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::text[], ?8::text[], ?9::text[], ?10::text[], ?11::bigint[], ?12::bytea[], ?13::text[], ?14::text[], " \
     "?15::text[], ?16::text[], ?17::text[], ?18::bigint[], ?19::bigint[], ?20::bigint[], ?21::text[], ?22::bigint[], ?23::bigint[], ?24::bigint[], ?25::bigint[], ?26::bigint[], ?27::bigint[], ?28::bigint[], ?29::bigint[], ?30::bigint[], ?31::text[])"
 
-static const struct { uint32_t columns; Str sql[3]; } KINDS[V_COUNT] = {
-    [V_FENCE] = { 3, { STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, epoch) "
-                           "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") } },
-    [V_RUN] = { 31, { STR(INSERT_RUNS) } },
-    [V_RUN_OR_IGNORE] = { 31, { STR(INSERT_RUNS " ON CONFLICT DO NOTHING") } },
-    [V_JOURNAL] = { 5, { STR("INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[])") } },
-    [V_SNAPSHOT] = { 4, { STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
-                              "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") } },
-    [V_CLEAR_TIMER] = { 3, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
-                                 "WHERE t.tenant = u.tenant AND t.run_id = u.run_id AND t.request = u.request") } },
-    [V_SET_TIMER] = { 4, { STR("INSERT INTO flow_timers (tenant, run_id, request, due_us) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) "
-                               "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us") } },
-    [V_EVENT] = { 13, { STR("INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
-                            "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])") } },
-    [V_TAKE_MAIL] = { 3, { STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
-                                     "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0") "4 AS int)") } },
-    [V_UPDATE] = { 12, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
+static const struct { uint32_t columns; Str sql; } KINDS[V_COUNT] = {
+    [V_FENCE] = { 3, STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, epoch) "
+                           "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") },
+    [V_RUN] = { 31, STR(INSERT_RUNS) },
+    [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING") },
+    [V_JOURNAL] = { 5, STR("INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[])") },
+    [V_SNAPSHOT] = { 4, STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
+                              "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") },
+    [V_CLEAR_TIMER] = { 3, STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
+                                 "WHERE t.tenant = u.tenant AND t.run_id = u.run_id AND t.request = u.request") },
+    [V_SET_TIMER] = { 4, STR("INSERT INTO flow_timers (tenant, run_id, request, due_us) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) "
+                               "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us") },
+    [V_EVENT] = { 13, STR("INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
+                            "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])") },
+    [V_TAKE_MAIL] = { 3, STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
+                                     "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0") "4 AS int)") },
+    [V_UPDATE] = { 12, STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
                                    "started_us = u.started_us, ended_us = u.ended_us, lease_until_us = u.lease_until_us, worker = CASE WHEN u.status = 1 THEN worker ELSE '' END "
                                    "FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::text[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[], ?12::bigint[]) "
                                    "AS u (tenant, run_id, status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us, epoch) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "13 AS int)") } },
-    [V_RELEASE] = { 4, { STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = 0 FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS u (tenant, run_id, status, epoch) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "5 AS int)") } },
-    [V_RENEW] = { 3, { STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
-                           "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1") } },
-    [V_ENDED] = { 2, { STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE t.tenant = u.tenant AND t.run_id = u.run_id"),
-                       STR("DELETE FROM flow_waits AS w USING unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE w.tenant = u.tenant AND w.run_id = u.run_id"),
-                       STR("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[]) AS u (tenant, run_id) WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.taken = 0") } },
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "13 AS int)") },
+    [V_RELEASE] = { 4, STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = NULL FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS u (tenant, run_id, status, epoch) "
+                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "5 AS int)") },
+    [V_RENEW] = { 3, STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
+                           "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1") },
+    [V_ENDED] = { 2, STR("WITH u (tenant, run_id) AS (SELECT * FROM unnest(?1::text[], ?2::text[])), "
+                         "timers AS (DELETE FROM flow_timers AS t USING u WHERE t.tenant = u.tenant AND t.run_id = u.run_id), "
+                         "waits AS (DELETE FROM flow_waits AS w USING u WHERE w.tenant = u.tenant AND w.run_id = u.run_id) "
+                         "UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM u WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.taken = 0") },
 };
 
 typedef struct Rows { Cell *column[GROUP_COLUMNS_MAX]; uint32_t count, cap; } Rows;
@@ -226,15 +227,17 @@ static void own_new(Group *g, const RunRow *r)
     buf_free(&key);
 }
 
+static Cell cell_if(uint64_t number) { return number ? cell_u64(number) : cell_null(); }
+
 static void add_run(Group *g, const StoreOp *op)
 {
     const RunRow *r = op->row;
     add(g, op->or_ignore ? V_RUN_OR_IGNORE : V_RUN, (const Cell[]){
-        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->module_hash), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
-        cell_text(r->user_name), cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_blob(r->input), cell_text(r->input_json),
-        cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_int(r->limit_count), cell_int(r->priority),
-        cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
-        cell_int(r->updated_us), cell_int(r->started_us), cell_int(r->ended_us), cell_int(r->durability), cell_int(r->cancel_requested), cell_text(r->scopes) });
+        cell_text(r->tenant), cell_text(r->run_id), sql_hash_cell(&PG_DIALECT, r->module_hash, g->arena), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
+        cell_text(r->user_name), str_eq(r->correlation, r->run_id) ? cell_null() : cell_text(r->correlation), cell_text(r->causation), cell_if(r->hops), cell_blob(r->input), cell_text(r->input_json),
+        cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_if(r->limit_count), cell_int(r->priority),
+        cell_u64(r->epoch), cell_text(r->worker), cell_if((uint64_t)r->lease_until_us), cell_if(r->last_seq), cell_if(r->snapshot_seq), cell_int(r->created_us),
+        cell_int(r->updated_us), cell_int(r->started_us), cell_if((uint64_t)r->ended_us), cell_if(r->durability), cell_if(r->cancel_requested), cell_text(r->scopes) });
 }
 
 static void add_journal(Group *g, const StoreBatch *batch, const JournalRow *r)
@@ -258,8 +261,9 @@ static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, con
     RunStatus status = release ? (RunStatus)release->number : update->status;
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     if (update)
-        add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), cell_text(update->result_json), cell_text(update->waits_json), cell_u64(update->last_seq), cell_u64(update->snapshot_seq),
-                                         cell_int(update->updated_us), cell_int(update->started_us), cell_int(update->ended_us), cell_int(status == RUN_RUNNING && !release ? update->lease_until_us : 0), cell_u64(batch->epoch) });
+        add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), cell_text(update->result_json), cell_text(update->waits_json), cell_if(update->last_seq), cell_if(update->snapshot_seq),
+                                         cell_int(update->updated_us), cell_int(update->started_us), cell_if((uint64_t)update->ended_us),
+                                         status == RUN_RUNNING && !release ? cell_int(update->lease_until_us) : cell_null(), cell_u64(batch->epoch) });
     else
         add(g, V_RELEASE, (const Cell[]){ tenant, run_id, cell_int(status), cell_u64(batch->epoch) });
     if (run_status_ended(status))
@@ -335,10 +339,7 @@ static Err send_kind(Group *g, Kind kind, Error *error)
         args[i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
     args[n] = cell_int(rows->count);
     args[n + 1] = cell_text(buf_str(&g->c->store->worker));
-    Err err = ERR_OK;
-    for (int i = 0; i < 3 && KINDS[kind].sql[i].len && !err; i++)
-        err = pg_send(g->c, KINDS[kind].sql[i], args, n + 2, g->arena, error);
-    return err;
+    return pg_send(g->c, KINDS[kind].sql, args, n + 2, g->arena, error);
 }
 
 /* Is it one insert that is fenced by the count? */

@@ -38,6 +38,8 @@ typedef struct SqlDialect {
     const char *scope_tenant, *scope_user;                   /* in those statements: who asks */
     uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
     const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */
+    bool packs_hashes;                   /* a run's module_hash is bytes: sql_hash_cell, sql_hash_of */
+    const char *module_of_run;           /* the hash of run r as flow_modules has it */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
 } SqlDialect;
 
@@ -84,6 +86,8 @@ Err sql_ensure_tables(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
 Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error);
 Err sql_snapshot_key(SqlDb *db, uint32_t *id, uint8_t bytes[32], Error *error);     /* what flow_meta keeps; ERR_CORRUPT */
 void sql_db_deinit(SqlDb *db);
+Cell sql_hash_cell(const SqlDialect *dialect, Str hash, Arena *arena);                 /* of a run's module, as the database has it */
+Str  sql_hash_of(const Cell *cell, Arena *arena);                                      /* and back */
 int64_t sql_limit_of(const StoreOp *op);                                               /* 0 is all */
 Err sql_check_tenant(const StoreBatch *batch, Str tenant, Error *error);               /* may this batch write a row of that tenant? */
 Err sql_conflict(Err err, Error *error, const char *what, Str name);                   /* gives a conflict its sentence */

@@ -1,12 +1,12 @@
 /* sql_fsck.c - what must hold between the engine's tables, each rule as one statement that finds what breaks it. */
 #include "interpreter/store/sql.h"
 
-/* Columns: tenant, run id, a number; `text` goes behind them. */
+/* Columns: tenant, run id, a number; `text` goes behind them. @m: the hash of the run's module. A number that is nothing may be null. */
 static const struct { const char *sql, *text; } RULES[] = {
-    { "SELECT r.tenant, r.run_id, 0 FROM flow_runs r WHERE NOT EXISTS (SELECT 1 FROM flow_modules m WHERE m.hash = r.module_hash)", "its module is not in the store" },
-    { "SELECT r.tenant, r.run_id, MIN(j.seq) FROM flow_runs r JOIN flow_journal j ON j.tenant = r.tenant AND j.run_id = r.run_id AND j.seq > r.snapshot_seq "
-      "GROUP BY r.tenant, r.run_id, r.snapshot_seq HAVING COUNT(*) <> MAX(j.seq) - r.snapshot_seq", "its journal has a hole behind its snapshot; the first row there is" },
-    { "SELECT r.tenant, r.run_id, r.last_seq FROM flow_runs r WHERE r.last_seq > r.snapshot_seq AND "
+    { "SELECT r.tenant, r.run_id, 0 FROM flow_runs r WHERE NOT EXISTS (SELECT 1 FROM flow_modules m WHERE m.hash = @m)", "its module is not in the store" },
+    { "SELECT r.tenant, r.run_id, MIN(j.seq) FROM flow_runs r JOIN flow_journal j ON j.tenant = r.tenant AND j.run_id = r.run_id AND j.seq > COALESCE(r.snapshot_seq, 0) "
+      "GROUP BY r.tenant, r.run_id, r.snapshot_seq HAVING COUNT(*) <> MAX(j.seq) - COALESCE(r.snapshot_seq, 0)", "its journal has a hole behind its snapshot; the first row there is" },
+    { "SELECT r.tenant, r.run_id, r.last_seq FROM flow_runs r WHERE r.last_seq > COALESCE(r.snapshot_seq, 0) AND "
       "NOT EXISTS (SELECT 1 FROM flow_journal j WHERE j.tenant = r.tenant AND j.run_id = r.run_id AND j.seq = r.last_seq)", "its journal lacks its last row" },
     { "SELECT r.tenant, r.run_id, r.snapshot_seq FROM flow_runs r WHERE r.snapshot_seq > 0 AND "
       "NOT EXISTS (SELECT 1 FROM flow_snapshots s WHERE s.tenant = r.tenant AND s.run_id = r.run_id AND s.seq = r.snapshot_seq)", "it has no snapshot at" },
@@ -36,6 +36,12 @@ static Err check_integrity(SqlDb *db, Arena *arena, FsckReport *report, Buf *out
     return err;
 }
 
+static Str rule_text(const SqlDialect *dialect, const char *sql, Arena *arena)
+{
+    const char *at = strstr(sql, "@m");
+    return at ? str_of(arena_printf(arena, "%.*s%s%s", (int)(at - sql), sql, dialect->module_of_run, at + 2)) : str_of(sql);
+}
+
 Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error)
 {
     Arena *arena = arena_new();
@@ -48,7 +54,7 @@ Err sql_fsck(SqlDb *db, FsckReport *report, Buf *out, Error *error)
         err = check_integrity(db, arena, report, out, error);
     }
     for (size_t r = 0; r < sizeof RULES / sizeof *RULES && !err; r++) {
-        err = db->run(db, str_of(RULES[r].sql), NULL, 0, arena, &rows, error);
+        err = db->run(db, rule_text(db->dialect, RULES[r].sql, arena), NULL, 0, arena, &rows, error);
         for (uint32_t i = 0; !err && i < rows.set.rows; i++) {
             const Cell *c = &rows.set.cells[i * 3];
             report->problems++;

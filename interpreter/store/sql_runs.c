@@ -12,8 +12,8 @@ void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
     for (uint32_t i = 0; i < rows->set.rows; i++) {
         const Cell *c = &rows->set.cells[i * rows->set.columns];
         out[slot->count++] = (RunRow){
-            .tenant = c[0].text, .run_id = c[1].text, .module_hash = c[2].text, .func_name = c[3].text, .func = (uint16_t)c[4].i, .status = (RunStatus)c[5].i,
-            .user = c[6].text, .user_name = c[7].text, .correlation = c[8].text, .causation = c[9].text, .hops = (uint32_t)c[10].i, .input = c[11].text,
+            .tenant = c[0].text, .run_id = c[1].text, .module_hash = sql_hash_of(&c[2], batch->arena), .func_name = c[3].text, .func = (uint16_t)c[4].i, .status = (RunStatus)c[5].i,
+            .user = c[6].text, .user_name = c[7].text, .correlation = c[8].kind == CELL_NULL ? c[1].text : c[8].text, .causation = c[9].text, .hops = (uint32_t)c[10].i, .input = c[11].text,
             .input_json = c[12].text, .result_json = c[13].text, .waits_json = c[14].text, .concurrency_key = c[15].text, .limit_key = c[16].text,
             .limit_count = (uint32_t)c[17].i, .priority = (int)c[18].i, .epoch = (uint64_t)c[19].i, .worker = c[20].text, .lease_until_us = c[21].i,
             .last_seq = (uint64_t)c[22].i, .snapshot_seq = (uint64_t)c[23].i, .created_us = c[24].i, .updated_us = c[25].i, .started_us = c[26].i,
@@ -23,12 +23,32 @@ void sql_take_runs(StoreBatch *batch, StoreSlot *slot, const SqlRows *rows)
     slot->rows = out;
 }
 
+/* ---- modules: 64 digits of a hash are half as many bytes; what is no hash stays as it is ------------------ */
+
+Cell sql_hash_cell(const SqlDialect *dialect, Str hash, Arena *arena)
+{
+    if (!dialect->packs_hashes)
+        return cell_text(hash);
+    char *bytes = arena_alloc(arena, SHA256_BYTES);
+    bool packs = hash.len == SHA256_HEX && hex_decode(hash, (uint8_t *)bytes, SHA256_BYTES);
+    return cell_blob(packs ? (Str){ bytes, SHA256_BYTES } : hash);
+}
+
+Str sql_hash_of(const Cell *cell, Arena *arena)
+{
+    if (cell->kind != CELL_BLOB || cell->text.len != SHA256_BYTES)
+        return cell->text;
+    char *hex = arena_alloc(arena, SHA256_HEX + 1);
+    hex_encode((const uint8_t *)cell->text.ptr, SHA256_BYTES, hex);
+    return (Str){ hex, SHA256_HEX };
+}
+
 /* ---- rows ----------------------------------------------------------------------------------------------- */
 
 static Err insert_run(SqlDb *db, StoreBatch *batch, const RunRow *r, bool or_ignore, Error *error)
 {
     const Cell args[RUN_COLUMN_COUNT] = {
-        cell_text(r->tenant), cell_text(r->run_id), cell_text(r->module_hash), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
+        cell_text(r->tenant), cell_text(r->run_id), sql_hash_cell(db->dialect, r->module_hash, batch->arena), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
         cell_text(r->user_name), cell_text(r->correlation), cell_text(r->causation), cell_int(r->hops), cell_blob(r->input), cell_text(r->input_json),
         cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_int(r->limit_count), cell_int(r->priority),
         cell_u64(r->epoch), cell_text(r->worker), cell_int(r->lease_until_us), cell_u64(r->last_seq), cell_u64(r->snapshot_seq), cell_int(r->created_us),
@@ -140,7 +160,7 @@ static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     if (!f->any_tenant)
         buf_put_text(&sql, " AND tenant = ?1");
     if (f->correlation.len)
-        buf_put_text(&sql, " AND ((correlation = ?2 AND correlation <> run_id) OR (run_id = ?2 AND correlation = ?2))");          /* most runs are their own root, and in no index for that */
+        buf_put_text(&sql, " AND ((correlation = ?2 AND correlation <> run_id) OR (run_id = ?2 AND COALESCE(correlation, run_id) = ?2))");          /* most runs are their own root, and in no index for that */
     if (f->func_name.len)
         buf_put_text(&sql, " AND func_name = ?3");
     if (f->status >= 0)

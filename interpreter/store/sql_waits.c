@@ -64,7 +64,7 @@ static bool has_key(Arena *arena, Str payload, Str wanted)
     "FROM flow_runs r JOIN flow_events e ON e.tenant = r.tenant " \
     "WHERE r.tenant = ?1 AND r.run_id = ?3 AND e.name = ?2 AND e.event_id <> r.causation AND e.created_us >= r.created_us AND " \
     "e.created_us >= COALESCE((SELECT c.created_us FROM flow_mail c WHERE c.tenant = ?1 AND c.run_id = ?3 AND c.mail_id = ?4), 0) AND " \
-    "(e.created_us > r.created_us OR (e.created_us = r.created_us AND e.correlation = r.correlation)) AND " \
+    "(e.created_us > r.created_us OR (e.created_us = r.created_us AND e.correlation = COALESCE(r.correlation, r.run_id))) AND " \
     "NOT EXISTS (SELECT 1 FROM flow_mail m WHERE m.tenant = e.tenant AND m.run_id = r.run_id AND m.mail_id = e.event_id) "
 #define MAIL_COLUMNS "INSERT INTO flow_mail (tenant, run_id, mail_id, kind, request, name, payload, created_us, taken, fresh) "
 

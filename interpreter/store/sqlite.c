@@ -131,7 +131,7 @@ static const char *const append_only[] = {
 };
 
 static const SqlDialect DIALECT = {
-    .name = "sqlite", .placeholder = '?',
+    .name = "sqlite", .module_of_run = "r.module_hash", .placeholder = '?',
     .type_bool = "INTEGER", .type_int = "INTEGER", .type_float = "REAL", .type_decimal = "TEXT COLLATE decimal", .type_text = "TEXT", .type_blob = "BLOB",
     .row_no = "INTEGER PRIMARY KEY",
     .same = "IS", .differs = "IS NOT",

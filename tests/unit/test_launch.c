@@ -29,6 +29,18 @@ static const char *const PROGRAM =
     "{\n"
     "    insert entries { amount: n }\n"
     "    return n\n"
+    "}\n"
+    "flow thinks(n: int) -> int {\n"
+    "    return n + llm.complete(\"step\").length() + uuid().length()\n"
+    "}\n"
+    "flow naps(n: int) -> int {\n"
+    "    let id = uuid()\n"
+    "    sleep 1h\n"
+    "    return n + id.length()\n"
+    "}\n"
+    "flow asks(n: int) -> int {\n"
+    "    let more = ask \"How many more than ${n}?\" as int\n"
+    "    return n + more\n"
     "}\n";
 
 typedef struct World { char path[64]; Image *image; Program *program; Engine *engine; int started, refused, ended; uint64_t first, last /* commits, as the first and the last start were told */; int64_t sum; Err err; } World;
@@ -36,6 +48,7 @@ typedef struct World { char path[64]; Image *image; Program *program; Engine *en
 static void on_settled(const RunRow *run, void *arg)
 {
     World *w = arg;
+    if (run->status == RUN_PARKED) return;
     assert_int_equal(run->status, RUN_COMPLETED);
     w->ended++;
     char text[32];
@@ -182,6 +195,98 @@ static void a_crash_at_the_start(void **state)
     }
 }
 
+static uint64_t commits(World *w) { return store_commits(engine_store(w->engine)); }
+
+/* The entries of its journal as digits, oldest first. */
+static const char *entries(World *w, const char *run_id)
+{
+    static char text[64];
+    Error error;
+    StoreBatch *batch = store_batch(engine_store(w->engine), TENANT, str_of(run_id), 0);
+    int index = store_get_journal(batch, str_of(run_id), 0, 60);
+    uint32_t count = 0;
+    if (store_run_batch(batch, &error)) fail_msg("%s", error.text);
+    const JournalRow *rows = store_journal(batch, index, &count);
+    for (uint32_t i = 0; i < count; i++) text[i] = (char)('0' + rows[i].entry);
+    text[count] = '\0';
+    store_batch_free(batch);
+    return text;
+}
+
+/* What asks nobody outside is one commit from its start to its end. */
+static void a_run_that_asks_nobody_is_one_commit(void **state)
+{
+    World w;
+    world_init(&w);
+    char run_id[64] = "R-thinks";
+    uint64_t before = commits(&w);
+    assert_int_equal(launch(&w, "thinks", 1, run_id), ERR_OK);
+    work(&w);
+    assert_int_equal(commits(&w) - before, 1);
+    assert_int_equal(w.ended, 1);
+    assert_int_equal(w.sum, 1 + 4 + 36);
+    assert_string_equal(entries(&w, run_id), "11");
+    world_deinit(&w);
+}
+
+/* One that parks at its beginning is one commit, too, has no snapshot, and what it had learned by then still counts in the next process. */
+static void a_run_that_parks_at_once_is_one_commit(void **state)
+{
+    for (int side = CRASH_BEFORE; side <= CRASH_AFTER + 1; side++) {
+        World w;
+        Error error;
+        world_init(&w);
+        char run_id[64] = "R-naps";
+        uint64_t before = commits(&w);
+        assert_int_equal(launch(&w, "naps", 1, run_id), ERR_OK);
+        work(&w);
+        assert_int_equal(commits(&w) - before, 1);
+        assert_int_equal(w.started, 1);
+        assert_string_equal(entries(&w, run_id), "11");
+        engine_close(w.engine);
+        open_engine(&w);
+        if (side <= CRASH_AFTER) {                       /* the commit in which it goes on is lost, or the last one before the process is */
+            store_crash_at(engine_store(w.engine), 2, (CrashSide)side, false);
+            assert_int_equal(engine_advance(w.engine, INT64_C(3600000000), &error), ERR_CRASH);
+            engine_close(w.engine);
+            open_engine(&w);
+        }
+        if (engine_advance(w.engine, INT64_C(3600000000), &error)) fail_msg("%s", error.text);
+        assert_int_equal(w.ended, side != CRASH_AFTER);                          /* it had ended then, and nobody was told */
+        if (w.ended) assert_int_equal(w.sum, 37);
+        assert_string_equal(entries(&w, run_id), "11781");
+        FsckReport report = { 0 };
+        Buf text = { 0 };
+        assert_int_equal(store_fsck(engine_store(w.engine), &report, &text, &error), ERR_OK);
+        assert_int_equal(report.problems, 0);
+        assert_int_equal(report.snapshots, 0);
+        buf_free(&text);
+        world_deinit(&w);
+    }
+}
+
+static void a_question_asked_at_once_is_answered_later(void **state)
+{
+    World w;
+    Error error;
+    world_init(&w);
+    char run_id[64] = "R-asks";
+    assert_int_equal(launch(&w, "asks", 3, run_id), ERR_OK);
+    work(&w);
+    Arena *arena = arena_new();
+    RunRow row;
+    assert_int_equal(engine_find_run(w.engine, TENANT, str_of(run_id), arena, &row, &error), ERR_OK);
+    assert_int_equal(row.status, RUN_PARKED);
+    assert_non_null(strstr(arena_printf(arena, "%.*s", STR_ARG(row.waits_json)), "How many more than 3?"));
+    arena_free(arena);
+    if (engine_answer(w.engine, TENANT, str_of(run_id), STR("4"), &error)) fail_msg("%s", error.text);
+    work(&w);
+    assert_int_equal(w.ended, 1);
+    assert_int_equal(w.sum, 7);
+    assert_string_equal(entries(&w, run_id), "781");
+    world_deinit(&w);
+}
+
 static void a_wrong_input_is_told_at_once(void **state)
 {
     World w;
@@ -201,6 +306,9 @@ int main(void)
         cmocka_unit_test(a_key_still_counts),
         cmocka_unit_test(an_id_that_is_taken_is_refused),
         cmocka_unit_test(a_crash_at_the_start),
+        cmocka_unit_test(a_run_that_asks_nobody_is_one_commit),
+        cmocka_unit_test(a_run_that_parks_at_once_is_one_commit),
+        cmocka_unit_test(a_question_asked_at_once_is_answered_later),
         cmocka_unit_test(a_wrong_input_is_told_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

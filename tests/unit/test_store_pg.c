@@ -213,6 +213,53 @@ static void an_old_schema_is_brought_up_and_keeps_its_rows(void **state)
     new_run("r1");
 }
 
+/* 14 is the last version whose runs are wide: what they say is the same behind it, and what they are looked for by. */
+static void runs_of_a_wide_schema_say_the_same(void **state)
+{
+    enum { WIDE = 14 };
+    Buf sql = { 0 };
+    store_close(contract_store);
+    contract_store = NULL;
+    raw_do("DROP SCHEMA %s CASCADE");
+    raw_do("CREATE SCHEMA %s");
+    raw_do("SET search_path = %s");
+    pg_put_migrations(&sql, 0, WIDE);
+    PGresult *result = PQexec(raw, buf_cstr(&sql));
+    assert_int_equal(PQresultStatus(result), PGRES_COMMAND_OK);
+    PQclear(result);
+    buf_free(&sql);
+    raw_do("INSERT INTO flow_meta VALUES ('snapshot_key', decode(repeat('ab', 32), 'hex'))");
+    raw_do("INSERT INTO flow_modules VALUES (repeat('0a', 32), 'x')");
+    raw_do("INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, waits_json, concurrency_key,"
+           " limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested, scopes)"
+           " VALUES ('acme', 'old', repeat('0a', 32), 'book', 65535, 1, 'u', 'U', 'old', '', 0, '\\x01', '{}', '', '[]', '', '', 0, -3, 7, 'w', 900, 0, 0, 100, 101, 102, 0, 0, 0, ''),"
+           " ('acme', 'child', 'odd', 'book', 1, 4, 'u', 'U', 'old', 'old', 2, '', '{}', 'no', '[]', 'k', 'l', 4000000000, 9, 1, '', 0, 0, 0, 200, 201, 202, 203, 3, 1, 's')");
+    Error error;
+    if (store_open(contract_url, &(StoreOptions){ .migrate = true }, &contract_store, &error)) fail_msg("%s", error.text);
+    StoreBatch *batch = batch_of("", 0);
+    int index = store_list_runs(batch, &(RunFilter){ .status = -1, .correlation = STR("old") });
+    uint32_t count;
+    must(batch);
+    const RunRow *rows = store_runs(batch, index, &count);
+    assert_int_equal(count, 2);
+    const RunRow *child = &rows[0], *old = &rows[1];
+    assert_true(str_is(old->module_hash, "0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a") && str_is(child->module_hash, "odd"));
+    assert_true(old->func == 65535 && old->status == RUN_RUNNING && old->priority == -3 && old->epoch == 7 && str_is(old->worker, "w") && old->lease_until_us == 900);
+    assert_true(str_is(old->correlation, "old") && old->ended_us == 0 && !old->cancel_requested && old->started_us == 102);
+    assert_true(child->limit_count == 4000000000u && child->hops == 2 && child->ended_us == 203 && child->durability == 3 && child->cancel_requested && str_is(child->scopes, "s"));
+    store_batch_free(batch);
+    raw_do("UPDATE flow_runs SET epoch = 8 WHERE run_id = 'old'");       /* a takeover is counted as before */
+    assert_int_equal(raw_int("SELECT COALESCE(pg_sequence_last_value('flow_takeovers'), 0)"), 1);
+    new_run("r1");
+    assert_int_equal(raw_int("SELECT octet_length(module_hash) FROM flow_runs WHERE run_id = 'old'"), 32);
+    raw_do("DELETE FROM flow_runs WHERE run_id <> 'old'");
+    FsckReport report = { 0 };
+    Buf text = { 0 };
+    assert_int_equal(store_fsck(contract_store, &report, &text, &error), ERR_OK);
+    assert_int_equal(report.problems, 0);
+    buf_free(&text);
+}
+
 static void long_names_stay_distinct(void **state)
 {
     static char name[2][130], text[2][120];
@@ -673,6 +720,7 @@ int main(void)
         RAW_SHOP_TEST(the_rows_of_programs_are_walled_off_for_the_stores_own_role), RAW_SHOP_TEST(one_transaction_may_serve_several_tenants),
         RAW_SHOP_TEST(a_cleared_store_keeps_its_tables_and_no_row),
         RAW_TEST(a_schema_of_a_newer_program_is_refused), RAW_TEST(an_old_schema_is_brought_up_and_keeps_its_rows), RAW_TEST(long_names_stay_distinct),
+        RAW_TEST(runs_of_a_wide_schema_say_the_same),
         CONTRACT_TEST(text_with_a_nul_byte_is_refused), RAW_TEST(letters_change_their_case_as_in_the_machine), RAW_TEST(averages_of_decimals_are_rounded_as_in_the_machine),
         CONTRACT_TEST(an_address_that_is_none_is_refused_and_no_secret_is_shown), RAW_TEST(a_schema_may_have_any_name), CONTRACT_TEST(a_read_sees_what_was_submitted_before_it),
         RAW_TEST(a_batch_waits_for_a_takeover_and_is_fenced_by_it), CONTRACT_TEST(two_stores_take_over_from_each_other), RAW_TEST(a_transaction_holds_its_run_and_nobody_elses),
