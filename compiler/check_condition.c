@@ -46,7 +46,6 @@ static bool is_special(CondCheck *c, const Cond *node)
     if (str_is(node->text, "steps")) {
         ConditionIssue *issue = cond_issue(c, node, "E0733", "`steps` stands with the number of a step");
         issue_expected(c, issue, "steps[0], steps[1] …");
-        issue_suggest(c, issue, "steps[0]");
         return true;
     }
     if (!str_is(node->text, "Math")) return false;
@@ -69,6 +68,7 @@ static void resolve(CondCheck *c, const Cond *node, struct CondRoot *root)
     issue->expected = found.expected;
     issue->actual = found.actual;
     issue->suggestion = found.suggestion;
+    if (!issue->suggestion.len && cond_misspelt(root->name)) issue_suggest(c, issue, "%s", cond_misspelt(root->name));
 }
 
 const struct CondRoot *cond_root(CondCheck *c, const Cond *node, uint32_t *index)
@@ -114,13 +114,13 @@ bool require(CondCheck *c, const Cond *node, CondSort sort, const char *what)
 static void not_boolean(CondCheck *c, const Cond *node)
 {
     const CondNote *note = node->note;
-    Str path = cond_path_text(c, node), actual = sort_full(c, note);
-    if (str_is(path, "this value")) path = STR("…");
+    Str path = cond_source_text(c, node), actual = sort_full(c, note);
     ConditionIssue *issue = cond_issue(c, node, "E0732", "%.*s is neither true nor false", STR_ARG(actual));
     issue_expected(c, issue, "a boolean");
     issue_actual(c, issue, "%.*s", STR_ARG(actual));
-    if (note->sort == SORT_NUMBER) issue_suggest(c, issue, "%.*s %s", STR_ARG(path), note_nullish(note) ? "!= null" : "> 0");
-    if (note->sort == SORT_STRING) issue_suggest(c, issue, "%.*s %s", STR_ARG(path), note_nullish(note) ? "!= null" : "!== \"\"");
+    if (!path.len) return;
+    if (note->sort == SORT_NUMBER) issue_suggest(c, issue, "(%.*s %s)", STR_ARG(path), note_nullish(note) ? "!= null" : "> 0");
+    if (note->sort == SORT_STRING) issue_suggest(c, issue, "(%.*s %s)", STR_ARG(path), note_nullish(note) ? "!= null" : "!== \"\"");
 }
 
 void check_truth(CondCheck *c, Cond *node)
@@ -175,6 +175,12 @@ static const CondNote *check_object(CondCheck *c, Cond *node, CondNote *note)
     return of;
 }
 
+static bool has_field(const Type *type, Str name)
+{
+    uint32_t index;
+    return type->tag == TYPE_RECORD && type_field(type, name, &index);
+}
+
 static void no_members(CondCheck *c, const Cond *node, const CondNote *of)
 {
     Str path = cond_path_text(c, node->items[0]);
@@ -184,8 +190,9 @@ static void no_members(CondCheck *c, const Cond *node, const CondNote *of)
     issue_expected(c, issue, "%s", of->sort == SORT_LIST ? "`length` or an index such as [0]" : counted ? "`length`" : "a record");
     issue_actual(c, issue, "%.*s", node->text.len > 60 ? 60 : (int)node->text.len, node->text.ptr);
     Str length = STR("length");
+    if (!cond_source_text(c, node->items[0]).len) return;
     if (counted && str_nearest(node->text, &length, 1).len) issue_suggest(c, issue, "%.*s.length", STR_ARG(path));
-    else if (of->sort == SORT_LIST) issue_suggest(c, issue, "%.*s[0]?.%.*s", STR_ARG(path), node->text.len > 60 ? 60 : (int)node->text.len, node->text.ptr);
+    else if (of->sort == SORT_LIST && has_field(type_strip(of->type->element), node->text)) issue_suggest(c, issue, "%.*s[0]?.%.*s", STR_ARG(path), node->text.len > 60 ? 60 : (int)node->text.len, node->text.ptr);
 }
 
 static void check_member(CondCheck *c, Cond *node, CondNote *note)
@@ -221,7 +228,9 @@ static void not_indexable(CondCheck *c, const Cond *node, const CondNote *of)
     ConditionIssue *issue = cond_issue(c, node, "E0732", "%s has no places to look at", sort_text(of->sort));
     issue_expected(c, issue, "a list, a map or json");
     issue_actual(c, issue, "%s", sort_text(of->sort));
-    if (of->sort == SORT_STRING) issue_suggest(c, issue, "%.*s.slice(0, 1)", STR_ARG(cond_path_text(c, node->items[0])));
+    Str path = cond_source_text(c, node->items[0]);
+    double at = node->items[1]->kind == COND_NUMBER ? node->items[1]->number : -1;
+    if (of->sort == SORT_STRING && path.len && at >= 0) issue_suggest(c, issue, "%.*s.slice(%.0f, %.0f)", STR_ARG(path), at, at + 1);
 }
 
 static void check_index(CondCheck *c, Cond *node, CondNote *note)
@@ -239,7 +248,7 @@ static void check_index(CondCheck *c, Cond *node, CondNote *note)
     if (of->sort == SORT_JSON && at->sort == SORT_JSON) {
         ConditionIssue *issue = cond_issue(c, node->items[1], "E0732", "neither side says whether this is a name or a number");
         issue_expected(c, issue, "a number or a string");
-        issue_suggest(c, issue, "+%.*s", STR_ARG(cond_path_text(c, node->items[1])));
+        if (cond_source_text(c, node->items[1]).len) issue_suggest(c, issue, "+%.*s", STR_ARG(cond_source_text(c, node->items[1])));
         return;
     }
     if (!require(c, node->items[1], by_name ? SORT_STRING : SORT_NUMBER, by_name ? "a name" : "an index")) return;
@@ -251,17 +260,33 @@ static void check_index(CondCheck *c, Cond *node, CondNote *note)
 
 /* ---- operators ---- */
 
+/* What stands in the quotes, when it is of that sort: "3" for a number. */
+static Str unquoted(const Cond *node, CondSort sort)
+{
+    Str text = node->kind == COND_STRING ? node->text : STR("");
+    bool digits = text.len > 0;
+    for (size_t i = 0; i < text.len; i++) digits = digits && text.ptr[i] >= '0' && text.ptr[i] <= '9';
+    if (sort == SORT_NUMBER && digits && text.len < 16 && (text.len == 1 || text.ptr[0] != '0')) return text;
+    return sort == SORT_BOOL && (str_is(text, "true") || str_is(text, "false")) ? text : STR("");
+}
+
+static void suggest_includes(CondCheck *c, ConditionIssue *issue, const Cond *list, const Cond *item, bool negated)
+{
+    Str where = cond_source_text(c, list), what = cond_source_text(c, item);
+    if (where.len && what.len) issue_suggest(c, issue, "%s%.*s.includes(%.*s)", negated ? "!" : "", STR_ARG(where), STR_ARG(what));
+}
+
 static void mismatch(CondCheck *c, const Cond *node, const char *verb)
 {
     const CondNote *a = node->items[0]->note, *b = node->items[1]->note;
     Str left = sort_full(c, a), right = sort_full(c, b);
-    ConditionIssue *issue = cond_issue(c, node, "E0732", "`%s` %s %.*s and %.*s", cond_op_text(node->op), verb, STR_ARG(left), STR_ARG(right));
+    const Cond *text = b->sort == SORT_STRING ? node->items[1] : node->items[0], *other = text == node->items[0] ? node->items[1] : node->items[0];
+    Str bare = unquoted(text, other->note->sort);
+    ConditionIssue *issue = cond_issue(c, bare.len ? text : node, "E0732", "`%s` %s %.*s and %.*s", cond_op_text(node->op), verb, STR_ARG(left), STR_ARG(right));
     issue_expected(c, issue, "two values of one type");
     issue_actual(c, issue, "%.*s and %.*s", STR_ARG(left), STR_ARG(right));
-    const Cond *text = a->sort == SORT_STRING ? node->items[0] : node->items[1], *other = text == node->items[0] ? node->items[1] : node->items[0];
-    if (text->kind == COND_STRING && other->note->sort == SORT_NUMBER) issue_suggest(c, issue, "the number without quotes");
-    if (text->kind == COND_STRING && other->note->sort == SORT_BOOL) issue_suggest(c, issue, "true or false without quotes");
-    if (sort_is_object(other->note->sort) && other->note->sort == SORT_LIST) issue_suggest(c, issue, "%.*s.includes(…)", STR_ARG(cond_path_text(c, other)));
+    if (bare.len) issue_suggest(c, issue, "%.*s", STR_ARG(bare));
+    else if (other->note->sort == SORT_LIST) suggest_includes(c, issue, other, text, node->op == COND_OP_NOT_SAME || node->op == COND_OP_NOT_EQUAL);
 }
 
 /* `===` would have to tell null from undefined. */
@@ -278,6 +303,8 @@ static void check_equality(CondCheck *c, Cond *node)
     if (strict && tells_nulls(a, b)) {
         const char *loose = node->op == COND_OP_SAME ? "==" : "!=";
         ConditionIssue *issue = cond_issue(c, node, "E0732", "`%s` tells null from undefined, and this may be either: `%s` takes both", cond_op_text(node->op), loose);
+        issue->offset = node->op_offset;
+        issue->length = 3;
         issue_expected(c, issue, "%s", loose);
         issue_actual(c, issue, "%s", cond_op_text(node->op));
         issue_suggest(c, issue, "%s", loose);
@@ -320,7 +347,7 @@ static bool check_printed(CondCheck *c, const Cond *node)
         ConditionIssue *issue = cond_issue(c, node, "E0732", "%s has no text", sort_text(note->sort));
         issue_expected(c, issue, "a string, number or boolean");
         issue_actual(c, issue, "%.*s", STR_ARG(sort_full(c, note)));
-        if (note->sort == SORT_LIST) issue_suggest(c, issue, "%.*s.join(\", \")", STR_ARG(cond_path_text(c, node)));
+        if (note->sort == SORT_LIST && cond_source_text(c, node).len) issue_suggest(c, issue, "%.*s.join(\", \")", STR_ARG(cond_source_text(c, node)));
         return false;
     }
     if (note->sort == SORT_JSON || !note_nullish(note)) return true;
@@ -333,11 +360,11 @@ static void check_add(CondCheck *c, Cond *node, CondNote *note)
     const CondNote *a = node->items[0]->note, *b = node->items[1]->note;
     note->joins = a->sort == SORT_STRING || b->sort == SORT_STRING;
     if (a->sort == SORT_JSON && b->sort == SORT_JSON) {
-        Str left = cond_path_text(c, node->items[0]);
+        Str left = cond_source_text(c, node->items[0]), right = cond_source_text(c, node->items[1]);
         ConditionIssue *issue = cond_issue(c, node, "E0732", "neither side says whether `+` adds numbers or joins texts");
         issue_expected(c, issue, "a number or a string on one side");
         issue_actual(c, issue, "json and json");
-        if (!str_is(left, "this value")) issue_suggest(c, issue, "+%.*s + %.*s", STR_ARG(left), STR_ARG(cond_path_text(c, node->items[1])));
+        if (left.len && right.len) issue_suggest(c, issue, "+%.*s + %.*s", STR_ARG(left), STR_ARG(right));
         return;
     }
     if (note->joins) {
@@ -356,9 +383,11 @@ static void check_in(CondCheck *c, Cond *node)
         ConditionIssue *issue = cond_issue(c, node, "E0732", "`in` asks a map or json for a name, this is %.*s", STR_ARG(sort_full(c, b)));
         issue_expected(c, issue, "a map or json");
         issue_actual(c, issue, "%.*s", STR_ARG(sort_full(c, b)));
-        Str path = cond_path_text(c, node->items[1]);
-        if (b->sort == SORT_LIST) issue_suggest(c, issue, "%.*s.includes(…)", STR_ARG(path));
-        if (b->sort == SORT_RECORD && node->items[0]->kind == COND_STRING) issue_suggest(c, issue, "%.*s.%.*s != null", STR_ARG(path), STR_ARG(node->items[0]->text));
+        Str path = cond_source_text(c, node->items[1]);
+        uint32_t index;
+        if (b->sort == SORT_LIST) suggest_includes(c, issue, node->items[1], node->items[0], false);
+        if (b->sort == SORT_RECORD && path.len && node->items[0]->kind == COND_STRING && type_field(b->type, node->items[0]->text, &index))
+            issue_suggest(c, issue, "(%.*s.%.*s != null)", STR_ARG(path), STR_ARG(node->items[0]->text));
         return;
     }
     require(c, node->items[0], SORT_STRING, "`in`");
@@ -453,9 +482,12 @@ static void check_logic(CondCheck *c, Cond *node, CondNote *note)
     }
     const CondNote *wrong = is_boolean(a) ? b : a;
     ConditionIssue *issue = cond_issue(c, node, "E0732", "`%s` joins booleans, one side is %.*s", cond_op_text(node->op), STR_ARG(sort_full(c, wrong)));
-    issue_expected(c, issue, "booleans");
+    issue_expected(c, issue, node->op == COND_OP_OR ? "booleans; `??` takes what is missing" : "booleans");
     issue_actual(c, issue, "%.*s and %.*s", STR_ARG(sort_full(c, a)), STR_ARG(sort_full(c, b)));
-    if (node->op == COND_OP_OR) issue_suggest(c, issue, "??");
+    if (node->op != COND_OP_OR || a->sort == SORT_BOOL) return;
+    issue->offset = node->op_offset;
+    issue->length = 2;
+    issue_suggest(c, issue, "??");
 }
 
 static void check_binary(CondCheck *c, Cond *node, CondNote *note)

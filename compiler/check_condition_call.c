@@ -66,9 +66,8 @@ static CondMethod find_method(CondCheck *c, const Cond *node, const CondNote *ob
     ConditionIssue *issue;
     if (object->sort == SORT_JSON) issue = cond_issue(c, node, "E0732", "nothing says whether this json is a string or a list, which both have `%.*s`", STR_ARG(node->text));
     else issue = cond_issue(c, node, "E0732", "%s has no method `%.*s`", sort_text(object->sort), STR_ARG(node->text));
-    issue_expected(c, issue, "%s", of_string && of_list ? "a string or a list" : of_string ? "a string" : "a list");
+    issue_expected(c, issue, "%s", object->sort == SORT_JSON ? "a string: in a template, such as `${x}`" : of_string && of_list ? "a string or a list" : of_string ? "a string" : "a list");
     issue_actual(c, issue, "%.*s", STR_ARG(sort_full(c, object)));
-    if (object->sort == SORT_JSON) issue_suggest(c, issue, "`${%.*s}`.%.*s(…)", STR_ARG(cond_path_text(c, node->items[0])), STR_ARG(node->text));
     return COND_METHOD_NONE;
 }
 

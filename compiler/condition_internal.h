@@ -51,6 +51,7 @@ void issue_expected(CondCheck *c, ConditionIssue *issue, const char *format, ...
 void issue_actual(CondCheck *c, ConditionIssue *issue, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void issue_suggest(CondCheck *c, ConditionIssue *issue, const char *format, ...) __attribute__((format(printf, 3, 4)));
 Str  cond_path_text(CondCheck *c, const Cond *node);          /* "book_hotel.cost"; "this value" for what is no path */
+Str  cond_source_text(CondCheck *c, const Cond *node);        /* a path, number or string as it could be written; empty for what is more */
 const char *sort_text(CondSort sort);                         /* "a number" */
 Str  sort_full(CondCheck *c, const CondNote *note);           /* "a number or null" */
 void issue_may_be_null(CondCheck *c, const Cond *node);       /* E0734 */

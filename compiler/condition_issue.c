@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include "base/json.h"
 
 enum { TEXT_MAX = 400, FIELDS_SHOWN = 12 };
 
@@ -62,6 +63,18 @@ Str cond_path_text(CondCheck *c, const Cond *node)
     return text;
 }
 
+Str cond_source_text(CondCheck *c, const Cond *node)
+{
+    Buf out = { 0 };
+    bool whole = true;
+    if (node->kind == COND_STRING && node->text.len <= 80) json_put_string(&out, node->text);
+    else if (node->kind == COND_NUMBER) buf_printf(&out, "%.17g", node->number);
+    else whole = put_path(node, &out);
+    Str text = whole ? arena_str(c->arena, buf_str(&out)) : STR("");
+    buf_free(&out);
+    return text;
+}
+
 const char *sort_text(CondSort sort)
 {
     static const char *const words[] = { "nothing", "null", "a boolean", "a number", "a string", "a list", "a map", "a record", "json" };
@@ -98,21 +111,21 @@ static Str why_null(CondCheck *c, const Cond *node)
     return STR("one of its sides may be");
 }
 
-/* The place of the suggestion is the value's: what stands for it where null may be met. */
 void issue_may_be_null(CondCheck *c, const Cond *node)
 {
     Str path = cond_path_text(c, node), why = why_null(c, node);
     bool undefined = note_nullish(node->note) & MAYBE_UNDEFINED;
     const char *quote = str_is(path, "this value") ? "" : "`";
     ConditionIssue *issue = cond_issue(c, node, "E0734", "%s%.*s%s may be %s: %.*s", quote, STR_ARG(path), quote, undefined ? "undefined" : "null", STR_ARG(why));
-    issue_expected(c, issue, "a value that is there");
+    Str source = cond_source_text(c, node);
+    if (sort_is_object(node->note->sort) && source.len) issue_expected(c, issue, "a value that is there: `%.*s != null && …`, or `?.`", STR_ARG(source));
+    else issue_expected(c, issue, "a value that is there");
     issue_actual(c, issue, "%.*s", STR_ARG(sort_full(c, node->note)));
-    Str source = str_is(path, "this value") ? STR("…") : path;
-    switch (node->note->sort) {
+    if (source.len) switch (node->note->sort) {
     case SORT_NUMBER: issue_suggest(c, issue, "(%.*s ?? 0)", STR_ARG(source)); break;
     case SORT_STRING: issue_suggest(c, issue, "(%.*s ?? \"\")", STR_ARG(source)); break;
-    case SORT_BOOL: issue_suggest(c, issue, "%.*s === true", STR_ARG(source)); break;
-    default: issue_suggest(c, issue, "%.*s != null && …", STR_ARG(source)); break;
+    case SORT_BOOL: issue_suggest(c, issue, "(%.*s === true)", STR_ARG(source)); break;
+    default: break;
     }
 }
 
@@ -129,7 +142,7 @@ void issue_no_field(CondCheck *c, const Cond *node, Str field, const Type *recor
     issue_expected(c, issue, "one of %.*s", (int)known.len, known.ptr ? known.ptr : "");
     issue_actual(c, issue, "%.*s", field.len > 60 ? 60 : (int)field.len, field.ptr);
     Str near = str_nearest(field, names, record->field_count < RECORD_FIELDS_MAX ? record->field_count : RECORD_FIELDS_MAX);
-    if (near.len) issue_suggest(c, issue, "%.*s%s%.*s", STR_ARG(path), node->optional ? "?." : ".", STR_ARG(near));
+    if (near.len && cond_source_text(c, node->items[0]).len) issue_suggest(c, issue, "%.*s%s%.*s", STR_ARG(path), node->optional ? "?." : ".", STR_ARG(near));
     buf_free(&known);
 }
 

@@ -63,17 +63,17 @@ expr: short
     ;
 short: or | coalesce
     ;
-coalesce: coalesce COALESCE equality    { MAKE($$, cond_binary(P, @$, COND_OP_COALESCE, $1, $3)); }
-    | equality COALESCE equality        { MAKE($$, cond_binary(P, @$, COND_OP_COALESCE, $1, $3)); }
+coalesce: coalesce COALESCE equality    { MAKE($$, cond_binary(P, @$, @2, COND_OP_COALESCE, $1, $3)); }
+    | equality COALESCE equality        { MAKE($$, cond_binary(P, @$, @2, COND_OP_COALESCE, $1, $3)); }
     ;
 or: and
-    | or OR and                         { MAKE($$, cond_binary(P, @$, COND_OP_OR, $1, $3)); }
+    | or OR and                         { MAKE($$, cond_binary(P, @$, @2, COND_OP_OR, $1, $3)); }
     ;
 and: equality
-    | and AND equality                  { MAKE($$, cond_binary(P, @$, COND_OP_AND, $1, $3)); }
+    | and AND equality                  { MAKE($$, cond_binary(P, @$, @2, COND_OP_AND, $1, $3)); }
     ;
 equality: relation
-    | equality same_op relation         { MAKE($$, cond_binary(P, @$, (CondOp)$2, $1, $3)); }
+    | equality same_op relation         { MAKE($$, cond_binary(P, @$, @2, (CondOp)$2, $1, $3)); }
     ;
 same_op: SAME                           { $$ = COND_OP_SAME; }
     | NOT_SAME                          { $$ = COND_OP_NOT_SAME; }
@@ -81,7 +81,7 @@ same_op: SAME                           { $$ = COND_OP_SAME; }
     | NOT_EQUAL                         { $$ = COND_OP_NOT_EQUAL; }
     ;
 relation: sum
-    | relation order_op sum             { MAKE($$, cond_binary(P, @$, (CondOp)$2, $1, $3)); }
+    | relation order_op sum             { MAKE($$, cond_binary(P, @$, @2, (CondOp)$2, $1, $3)); }
     ;
 order_op: '<'                           { $$ = COND_OP_LESS; }
     | LESS_EQUAL                        { $$ = COND_OP_LESS_EQUAL; }
@@ -90,13 +90,13 @@ order_op: '<'                           { $$ = COND_OP_LESS; }
     | IN                                { $$ = COND_OP_IN; }
     ;
 sum: product
-    | sum sum_op product                { MAKE($$, cond_binary(P, @$, (CondOp)$2, $1, $3)); }
+    | sum sum_op product                { MAKE($$, cond_binary(P, @$, @2, (CondOp)$2, $1, $3)); }
     ;
 sum_op: '+'                             { $$ = COND_OP_ADD; }
     | '-'                               { $$ = COND_OP_SUB; }
     ;
 product: unary
-    | product product_op unary          { MAKE($$, cond_binary(P, @$, (CondOp)$2, $1, $3)); }
+    | product product_op unary          { MAKE($$, cond_binary(P, @$, @2, (CondOp)$2, $1, $3)); }
     ;
 product_op: '*'                         { $$ = COND_OP_MUL; }
     | '/'                               { $$ = COND_OP_DIV; }

@@ -48,6 +48,7 @@ struct Cond {
     uint8_t depth;              /* nodes below it and itself, at most CONDITION_DEPTH_MAX */
     bool boolean;
     uint32_t offset, length;    /* bytes of the text that it stands for */
+    uint32_t op_offset;         /* BINARY: of the operator */
     double number;
     Str text;
     Cond **items; uint32_t count;
@@ -57,7 +58,8 @@ struct Cond {
 typedef struct ConditionError {
     const char *code;           /* "E0730" */
     uint32_t offset, length;    /* of what is wrong, in bytes from the start of the text */
-    Str message, expected, actual, suggestion;           /* suggestion: what to write instead; each may be empty but the message */
+    Str message, expected, actual;                       /* for people; each may be empty but the message */
+    Str suggestion;             /* what to write in this very place instead, or empty */
 } ConditionError;
 
 Cond *condition_parse(Arena *arena, Str text, ConditionError *error);
@@ -69,5 +71,6 @@ const char *cond_op_text(CondOp op);                          /* "===" */
 typedef struct CondMethodInfo { const char *receiver, *name; uint8_t least, most; } CondMethodInfo;
 const CondMethodInfo *cond_method(CondMethod method);
 CondMethod cond_method_find(const char *receiver, Str name);  /* NONE when there is none */
+const char *cond_misspelt(Str word);                          /* "null" for `None`: what other languages write; NULL when it is none of them */
 void cond_dump(const Cond *tree, Buf *out);                   /* s-expression, for tests */
 #endif

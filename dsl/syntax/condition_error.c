@@ -68,6 +68,12 @@ void cond_too_deep(CondParser *parser, CondPlace place)
 
 /* ---- JavaScript that is not in the subset ---- */
 
+const char *cond_misspelt(Str word)
+{
+    const Refused *row = FIND(misspelt, word);
+    return row ? row->instead : NULL;
+}
+
 bool cond_is_refused(Str word) { return FIND(refused, word) != NULL; }
 
 void cond_refuse_what(CondParser *parser, CondPlace place, const char *what, const char *instead)
@@ -174,9 +180,30 @@ static uint32_t char_at(const CondParser *parser, uint32_t at, uint32_t *size)
     return c;
 }
 
+/* A text in quotes of print: the place of all of it, and with ASCII's quotes what it should be. */
+static bool is_printed_text(CondParser *parser, uint32_t at, CondPlace *place)
+{
+    uint32_t size, c = char_at(parser, at, &size);
+    if (c < 0x2018 || c > 0x201E) return false;
+    for (uint32_t end = at + size; end < parser->size; end += size) {
+        c = char_at(parser, end, &size);
+        if (c == '"' || c == '\\' || c < ' ') return false;
+        if (c < 0x2018 || c > 0x201E) continue;
+        *place = (CondPlace){ at, end + size };
+        return true;
+    }
+    return false;
+}
+
 void cond_bad_character(CondParser *parser, uint32_t at)
 {
     uint32_t size, c = char_at(parser, at, &size);
+    CondPlace text;
+    if (is_printed_text(parser, at, &text)) {
+        cond_error(parser, "E0730", text, "a text stands in `\"` or `'`");
+        cond_suggest(parser, "\"%.*s\"", (int)(text.end - text.start - 6), parser->text + text.start + 3);         /* each of those quotes has three bytes */
+        return;
+    }
     const char *what = RANGE_OF(deceiving, c);
     if (!what) what = RANGE_OF(elsewhere, c);
     CondPlace place = { at, at + size };
@@ -241,17 +268,18 @@ static void say_mixed(CondParser *parser, CondPlace place)
 void cond_unexpected(CondParser *parser, CondPlace place, int token, const int *expected, int count)
 {
     if (parser->failed || token == COND_T_STOP) return;
-    Str source = cond_source(parser, place);
     const char *construct = parser->mode == COND_MODE_EXPR ? construct_of(token, expected, count) : NULL;
     bool mixes = (token == COND_T_COALESCE && has(expected, count, '?')) || ((token == COND_T_AND || token == COND_T_OR) && has(expected, count, COND_T_COALESCE));
     if (construct) return cond_refuse_what(parser, place, construct, "");
     if (mixes) return say_mixed(parser, place);
+    if (token == '>' && place.start && parser->text[place.start - 1] == '<') place.start--;                                   /* `<>` */
+    bool adjacent = token == COND_T_NAME && parser->name_before.end + 1 == place.start && cond_misspelt(cond_source(parser, parser->name_before));
+    if (adjacent) place = parser->name_before;                                                                                 /* `not x` */
+    Str source = cond_source(parser, place);
     if (token == COND_T_EOF) cond_error(parser, "E0730", place, parser->size ? "it ends too early" : "there is nothing in it");
     else cond_error(parser, "E0730", place, "`%.*s` is not expected here", source.len > SHOWN_MAX ? SHOWN_MAX : (int)source.len, source.ptr);
     if (token != COND_T_EOF) parser->error->actual = arena_str(parser->arena, source);
     say_expected(parser, expected, count);
-    const Refused *row = FIND(misspelt, source);
-    if (!row && token == COND_T_NAME && parser->name_before.end + 1 == place.start) row = FIND(misspelt, cond_source(parser, parser->name_before));     /* `not x` */
-    if (row) cond_suggest(parser, "%s", row->instead);
-    if (token == '>' && place.start && parser->text[place.start - 1] == '<') cond_suggest(parser, "!==");
+    if (cond_misspelt(source)) cond_suggest(parser, "%s", cond_misspelt(source));
+    if (str_is(source, "<>")) cond_suggest(parser, "!==");
 }

@@ -48,7 +48,7 @@ bool cond_number(CondParser *parser, CondPlace place, double *out);
 
 Cond *cond_new(CondParser *parser, CondKind kind, CondPlace place);
 Cond *cond_unary(CondParser *parser, CondPlace place, CondOp op, Cond *operand);
-Cond *cond_binary(CondParser *parser, CondPlace place, CondOp op, Cond *left, Cond *right);
+Cond *cond_binary(CondParser *parser, CondPlace place, CondPlace sign, CondOp op, Cond *left, Cond *right);
 Cond *cond_choice(CondParser *parser, CondPlace place, Cond *condition, Cond *yes, Cond *no);
 Cond *cond_member(CondParser *parser, CondPlace place, Cond *object, Str name, bool optional);
 Cond *cond_index(CondParser *parser, CondPlace place, Cond *object, Cond *index, bool optional);

@@ -37,10 +37,11 @@ Cond *cond_unary(CondParser *parser, CondPlace place, CondOp op, Cond *operand)
     return node;
 }
 
-Cond *cond_binary(CondParser *parser, CondPlace place, CondOp op, Cond *left, Cond *right)
+Cond *cond_binary(CondParser *parser, CondPlace place, CondPlace sign, CondOp op, Cond *left, Cond *right)
 {
     Cond *node = cond_new(parser, COND_BINARY, place);
     node->op = op;
+    node->op_offset = sign.start;
     adopt(parser, node, 2, (Cond *[]){ left, right });
     return node;
 }
@@ -129,6 +130,7 @@ Cond *cond_call(CondParser *parser, CondPlace place, Cond *callee, uint32_t args
     for (int i = 0; member && !math && i < 2; i++) known = known || cond_method_find(receivers[i], callee->text);
     if (math) known = cond_method_find("Math", callee->text) != COND_METHOD_NONE && !callee->optional;
     if (!known) {
+        if (member) name.start = name.end - (uint32_t)callee->text.len;
         cond_bad_call(parser, name, member, math, member ? callee->text : STR(""));
         return callee;
     }

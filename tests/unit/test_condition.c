@@ -146,6 +146,36 @@ static void what_is_refused_has_a_code_a_place_and_a_way_out(void **state)
     assert_int_equal(wrong, 0);
 }
 
+/* Put in its place, a suggestion leaves another text: one that is accepted, or wrong elsewhere. */
+static void a_suggestion_can_be_followed(void **state)
+{
+    Table *table = mem_alloc(sizeof *table);
+    ConditionProgram program = { 0 };
+    ConditionCase one = { .text = STR("paid") };
+    int suggested = 0, accepted = 0;
+    table_read(FOLDER "refused.txt", true, table);
+    assert_true(condition_program(&program, declarations(), &one, 1));
+    ConditionScope scope = { program.program, env_resolve, &program };
+    for (uint32_t i = 0; i < table->count; i++) {
+        ConditionIssues issues, after;
+        Str text = table->rows[i].text;
+        assert_null(condition_check(&scope, text, (Span){ 0, 0, 0 }, &issues));
+        const ConditionIssue *issue = &issues.items[0];
+        if (!issue->suggestion.len) continue;
+        assert_true(issue->offset + issue->length <= text.len);
+        Str repaired = str_of(arena_printf(program.program->arena, "%.*s%.*s%.*s", (int)issue->offset, text.ptr, STR_ARG(issue->suggestion),
+                                           (int)(text.len - issue->offset - issue->length), text.ptr + issue->offset + issue->length));
+        suggested++;
+        if (condition_check(&scope, repaired, (Span){ 0, 0, 0 }, &after)) accepted++;
+        else if (!strcmp(after.items[0].code, issue->code) && after.items[0].offset == issue->offset) fail_msg("line %d: %s", table->rows[i].line, repaired.ptr);
+    }
+    assert_true(suggested >= 35);
+    assert_true(accepted * 4 >= suggested * 3);
+    condition_program_free(&program);
+    buf_free(&table->file);
+    free(table);
+}
+
 static void injections_are_refused(void **state)
 {
     Table *table = mem_alloc(sizeof *table);
@@ -364,7 +394,7 @@ static void issues_are_told_together_and_in_order(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(conditions_mean_what_javascript_means), cmocka_unit_test(what_is_refused_has_a_code_a_place_and_a_way_out), cmocka_unit_test(injections_are_refused),
+        cmocka_unit_test(conditions_mean_what_javascript_means), cmocka_unit_test(what_is_refused_has_a_code_a_place_and_a_way_out), cmocka_unit_test(a_suggestion_can_be_followed), cmocka_unit_test(injections_are_refused),
         cmocka_unit_test(characters_that_deceive_are_refused), cmocka_unit_test(each_limit_has_a_name), cmocka_unit_test(a_long_chain_costs_fuel_by_its_bytes),
         cmocka_unit_test(texts_print_what_a_template_prints), cmocka_unit_test(texts_have_paths_only), cmocka_unit_test(references_keep_the_type),
         cmocka_unit_test(issues_are_told_together_and_in_order),
