@@ -2,6 +2,7 @@
 #include "interpreter/cmd.h"
 
 #include "base/json.h"
+#include "base/plain.h"
 #include "interpreter/identity/identity.h"
 #include "interpreter/net/llm_client.h"
 #include "interpreter/sched/approval.h"
@@ -73,9 +74,12 @@ static void put_answer(Str line, Str type, Buf *out) {
 
 static bool ask_terminal(const RunRow *run, Str question, const Str *choices, uint32_t choice_count, Str type, int64_t due_us, Buf *answer, void *arg) {
     if (!cli_interactive()) return false;
-    fprintf(stderr, "%.*s", STR_ARG(question));
-    if (choice_count) fprintf(stderr, "\n");
-    for (uint32_t i = 0; i < choice_count; i++) fprintf(stderr, "  %u) %.*s\n", i + 1, STR_ARG(choices[i]));
+    Buf shown = { 0 };
+    plain_put(&shown, question);
+    if (choice_count) buf_put_char(&shown, '\n');
+    for (uint32_t i = 0; i < choice_count; i++) buf_printf(&shown, "  %u) ", i + 1), plain_put(&shown, choices[i]), buf_put_char(&shown, '\n');
+    cli_write(stderr, &shown);
+    buf_free(&shown);
     fprintf(stderr, choice_count ? "> " : str_is(type, "bool") ? " [yes/no] " : " ");
     fflush(stderr);
     char *line = NULL;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/plain.h"
 #include "interpreter/sched/engine_internal.h"
 
 /* ---- the canonical form ------------------------------------------------------------------------------------------ */
@@ -81,31 +82,6 @@ void approval_put_arguments(const Image *image, const Approval *approval, uint8_
 
 /* ---- for a terminal ------------------------------------------------------------------------------------------------- */
 
-/* Controls, marks that turn the direction of writing, and what takes no room. */
-static bool deceives(uint32_t c) {
-    return (c >= 0x7f && c <= 0x9f) || c == 0xad || c == 0x61c || c == 0x180e || (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2060 && c <= 0x206f) || c == 0xfeff
-        || (c >= 0xfff9 && c <= 0xfffb) || (c >= 0xe0000 && c <= 0xe007f);
-}
-
-static uint32_t letter_at(Str text, size_t at, size_t *length) {
-    unsigned char first = (unsigned char)text.ptr[at];
-    size_t n = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-    uint32_t c = n == 1 ? first : first & (0xffu >> (n + 1));
-    *length = n <= text.len - at ? n : text.len - at;
-    for (size_t i = 1; i < *length; i++) c = c << 6 | ((unsigned char)text.ptr[at + i] & 0x3f);
-    return c;
-}
-
-/* JSON text is free of the low controls already: they are escaped in its strings. */
-static void put_plain(Str json, Buf *out) {
-    for (size_t at = 0, length; at < json.len; at += length) {
-        uint32_t c = letter_at(json, at, &length);
-        if (!deceives(c)) buf_put(out, json.ptr + at, length);
-        else if (c > 0xffff) buf_printf(out, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 | (c & 0x3ff));
-        else buf_printf(out, "\\u%04x", c);
-    }
-}
-
 void approval_put_shown(const Json *arguments, Buf *out) {
     bool object = arguments->kind == JSON_OBJECT;
     Buf one = { 0 };
@@ -114,7 +90,7 @@ void approval_put_shown(const Json *arguments, Buf *out) {
         if (object) json_put_string(&one, arguments->keys[i]), buf_put_text(&one, ": ");
         json_print(&one, object ? arguments->items[i] : arguments);
         buf_put_text(out, "  ");
-        put_plain(buf_str(&one), out);
+        plain_put(out, buf_str(&one));
         buf_put_char(out, '\n');
     }
     buf_free(&one);

@@ -2,6 +2,7 @@
 #include "interpreter/sched/trace_internal.h"
 
 #include "base/mermaid.h"
+#include "base/plain.h"
 #include "base/time.h"
 
 static bool seen_before(const Trace *trace, Str title, uint32_t message, bool as_to) {
@@ -61,13 +62,13 @@ static void render_text(const Trace *trace, Buf *out) {
         else buf_put_text(out, "     ");
         buf_printf(out, " %+10.3fs  %*s", (double)(m->at_us - start) / 1e6, (int)(m->depth * 2), "");
         if (m->kind == MESSAGE_NOTE) {
-            buf_printf(out, "-- %.*s --\n", STR_ARG(m->text));
+            buf_put_text(out, "-- "), plain_put(out, m->text), buf_put_text(out, " --\n");
             continue;
         }
         bool self = str_eq(m->from, m->to);
         buf_put_str(out, m->from);
         if (!self) buf_printf(out, " %s %.*s", m->kind == MESSAGE_REPLY ? "-->" : "->", STR_ARG(m->to));
-        buf_printf(out, ": %.*s", STR_ARG(m->text));
+        buf_put_text(out, ": "), plain_put(out, m->text);
         if (m->took_us) {
             buf_put_text(out, "  (");
             duration_print(m->took_us - m->took_us % 1000 ? m->took_us - m->took_us % 1000 : m->took_us, out);

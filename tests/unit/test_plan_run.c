@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
+#include "base/plain.h"
 #include "interpreter/sched/approval.h"
 #include "interpreter/sched/engine.h"
 #include "interpreter/sched/script.h"
@@ -366,6 +367,9 @@ static void what_a_terminal_shows_cannot_deceive(void **state)
     assert_int_equal(json_parse(w->arena, STR("{\"city\":\"a\\u001b[2J\\u202egnp.exe\\u200b\",\"t\\ue000\":\"\\u0085é日\",\"n\":{\"x\":[1,2]},\"h\":\"\\udb40\\udc41\"}"), 1000, &arguments, NULL), ERR_OK);
     approval_put_shown(arguments, &shown);
     assert_text(buf_str(&shown), "  \"city\": \"a\\u001b[2J\\u202egnp.exe\\u200b\"\n  \"t\xee\x80\x80\": \"\\u0085é日\"\n  \"n\": {\"x\":[1,2]}\n  \"h\": \"\\udb40\\udc41\"\n");
+    buf_clear(&shown);
+    plain_put(&shown, STR("a\x1b[2J\tb\n\x07 \xe2\x80\xae é \xc3"));        /* what a tool said, in a trace */
+    assert_text(buf_str(&shown), "a\\u001b[2J\tb\n\\u0007 \\u202e é \\ufffd");
     buf_free(&shown);
 }
 
