@@ -420,7 +420,7 @@ static Type *llm_plan(Checker *c, Ast *node, CallInfo *info)
         Param request = { STR("request"), c->basic[TYPE_STRING], false, NULL };
         report_missing_argument(c, name.span, name.text, &request);
     }
-    return c->basic[TYPE_JSON];
+    return info->args[0] ? type_labeled(c->program, c->basic[TYPE_JSON], info->args[0]->type->labels) : c->basic[TYPE_JSON];
 }
 
 static Type *call_llm(Checker *c, Ast *node)

@@ -168,7 +168,8 @@ Type *check_run_plan(Checker *c, Ast *node)
     check_limits(c, plan);
     check_place(c, node);
     note_effect(c, node, FUNC_EFFECT_PLAN | FUNC_EFFECT_OUTSIDE | FUNC_EFFECT_PARK, "`run plan`");
-    return outcome_type(c);
+    unsigned labels = plan->plan->type->labels | (plan->request ? plan->request->type->labels : 0);
+    return type_labeled(c->program, outcome_type(c), labels & (LABEL_PII | LABEL_SECRET));        /* what a plan says comes from both */
 }
 
 /* ---- trusted parameters ------------------------------------------------------------------------------------------- */

@@ -206,9 +206,30 @@ def what_is_personal_is_in_no_trace(place_of):
     model.close()
 
 
+def what_a_personal_request_makes_of_a_plan_is_in_no_trace(place_of):
+    place = place_of()
+    said = iter(["greets", "greet"])
+
+    def answer(prompt, request):
+        if "coordinator" not in request["messages"][0]["content"]:
+            return "About Anna Smith."
+        return json.dumps({"strategy": "SEQUENTIAL", "flow": [{"agent": "people", "action": next(said), "params": {"name": "Anna Smith"}}]})
+    model = Model(answer)
+    done = place.run("private_plan", "Say hello to Anna Smith", **model.environment())
+    same(done.stdout.strip().strip('"'), "About Anna Smith.", done.stderr)
+    same(len(model.requests), 3)
+    assert "Hello Anna Smith" in model.requests[2]["messages"][0]["content"], "the model is told what was done"
+    run = re.search(r"run (R-\w+)", done.stderr).group(1)
+    told = [place.flowd("trace", run, "--format", form).stdout for form in ("text", "mermaid")] + [place.flowd("plans", run).stdout]
+    assert "plan refused: E0724 at /flow/0/action" in told[0] and '"refused":"E0724"' in told[2], told
+    for text in told:
+        assert "***" in text and "Anna" not in text, text
+    model.close()
+
+
 TESTS = [openai, ollama, without_a_model_the_rules_answer_and_it_is_said_once, a_model_that_is_down_is_replaced_by_the_rules, the_next_in_the_chain_answers, a_model_that_is_slow_meets_the_deadline,
          nonsense_is_repaired_once_and_then_replaced, a_crash_before_the_answer_asks_again_and_after_it_does_not, many_runs_leave_a_dead_model_alone, wrong_settings_are_refused_without_the_key,
-         what_is_personal_is_in_no_trace]
+         what_is_personal_is_in_no_trace, what_a_personal_request_makes_of_a_plan_is_in_no_trace]
 
 
 if __name__ == "__main__":
