@@ -265,7 +265,8 @@ expect "plan check terminal" 1 $flowc plan check --agents $agents "$work/termina
 if grep -q "$(printf '\033')" "$work/out" "$work/err"; then failed=$((failed + 1)); echo "FAIL $name: an escape reaches the terminal"; else passed=$((passed + 1)); fi
 expect "plan check allow" 1 $flowc plan check --agents $agents --allow finance.\* "$work/plan.json";   warns 'error\[E0725\]'; warns 'more rights'
 expect "plan check allow nothing" 2 $flowc plan check --agents $agents --allow finanse.\* "$work/plan.json";   warns 'no such tool'
-expect "plan check folder" 0 $flowc plan check --agents tests/plans "$work/plan.json"
+mkdir -p "$work/agents/inner" && cp $agents "$work/agents/inner/"
+expect "plan check folder" 0 $flowc plan check --agents "$work/agents" "$work/plan.json"
 expect "plan check stdin" 1 $flowc plan check --agents $agents -
 expect "plan check no file" 2 $flowc plan check --agents $agents "$work/nowhere.json"
 expect "plan cost" 0 $flowc plan cost --agents $agents "$work/plan.json";    says 'travel.cancel_booking +3'; says 'undone when the plan fails'
