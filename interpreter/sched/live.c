@@ -386,9 +386,22 @@ static void copy_row(LiveRun *run, const RunRow *row) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) *texts[i] = arena_str(run->arena, *texts[i]);
 }
 
+static void tell_birth(LiveRun *run, Err err, const Error *error) {
+    Birth *birth = run->birth;
+    run->birth = NULL;
+    birth->done(err, error, run->row.run_id, birth->arg);
+}
+
+/* Its lease had ended, and this very worker took the run over; or it was launched twice, and the other start reached the store before this one was on its way. */
+static void drop_older(LiveRun *older) {
+    Error error;
+    if (older->birth && older->callbacks == 0) tell_birth(older, err_set(&error, ERR_CONFLICT, "run `%.*s` exists already", STR_ARG(older->row.run_id)), &error);
+    live_drop(older);
+}
+
 static LiveRun *new_live(Engine *engine, Store *store, const RunRow *row) {
     LiveRun *older = engine_live_find(engine, row->tenant, row->run_id), *run = mem_alloc(sizeof *run);
-    if (older) live_drop(older);                         /* its lease had ended, and this very worker took the run over */
+    if (older) drop_older(older);
     run->engine = engine;
     run->store = store;
     run->arena = arena_new();
@@ -422,12 +435,6 @@ static bool begin(LiveRun *run) {
     run->loaded = run->needs_run = true;
     if (session_is(run)) commit_flush(run);              /* its store is another one, and may be away */
     return !session_is(run);
-}
-
-static void tell_birth(LiveRun *run, Err err, const Error *error) {
-    Birth *birth = run->birth;
-    run->birth = NULL;
-    birth->done(err, error, run->row.run_id, birth->arg);
 }
 
 bool live_born(LiveRun *run, Err err, const Error *error) {

@@ -169,6 +169,25 @@ static void an_id_that_is_taken_is_refused(void **state)
     world_deinit(&w);
 }
 
+/* Two launches under one id before either is durable: one run, and the other is told that it is there. */
+static void an_id_that_is_launched_twice_is_one_run(void **state)
+{
+    for (int first_is_stored = 0; first_is_stored < 2; first_is_stored++) {
+        World w;
+        world_init(&w);
+        char run_id[64] = "R-same", again[64] = "R-same";
+        assert_int_equal(launch(&w, "adds", 1, run_id), ERR_OK);
+        assert_int_equal(launch(&w, "adds", 1, again), ERR_OK);
+        if (first_is_stored) store_wait(engine_store(w.engine));
+        work(&w);
+        assert_true(w.started == 1 && w.refused == 1);
+        assert_int_equal(w.err, ERR_CONFLICT);
+        assert_int_equal(w.ended, 1);
+        assert_int_equal(w.sum, 2);
+        world_deinit(&w);
+    }
+}
+
 /* Before its commit a crash leaves no run; after it, one that the next worker takes over and finishes. */
 static void a_crash_at_the_start(void **state)
 {
@@ -305,6 +324,7 @@ int main(void)
         cmocka_unit_test(many_starts_share_a_commit),
         cmocka_unit_test(a_key_still_counts),
         cmocka_unit_test(an_id_that_is_taken_is_refused),
+        cmocka_unit_test(an_id_that_is_launched_twice_is_one_run),
         cmocka_unit_test(a_crash_at_the_start),
         cmocka_unit_test(a_run_that_asks_nobody_is_one_commit),
         cmocka_unit_test(a_run_that_parks_at_once_is_one_commit),
