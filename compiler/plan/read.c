@@ -518,7 +518,8 @@ static void tell_fault(Reading *r, Str json, const JsonFault *fault, const Error
         read_too_large(r, NULL, "bytes of the plan", "PLAN_BYTES_MAX", (int64_t)json.len, PLAN_BYTES_MAX);
         return;
     }
-    const char *text = plan_sentence(r->arena, str_of(error->text));
+    const char *said = error->text, *quoted = strstr(said, " near '");           /* a word of the plan, which may be personal */
+    const char *text = plan_sentence(r->arena, (Str){ said, quoted ? (size_t)(quoted - said) : strlen(said) });
     if (fault->kind == JSON_FAULT_SYNTAX)
         plan_diag_expected(r->diags, plan_diag_at(r->diags, PLAN_DIAG_not_json, NULL, (int32_t)fault->offset, "%s", text), "one JSON object, and no text around it");
     else if (fault->kind == JSON_FAULT_DEPTH)               /* no pointer: it would be as deep */

@@ -36,6 +36,7 @@ static bool is_plain(Str text)
     return true;
 }
 
+/* What is wrong is not quoted: nobody knows yet whether it is something personal. */
 bool read_check_text(Reading *r, const PlanPlace *place, Str text)
 {
     if (text.len > PLAN_TEXT_MAX) {
@@ -51,7 +52,6 @@ bool read_check_text(Reading *r, const PlanPlace *place, Str text)
             continue;
         PlanDiag *diag = plan_diag_at(r->diags, PLAN_DIAG_deceiving_text, place, (int32_t)from, "the text holds U+%04X, which deceives its reader", codepoint);
         plan_diag_expected(r->diags, diag, "text without control characters, marks that turn its direction and characters that cannot be seen");
-        plan_diag_actual(r->diags, diag, "%s", plan_quote(r->arena, text));
         return false;
     }
     return true;

@@ -8,6 +8,7 @@
 #include "base/decimal.h"
 #include "base/time.h"
 #include "compiler/types.h"
+#include "dsl/syntax/columns.h"
 
 #include <ctype.h>
 
@@ -24,12 +25,24 @@ const char *build_quote(Build *b, Str text) { return plan_quote(b->arena, text);
 
 /* ---- literals ----------------------------------------------------------------------------------------------- */
 
-typedef struct Literal { Maker *maker; PlanDiags *diags; } Literal;
+/* hidden: it stands in something personal or secret, and a report says of what kind it is, no more. */
+typedef struct Literal { Maker *maker; PlanDiags *diags; bool hidden; } Literal;
+
+static bool is_labelled(unsigned labels) { return labels & (LABEL_PII | LABEL_SECRET); }
+static Literal literal_in(Build *b, const Type *type) { return (Literal){ &b->maker, b->diags, is_labelled(type->labels) }; }
 
 static const char *json_word(const Json *json)
 {
     static const char *const words[] = { "null", "true or false", "an integer", "a number", "a string", "an array", "an object" };
     return words[json->kind];
+}
+
+static const char *hidden_word(Arena *arena, const Json *json)
+{
+    uint32_t count = 0;
+    for (size_t at = 0; json->kind == JSON_STRING && at < json->text.len; count++)
+        codepoint_next(json->text, &at);
+    return json->kind == JSON_STRING ? arena_printf(arena, "a string of %u character%s", count, count == 1 ? "" : "s") : json_word(json);
 }
 
 static Str json_text(Arena *arena, const Json *json)
@@ -44,10 +57,12 @@ static Str json_text(Arena *arena, const Json *json)
 static PlanDiag *refuse(Literal *l, const PlanPlace *place, const Json *json, const Type *type, const char *form)
 {
     Arena *arena = l->maker->arena;
+    bool hidden = l->hidden || is_labelled(labels_within(type));
+    const char *word = hidden ? hidden_word(arena, json) : json_word(json);
     PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, place, "expected %s%s%s, found %s", build_type_text(arena, type),
-                               *form ? ", " : "", form, json_word(json));
+                               *form ? ", " : "", form, word);
     plan_diag_expected(l->diags, diag, "%s", build_type_text(arena, type));
-    plan_diag_actual(l->diags, diag, "%s", plan_quote(arena, json_text(arena, json)));
+    plan_diag_actual(l->diags, diag, "%s", hidden ? word : plan_quote(arena, json_text(arena, json)));
     return diag;
 }
 
@@ -64,8 +79,8 @@ static bool fits_items(Literal *l, const PlanPlace *place, const Json *json, con
 static bool fits_values(Literal *l, const PlanPlace *place, const Json *json, const Type *type)
 {
     bool good = true;
-    for (size_t i = 0; i < json->count; i++)
-        good &= fits(l, plan_place_key(l->maker->arena, place, json->keys[i]), json->items[i], type->element);
+    for (size_t i = 0; i < json->count; i++)                /* keys are data: a pointer does not name hidden ones */
+        good &= fits(l, l->hidden ? place : plan_place_key(l->maker->arena, place, json->keys[i]), json->items[i], type->element);
     return good;
 }
 
@@ -77,6 +92,11 @@ static void refuse_field(Literal *l, const PlanPlace *place, Str name, const Typ
     Str *names = ARENA_ARRAY(arena, Str, record->field_count + 1);
     for (uint32_t i = 0; i < record->field_count; i++)
         names[i] = record->fields[i].name;
+    if (l->hidden) {
+        PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, place, "a field that %s does not have", build_type_text(arena, record));
+        plan_diag_allowed(l->diags, diag, names, record->field_count);
+        return;
+    }
     PlanDiag *diag = plan_diag(l->diags, PLAN_DIAG_parameter_type, plan_place_key(arena, place, name), "%s has no field `%s`",
                                build_type_text(arena, record), plan_quote(arena, name));
     plan_diag_did_you_mean(l->diags, diag, "rename", name, names, record->field_count);
@@ -117,7 +137,7 @@ static bool fits_enum(Literal *l, const PlanPlace *place, const Json *json, cons
         if (str_eq(type->members[i], json->text))
             return true;
     PlanDiag *diag = refuse(l, place, json, type, "a word of its list");
-    if (json->kind == JSON_STRING)
+    if (json->kind == JSON_STRING && !l->hidden)
         plan_diag_did_you_mean(l->diags, diag, "replace", json->text, type->members, type->member_count);
     else
         plan_diag_allowed(l->diags, diag, type->members, type->member_count);
@@ -176,7 +196,7 @@ static bool fits_string(Literal *l, const PlanPlace *place, const Json *json, co
     if (json->kind == JSON_STRING)
         return true;
     PlanDiag *diag = refuse(l, place, json, type, "");
-    if (json->kind == JSON_INT || json->kind == JSON_NUMBER)
+    if (!l->hidden && (json->kind == JSON_INT || json->kind == JSON_NUMBER))
         plan_diag_suggest_text(l->diags, diag, "replace", json_text(l->maker->arena, json));
     return false;
 }
@@ -202,6 +222,9 @@ static bool fits_kind(Literal *l, const PlanPlace *place, const Json *json, cons
 /* Recursion is as deep as JSON_DEPTH_MAX. */
 static bool fits(Literal *l, const PlanPlace *place, const Json *json, const Type *type)
 {
+    Literal hidden = { l->maker, l->diags, true };
+    if (is_labelled(type->labels))
+        l = &hidden;
     switch (type->tag) {
     case TYPE_JSON: return true;
     case TYPE_OPT: return json->kind == JSON_NULL || fits(l, place, json, type->element);
@@ -252,7 +275,7 @@ static Ast *literal_of(Maker *m, const Json *json, Type *type)
 
 Ast *build_literal(Maker *m, PlanDiags *diags, const PlanPlace *place, const Json *json, Type *type)
 {
-    if (!fits(&(Literal){ m, diags }, place, json, type))
+    if (!fits(&(Literal){ m, diags, false }, place, json, type))
         return NULL;
     if (type->tag == TYPE_OPT && json->kind == JSON_NULL)
         return make_null(m);
@@ -282,16 +305,24 @@ static bool is_path(Str text)
     return text.len > 0;
 }
 
-static void report_issues(Build *b, const PlanPlace *place, Str text, const ConditionIssues *issues, bool of_path)
+static bool is_no_expression(const char *code) { return !strcmp(code, "E0730") || !strcmp(code, "E0731"); }
+
+typedef enum { OF_CONDITION, OF_PATH, OF_HIDDEN /* a path in something that no report may quote */ } IssuesOf;
+
+static void report_issues(Build *b, const PlanPlace *place, Str text, const ConditionIssues *issues, IssuesOf of)
 {
     for (uint32_t i = 0; i < issues->count; i++) {
         const ConditionIssue *issue = &issues->items[i];
+        if (of == OF_HIDDEN && is_no_expression(issue->code)) {
+            plan_diag_code(b->diags, issue->code, place, (int32_t)issue->offset, STR("no path of names stands here"));
+            continue;
+        }
         PlanDiag *diag = plan_diag_code(b->diags, issue->code, place, (int32_t)issue->offset, issue->message);
         if (issue->expected.len)
             plan_diag_expected(b->diags, diag, "%.*s", STR_ARG(issue->expected));
         if (issue->actual.len)
             plan_diag_actual(b->diags, diag, "%.*s", STR_ARG(issue->actual));
-        if (of_path ? is_path(issue->suggestion) : issue->suggestion.len > 0)
+        if (of == OF_PATH ? is_path(issue->suggestion) : of == OF_CONDITION && issue->suggestion.len > 0)
             suggest_part(b, diag, text, issue);
     }
 }
@@ -303,18 +334,18 @@ Ast *build_condition(Build *b, Region *from, Str text, const PlanPlace *node)
     ConditionIssues issues = { .count = 0 };
     Ast *condition = condition_check(&scope, text, b->maker.span, &issues);
     if (!condition)
-        report_issues(b, plan_place_key(b->arena, node, STR("condition")), text, &issues, false);
+        report_issues(b, plan_place_key(b->arena, node, STR("condition")), text, &issues, OF_CONDITION);
     return condition;
 }
 
-static Ast *interpolated(Build *b, Region *from, const PlanValue *value)
+static Ast *interpolated(Build *b, Region *from, const PlanValue *value, IssuesOf of)
 {
     Names names = { b, from };
     ConditionScope scope = names_scope(&names);
     ConditionIssues issues = { .count = 0 };
     Ast *node = condition_check_text(&scope, value->source, b->maker.span, &issues);
     if (!node)
-        report_issues(b, value->place, value->source, &issues, true);
+        report_issues(b, value->place, value->source, &issues, of);
     return node;
 }
 
@@ -327,7 +358,7 @@ Ast *build_text(Build *b, Region *from, const PlanValue *value)
         return make_string(&b->maker, value->json->text);
     if (value->kind == PLAN_VALUE_BROKEN)
         return NULL;                     /* told by plan_read() */
-    return is_plain(value->source) ? make_string(&b->maker, value->source) : interpolated(b, from, value);
+    return is_plain(value->source) ? make_string(&b->maker, value->source) : interpolated(b, from, value, OF_PATH);
 }
 
 /* ---- references -------------------------------------------------------------------------------------------------- */
@@ -365,7 +396,7 @@ static Ast *build_reference(Build *b, Region *from, const PlanValue *value, Type
         return NULL;
     Ast *node = condition_check_path(&scope, value->source, b->maker.span, &found, &issues);
     if (!node) {
-        report_issues(b, value->place, value->source, &issues, true);
+        report_issues(b, value->place, value->source, &issues, is_labelled(type->labels) ? OF_HIDDEN : OF_PATH);
         return NULL;
     }
     if (type_assign(found, type) != ASSIGN_NO)
@@ -388,7 +419,7 @@ static Ast *build_interpolated(Build *b, Region *from, const PlanValue *value, T
     if (refuse_untrusted(b, value, type))
         return NULL;
     if (type_assign(b->program->basic[TYPE_STRING], type) != ASSIGN_NO)
-        return interpolated(b, from, value);
+        return interpolated(b, from, value, is_labelled(type->labels) ? OF_HIDDEN : OF_PATH);
     PlanDiag *diag = plan_diag(b->diags, PLAN_DIAG_parameter_type, value->place, "a text stands where %s is wanted", build_type_text(b->arena, type));
     plan_diag_expected(b->diags, diag, "%s", build_type_text(b->arena, type));
     return NULL;
@@ -398,10 +429,11 @@ static Ast *build_interpolated(Build *b, Region *from, const PlanValue *value, T
 
 static Ast *build_array(Build *b, Region *from, const PlanValue *value, Type *type)
 {
+    Literal literal = literal_in(b, type);
     Nodes items = { 0 };
     bool good = true;
     if (type->tag != TYPE_LIST && type->tag != TYPE_JSON) {
-        refuse(&(Literal){ &b->maker, b->diags }, value->place, value->json, type, "");
+        refuse(&literal, value->place, value->json, type, "");
         return NULL;
     }
     Type *element = type->tag == TYPE_JSON ? type : type_element(b->program, type);
@@ -424,7 +456,7 @@ static void put_default(Build *b, Ast *object, const Type *record, uint32_t fiel
 
 static Ast *build_record(Build *b, Region *from, const PlanValue *value, Type *type)
 {
-    Literal literal = { &b->maker, b->diags };
+    Literal literal = literal_in(b, type);
     bool good = true, given[RECORD_FIELDS_MAX] = { false };
     Ast *object = make_object(&b->maker);
     for (uint32_t i = 0; i < value->count; i++) {
@@ -451,10 +483,11 @@ static Ast *build_record(Build *b, Region *from, const PlanValue *value, Type *t
 
 static Ast *build_object(Build *b, Region *from, const PlanValue *value, Type *type)
 {
+    Literal literal = literal_in(b, type);
     if (type->tag == TYPE_RECORD)
         return build_record(b, from, value, type);
     if (type->tag != TYPE_MAP && type->tag != TYPE_JSON) {
-        refuse(&(Literal){ &b->maker, b->diags }, value->place, value->json, type, "");
+        refuse(&literal, value->place, value->json, type, "");
         return NULL;
     }
     Type *element = type->tag == TYPE_JSON ? type : type_element(b->program, type);

@@ -16,6 +16,8 @@ static const char *const PROGRAM =
     "    tool find_flights(from: string, day: date) -> list<string> reads via GET \"/flights\"\n"
     "    tool pay(amount: decimal, to: trusted string) -> string irreversible via POST \"/pay\"\n"
     "    tool sign_in(user: string) -> { name: string, token: secret string } reads via POST \"/sign-in\"\n"
+    "    tool greet(guest: pii string, pin: secret int?, born: pii date?, friend: { name: pii string, city: string }?,"
+    "               home: pii { street: string }?, kind: pii Category?, notes: pii map<int>?) idempotent via POST \"/greet\"\n"
     "    tool tag(tags: list<string>, place: { city: string, zip: int?, day: date? }, extra: json, weights: map<float>?) idempotent via POST \"/tags\"\n"
     "}\n"
     "agent calendar \"Calendar\" at http(env.CALENDAR_URL) {\n"
@@ -393,6 +395,53 @@ static void test_values_that_do_not_fit(void **state)
                    "E0728 /flow/1/params/city/$ref; E0728 /flow/1/params/nights/$text");
 }
 
+static void assert_says(const char *steps, const char *part)
+{
+    Arena *arena = arena_new();
+    PlanGrant grant = all_granted();
+    PlanResult result;
+    Buf report = { 0 };
+    char *plan = seq(steps);
+    plan_compile(compiler, str_of(plan), &grant, arena, &result);
+    plan_put_report(&result, &report);
+    assert_false(result.ok);
+    if (!strstr(buf_cstr(&report), part)) print_message("%s\n", buf_cstr(&report));
+    assert_non_null(strstr(buf_cstr(&report), part));
+    buf_free(&report);
+    free(plan);
+    arena_free(arena);
+}
+
+/* Of what is personal or secret a report says kinds and places only; what stands beside it is quoted as ever. */
+static void test_reports_do_not_say_what_is_labelled(void **state)
+{
+    static const char *const hidden[] = {
+        "'guest':4711", "'guest':['4711']", "'guest':'x','pin':'4711'", "'guest':'x','pin':4711.5", "'guest':'x','born':'4711-13-13'", "'guest':'x','friend':'4711'",
+        "'guest':'x','friend':{'name':4711,'city':'R'}", "'guest':'x','home':{'4711':1,'street':4711}", "'guest':'x','home':'4711'", "'guest':'x','kind':'TRAVEL4711'",
+        "'guest':'x','notes':{'4711':'4711'}", "'guest':'4711\xe2\x80\xae'", "'guest':{'$text':'4711 ${steps[0].idd} and'}", "'guest':{'$text':'4711 ${no thing}'}",
+        "'guest':{'$ref':'4711 x'}", "'guest':'x','home':{'street':{'$ref':'4711 x'}}", "'guest':'4711' 4711",
+        "'guest':'x','friend':{'name':{'$text':'4711 ${nobody}'},'city':'R'}",
+    };
+    PlanGrant grant = all_granted();
+    for (size_t i = 0; i < sizeof hidden / sizeof *hidden; i++) {
+        Arena *arena = arena_new();
+        PlanResult result;
+        Buf report = { 0 };
+        char *plan = seq(arena_printf(arena, "{'agent':'travel','action':'book_hotel','params':{'city':'R'}},"
+                                             "{'agent':'travel','action':'greet','params':{%s}}", hidden[i]));
+        plan_compile(compiler, str_of(plan), &grant, arena, &result);
+        plan_put_report(&result, &report);
+        if (result.ok || strstr(buf_cstr(&report), "4711")) print_message("%s\n%s\n", hidden[i], buf_cstr(&report));
+        assert_false(result.ok);
+        assert_null(strstr(buf_cstr(&report), "4711"));
+        buf_free(&report);
+        free(plan);
+        arena_free(arena);
+    }
+    assert_says("{'agent':'travel','action':'greet','params':{'guest':'x','pin':'geheim'}}", "a string of 6 characters");
+    assert_says("{'agent':'travel','action':'greet','params':{'guest':'x','friend':{'name':'x','city':4711}}}", "\"4711\"");
+}
+
 /* ---- rights ---- */
 
 static void test_only_what_was_granted(void **state)
@@ -637,7 +686,8 @@ int main(void)
         TEST(retry_tries_again_as_often_as_it_says), TEST(a_group_that_is_survived_is_undone_and_forgotten), TEST(a_group_is_tried_again_as_a_whole),
         TEST(a_deadline_ends_a_step_and_a_plan), TEST(parallel_steps_all_begin_and_all_are_told), TEST(a_branch_that_fails_undoes_its_siblings),
         TEST(results_come_out_of_branches_in_branches), TEST(what_cannot_be_undone_is_asked_for_with_its_real_arguments), TEST(every_kind_of_name), TEST(suggestions_in_texts_are_paths),
-        TEST(a_condition_makes_a_result_certain), TEST(names_that_are_not_there), TEST(values_of_every_shape), TEST(values_that_do_not_fit), TEST(only_what_was_granted),
+        TEST(a_condition_makes_a_result_certain), TEST(names_that_are_not_there), TEST(values_of_every_shape), TEST(values_that_do_not_fit),
+        TEST(reports_do_not_say_what_is_labelled), TEST(only_what_was_granted),
         TEST(scopes_approvals_and_repeats), TEST(labels), TEST(a_plan_over_its_budget), TEST(open_parameters_of_one_name_are_one_question), TEST(approvals_have_time), TEST(the_cost_says_what_is_undone_and_asked_for),
         TEST(plans_leave_nothing_behind),
         TEST(a_plan_on_top_of_a_plan), TEST(a_branch_with_too_many_results),
