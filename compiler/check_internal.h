@@ -20,6 +20,7 @@ typedef struct Body {
     uint32_t loop_depth;
     uint32_t transaction_depth, finally_depth, lambda_depth, saga_depth;
     uint32_t parallel_depth;    /* in a branch of `parallel`, this body or one around it */
+    bool undoing;               /* in a compensation, this body or one around it */
     const char *barrier;        /* what stands between here and the loop around: a transaction, a saga, a finally */
 } Body;
 
@@ -34,7 +35,7 @@ typedef struct Fact {           /* `path` is not null here; NULL when no longer 
     Symbol *root;
 } Fact;
 
-enum { DEFERRED_TRANSACTION, DEFERRED_RETRY, DEFERRED_PLAN_PARALLEL, DEFERRED_PLAN_TOOL };
+enum { DEFERRED_TRANSACTION, DEFERRED_RETRY, DEFERRED_PLAN /* + PLAN_IN_… */ };
 typedef struct CallEdge { FuncInfo *caller, *callee; } CallEdge;
 typedef struct Deferred {       /* rules that need the effects of the callee */
     int kind;
@@ -178,8 +179,9 @@ void  check_some_fields(Checker *c, Ast *literal, Type *record);            /* a
 
 /* ---- plans: check_plan.c -------------------------------------------------------------------------------------- */
 Type *check_run_plan(Checker *c, Ast *node);
-bool  may_not_run_plans(const Checker *c);                                  /* what is called here may not either */
-void  check_plan_call(Checker *c, Ast *node, const FuncInfo *callee, const char *callee_text, bool in_tool);
+enum { PLAN_HERE, PLAN_IN_PARALLEL, PLAN_IN_UNDO, PLAN_IN_TOOL };
+int   plan_place(const Checker *c);                                         /* what is called here may run no plan either, unless it is PLAN_HERE */
+void  check_plan_call(Checker *c, Ast *node, const FuncInfo *callee, const char *callee_text, int place);
 void  check_trusted_arguments(Checker *c, const CallInfo *call);
 void  check_param_notes(Checker *c, Ast_param *param, bool of_tool);
 void  check_costs(Checker *c, const Ast_costs_clause *costs);

@@ -154,6 +154,7 @@ static void check_compensate(Checker *c, Ast *node, Ast *compensate)
     Body body;
     uint32_t facts = c->fact_count;
     body_enter(c, &body, "compensation", NULL);
+    body.undoing = true;
     Type *type = check_end(c, compensate, BLOCK_STATEMENT, NULL);
     body_leave(c);
     c->fact_count = facts;

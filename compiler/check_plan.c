@@ -1,7 +1,7 @@
 /* check_plan.c - `run plan`, and what the parameters and tools of its steps say about themselves: `trusted`, `like`, `costs`.
  *
  * A plan is checked when it is there; here is only what the flow gives it. One plan runs at a time, so none may run where another could: in a branch of
- * `parallel`, in a tool (which a plan may call), or in what either of them calls.
+ * `parallel`, in a tool (which a plan may call), in a `compensate`, or in what they call.
  */
 #include "compiler/check_internal.h"
 #include "compiler/plan/plan.h"
@@ -132,30 +132,38 @@ static void report_place(Checker *c, Span span, const char *where, const char *w
     diag_label(c->diags, diag_plan_misplaced(c->diags, span, where), "%s", why);
 }
 
-static const char one_at_a_time[] = "one plan runs at a time, and the branches run side by side";
-static const char called_by_plans[] = "plans call tools, and no plan runs inside of another";
+static const struct { const char *where, *why; } places[] = {
+    [PLAN_IN_PARALLEL] = { "in a branch of `parallel`", "one plan runs at a time, and the branches run side by side" },
+    [PLAN_IN_UNDO] = { "in a `compensate`", "what undoes a step is not undone itself, and a plan that fails is" },
+    [PLAN_IN_TOOL] = { "in a tool", "plans call tools, and no plan runs inside of another" },
+};
+
+int plan_place(const Checker *c)
+{
+    if (!c->func || c->pure_where)
+        return PLAN_HERE;
+    if (c->body && c->body->parallel_depth)
+        return PLAN_IN_PARALLEL;
+    if (c->body && c->body->undoing)
+        return PLAN_IN_UNDO;
+    return c->func->symbol && c->func->symbol->kind == SYMBOL_TOOL ? PLAN_IN_TOOL : PLAN_HERE;
+}
 
 static void check_place(Checker *c, Ast *node)
 {
+    int place = plan_place(c);
     if (c->in_test)
         report_place(c, node->span, "in a test", "a test runs a flow that runs the plan");
-    else if (c->body && c->body->parallel_depth)
-        report_place(c, node->span, "in a branch of `parallel`", one_at_a_time);
-    else if (c->func && c->func->symbol && c->func->symbol->kind == SYMBOL_TOOL)
-        report_place(c, node->span, "in a tool", called_by_plans);
+    else if (place != PLAN_HERE)
+        report_place(c, node->span, places[place].where, places[place].why);
 }
 
-bool may_not_run_plans(const Checker *c)
-{
-    return c->func && !c->pure_where && ((c->body && c->body->parallel_depth) || (c->func->symbol && c->func->symbol->kind == SYMBOL_TOOL));
-}
-
-void check_plan_call(Checker *c, Ast *node, const FuncInfo *callee, const char *callee_text, bool in_tool)
+void check_plan_call(Checker *c, Ast *node, const FuncInfo *callee, const char *callee_text, int place)
 {
     if (!(callee->effects & FUNC_EFFECT_PLAN))
         return;
-    Diag *diag = diag_plan_misplaced(c->diags, node->span, in_tool ? "in a tool" : "in a branch of `parallel`");
-    diag_label(c->diags, diag, "`%s` runs a plan, and %s", callee_text, in_tool ? called_by_plans : one_at_a_time);
+    Diag *diag = diag_plan_misplaced(c->diags, node->span, places[place].where);
+    diag_label(c->diags, diag, "`%s` runs a plan, and %s", callee_text, places[place].why);
 }
 
 Type *check_run_plan(Checker *c, Ast *node)

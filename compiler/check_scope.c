@@ -56,6 +56,7 @@ void body_enter(Checker *c, Body *body, const char *what, Type *result)
     if (c->body) {
         body->transaction_depth = c->body->transaction_depth;
         body->parallel_depth = c->body->parallel_depth;
+        body->undoing = c->body->undoing;
     }
     c->body = body;
 }
@@ -143,8 +144,8 @@ void note_call(Checker *c, Ast *node, Symbol *callee)
     c->edges[c->edge_count++] = (CallEdge){ c->func, callee->info };
     if (c->body && c->body->transaction_depth)
         defer(c, DEFERRED_TRANSACTION, node, callee);
-    if (may_not_run_plans(c))
-        defer(c, c->body && c->body->parallel_depth ? DEFERRED_PLAN_PARALLEL : DEFERRED_PLAN_TOOL, node, callee);
+    if (plan_place(c) != PLAN_HERE)
+        defer(c, DEFERRED_PLAN + plan_place(c), node, callee);
 }
 
 /* Effects flow from callee to caller until nothing changes. Walking the edges in alternating order settles chains in one or two passes. */
@@ -228,7 +229,7 @@ void effects_settle(Checker *c)
         switch (item->kind) {
         case DEFERRED_TRANSACTION: check_transaction_call(c, item); break;
         case DEFERRED_RETRY: check_retry_call(c, item); break;
-        default: check_plan_call(c, item->node, item->target->info, callee_text(c, item->target), item->kind == DEFERRED_PLAN_TOOL);
+        default: check_plan_call(c, item->node, item->target->info, callee_text(c, item->target), item->kind - DEFERRED_PLAN);
         }
     }
     settle_tools(c);
