@@ -58,17 +58,6 @@ static PlanGrant grant_of_agents(const Image *image, const Str *agents, uint32_t
 
 /* ---- check and load ---------------------------------------------------------------------------------------------- */
 
-void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *report) {
-    Arena *arena = arena_new();
-    PlanGrant grant = grant_of(rights);
-    grant.over_budget |= grant.may_ask;
-    PlanResult result = { 0 };
-    plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
-    plan_put_report(&result, report);
-    image_free(result.image);
-    arena_free(arena);
-}
-
 static const PlanDiag *first_error(const PlanResult *result) {
     for (uint32_t i = 0; i < result->diag_count; i++)
         if (result->diags[i].severity == SEVERITY_ERROR) return &result->diags[i];
@@ -86,16 +75,23 @@ static ErrorKind kind_of_code(const char *code) {
     return ERROR_KIND_invalid;
 }
 
-/* What is open is no fault of a plan until it is to start. */
+static bool only_over_budget(const PlanResult *result) {
+    for (uint32_t i = 0; i < result->diag_count; i++)
+        if (result->diags[i].severity == SEVERITY_ERROR && strcmp(result->diags[i].code, "E0738")) return false;
+    return true;
+}
+
+/* What is open is no fault of a plan until it is to start. It is said before what the plan costs: nobody needs to decide about one that cannot start. */
 static void refuse_open(PlanResult *result, Arena *arena) {
+    if (!result->open_count || !only_over_budget(result)) return;
     PlanDiag *diags = ARENA_ARRAY(arena, PlanDiag, result->diag_count + result->open_count + 1u);
-    uint32_t count = result->diag_count;
-    for (uint32_t i = 0; i < count; i++) diags[i] = result->diags[i];
+    uint32_t count = 0;
     for (uint32_t i = 0; i < result->open_count && count < PLAN_DIAG_MAX; i++) {
         const PlanOpen *open = &result->open[i];
         diags[count++] = (PlanDiag){ .code = "E0729", .severity = SEVERITY_ERROR, .pointer = open->pointer, .offset = -1,
                                      .message = str_of(arena_printf(arena, "`%.*s` needs its parameter `%.*s`, which neither the plan nor the request says", STR_ARG(open->tool), STR_ARG(open->param))) };
     }
+    for (uint32_t i = 0; i < result->diag_count && count < PLAN_DIAG_MAX; i++) diags[count++] = result->diags[i];
     result->diags = diags, result->diag_count = count;
     result->ok = false;
 }
@@ -110,12 +106,24 @@ static Value refusal(const Image *image, const PlanResult *result) {
     return error;
 }
 
+void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *report) {
+    Arena *arena = arena_new();
+    PlanGrant grant = grant_of(rights);
+    grant.over_budget |= grant.may_ask;
+    PlanResult result = { 0 };
+    plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
+    refuse_open(&result, arena);
+    plan_put_report(&result, report);
+    image_free(result.image);
+    arena_free(arena);
+}
+
 bool planner_load(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *extension, uint16_t *func, Value *error) {
     Arena *arena = arena_new();
     PlanGrant grant = grant_of(rights);
     PlanResult result = { 0 };
     plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
-    if (result.ok && result.open_count) refuse_open(&result, arena);
+    refuse_open(&result, arena);
     bool ok = result.ok;
     if (ok) image_encode_extension(result.image, extension), *func = result.func;
     else *error = refusal(image, &result);

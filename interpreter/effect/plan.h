@@ -23,7 +23,8 @@ typedef struct PlanRights {
     bool may_ask, over_budget;                           /* see PlanGrant */
 } PlanRights;
 
-/* PLAN_CHECK: the report, JSON: {"version", "ok", "diagnostics", "open", "cost"}. With may_ask a budget that does not do is a warning, and cost.over says it. */
+/* PLAN_CHECK: the report, JSON: {"version", "ok", "diagnostics", "open", "cost"}. With may_ask a budget that does not do is a warning, and cost.over says it.
+   What is open is E0729 here, too: nobody is asked about a plan that cannot start. */
 void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *report);
 
 /* PLAN_LOAD: true: the bytes of an extension of `image` (image_decode_extension checks and loads them, now and at a replay) and its function. False: an error
