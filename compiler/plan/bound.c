@@ -270,6 +270,7 @@ void plan_bound_code(const Image *extension, const PlanGrant *grant, PlanCost *c
 {
     PlanLimits limits = plan_limits(grant);
     int64_t fuel = plus(own_fuel(extension), times(local_calls(extension->base, cost), PLAN_TOOL_FUEL)), memory = own_memory(extension);
+    fuel = plus(fuel, (fuel + PLAN_FUEL_RESERVE - 2) / (PLAN_FUEL_RESERVE - 1));          /* and the reserve */
     cost->worst.fuel = (uint64_t)larger(fuel, bounded(limits.fuel));
     cost->worst.memory_bytes = (uint64_t)larger(memory, bounded(limits.memory_bytes));
 }

@@ -3,7 +3,7 @@
  * Counted from its steps: calls, all and of each tool, with every further attempt of RETRY (of groups as well) and every attempt to undo what was done; what the
  * tools declare to cost; of two branches of a condition the dearer one. Counted from its code: what it needs of fuel and memory for itself. How much the tools
  * give back, and what the code of local tools does with fuel, nobody knows before: a plan may use the fuel and the memory of its grant, the machine meters both,
- * and it is refused before the start when even its own code and PLAN_TOOL_FUEL for each call of a local tool do not fit.
+ * and it is refused before the start when even its own code and PLAN_TOOL_FUEL for each call of a local tool do not fit into what the reserve for undoing leaves.
  *
  * Invariant: a run of the plan uses no more than PlanCost.worst of anything; the machine meters against the same numbers. Wall time is that of the plan itself:
  * what is undone after a failure is done under no deadline.

@@ -451,8 +451,12 @@ ExecEnd vm_exec(Fiber *fiber)
         /* ---- control ---- */
         CASE(JUMP) pc += REL_BC; NEXT;
         CASE(LOOP)
+            if (UNLIKELY(fuel <= 0)) {
+                pc--;
+                goto out_of_fuel;
+            }
+            fuel--;
             pc += REL_BC;
-            if (UNLIKELY(--fuel < 0)) goto out_of_fuel;
             NEXT;
         CASE(JT) if (RA.i) pc += REL_BC; NEXT;
         CASE(JF) if (!RA.i) pc += REL_BC; NEXT;
@@ -482,7 +486,12 @@ ExecEnd vm_exec(Fiber *fiber)
             if (UNLIKELY(RA.i == INT64_MAX)) goto raise_overflow;
             if (++RA.i < RB.i) {
                 pc += IMMS_C;
-                if (UNLIKELY(--fuel < 0)) goto out_of_fuel;
+                if (UNLIKELY(--fuel < 0)) {
+                    fuel++;
+                    RA.i--;
+                    pc -= IMMS_C + 1;
+                    goto out_of_fuel;
+                }
             }
             NEXT;
         CASE(CALL) {

@@ -4,8 +4,9 @@
  * looked at: what the plan's own fiber and the fibers below it use up is the plan's (also in the bodies of tools), what others use is not. The slice of
  * fuel and the limit of the heap are set for whoever runs (meter_turn), so the loop of exec.c counts nothing twice.
  *
- * An overrun is an ordinary error, raised in the plan, so its handlers and its saga run: on a reserve of fuel and memory, and calls that undo are counted
- * apart. A plan that goes on overrunning is ended: its handlers are passed over until its frame is gone, and the caller gets the error.
+ * An overrun ends the plan: it is an error that no `catch` of the plan or of its tools takes, so what was done is undone (sagas, `finally`, and whatever
+ * compensations catch), and the caller gets it. For that a fifth of the fuel and an eighth of the memory is kept back, and calls that undo are counted apart.
+ * What goes on overrunning is not even undone: all handlers are passed over until the plan's frame is gone.
  */
 #include "interpreter/vm/vm_internal.h"
 #include <stdlib.h>
@@ -61,7 +62,8 @@ bool meter_hides_saga(const VmRun *run, const Fiber *fiber)
 
 uint64_t meter_fuel_left(const VmRun *run)
 {
-    uint64_t limit = meter_plan(run)->fuel + (run->meter.fuel_reserve ? VM_FUEL_RESERVE : 0);
+    const ImagePlan *plan = meter_plan(run);
+    uint64_t limit = plan->fuel - (run->meter.fuel_reserve ? 0 : plan->fuel / PLAN_FUEL_RESERVE);
     return limit > run->meter.fuel_used ? limit - run->meter.fuel_used : 0;
 }
 
@@ -140,16 +142,40 @@ static uint64_t meter_bound(const VmRun *run, MeterLimit limit)
     }
 }
 
+static const char *const limit_names[METER_LIMIT_COUNT] = {
+    [METER_FUEL] = "PLAN_FUEL_MAX", [METER_MEMORY] = "PLAN_MEMORY_MAX", [METER_CALLS] = "PLAN_CALLS_MAX", [METER_TOOL_CALLS] = "PLAN_TOOL_CALLS_MAX",
+    [METER_TOKENS] = "PLAN_TOKENS_MAX", [METER_MONEY] = "PLAN_MONEY_MAX"
+};
+
 bool meter_ended(VmRun *run)
 {
-    static const char *const names[METER_LIMIT_COUNT] = {
-        [METER_FUEL] = "PLAN_FUEL_MAX", [METER_MEMORY] = "PLAN_MEMORY_MAX", [METER_CALLS] = "PLAN_CALLS_MAX", [METER_TOOL_CALLS] = "PLAN_TOOL_CALLS_MAX",
-        [METER_TOKENS] = "PLAN_TOKENS_MAX", [METER_MONEY] = "PLAN_MONEY_MAX"
-    };
     MeterLimit over = (MeterLimit)run->meter.over;
-    vm_fail(run, ERROR_KIND_rejected, "the limit %s of the plan (%llu) is reached", names[over], (unsigned long long)meter_bound(run, over));
-    run->raised = error_with(run->raised, 0, str_of(names[over]), -1);
+    vm_fail(run, ERROR_KIND_rejected, "the limit %s of the plan (%llu) is reached", limit_names[over], (unsigned long long)meter_bound(run, over));
+    run->raised = error_with(run->raised, 0, str_of(limit_names[over]), -1);
     return false;
+}
+
+/* Only below a function that undoes something. */
+static bool undoes(const VmRun *run, const Fiber *fiber, const Frame *top)
+{
+    uint32_t first = fiber->id == run->meter.fiber ? run->meter.frame : 0;
+    for (const Frame *frame = fiber->frames + first; frame <= top; frame++)
+        if (frame->func->func->kind == FUNC_COMPENSATION) return true;
+    return false;
+}
+
+static bool is_overrun(Str code)
+{
+    for (int k = 0; k < METER_LIMIT_COUNT; k++)
+        if (str_is(code, limit_names[k])) return true;
+    return false;
+}
+
+bool meter_uncaught(const VmRun *run, const Fiber *fiber, const Frame *frame, Value error)
+{
+    if (!run->meter.overruns || !is_overrun(value_str(record_field(error, ERROR_FIELD_CODE))) || !meter_holds(run, fiber)) return false;
+    if (fiber->id == run->meter.fiber && frame_index(fiber, frame) < run->meter.frame) return false;
+    return !undoes(run, fiber, frame);
 }
 
 static bool meter_fail(VmRun *run, MeterLimit limit)
@@ -183,14 +209,6 @@ bool meter_memory_over(VmRun *run)
 
 /* ---- charging ---- */
 
-static bool undoes(const VmRun *run, const Fiber *fiber)
-{
-    uint32_t first = fiber->id == run->meter.fiber ? run->meter.frame : 0;
-    for (const Frame *frame = fiber->frames + first; frame <= fiber->frame; frame++)
-        if (frame->func->func->kind == FUNC_COMPENSATION) return true;
-    return false;
-}
-
 static bool charge_undo(VmRun *run)
 {
     Meter *meter = &run->meter;
@@ -204,6 +222,7 @@ static bool charge_call(VmRun *run, uint16_t index)
     Meter *meter = &run->meter;
     const ImagePlan *plan = meter_plan(run);
     const ImageTool *tool = &run->image->tools[index];
+    if (meter->overruns) return meter_ended(run);        /* a branch beside the one that overran */
     if (meter->calls >= plan->calls) return meter_fail(run, METER_CALLS);
     if (meter->tool_calls[index] >= plan->calls_per_tool) return meter_fail(run, METER_TOOL_CALLS);
     if (meter->tokens + tool->cost_tokens > plan->tokens || meter->tokens_used > plan->tokens) return meter_fail(run, METER_TOKENS);
@@ -218,7 +237,7 @@ static bool charge_call(VmRun *run, uint16_t index)
 Flow op_meter(VmRun *run, Fiber *fiber, Insn i)
 {
     if (!meter_holds(run, fiber)) return FLOW_NEXT;
-    return (undoes(run, fiber) ? charge_undo(run) : charge_call(run, INSN_B(i))) ? FLOW_NEXT : FLOW_RAISE;
+    return (undoes(run, fiber, fiber->frame) ? charge_undo(run) : charge_call(run, INSN_B(i))) ? FLOW_NEXT : FLOW_RAISE;
 }
 
 bool vm_meter_tokens(VmRun *run, uint64_t tokens)

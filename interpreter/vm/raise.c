@@ -119,10 +119,10 @@ static const Mark *scope_mark(const Fiber *fiber, uint32_t id)
     return NULL;
 }
 
-static bool try_takes(const Fiber *fiber, const Frame *frame, const ImageTry *t, Value error)
+static bool try_takes(const VmRun *run, const Fiber *fiber, const Frame *frame, const ImageTry *t, Value error)
 {
     if (t->kind == TRY_FINALLY) return true;
-    if (t->kind == TRY_CATCH) return !(error.o->flags & (OBJ_DEADLINE | OBJ_CANCEL));
+    if (t->kind == TRY_CATCH) return !(error.o->flags & (OBJ_DEADLINE | OBJ_CANCEL)) && !meter_uncaught(run, fiber, frame, error);
     const Mark *mark = error.o->flags & OBJ_DEADLINE ? scope_mark(fiber, error_scope(error)) : NULL;
     return mark && mark->frame == frame_index(fiber, frame) && mark->pc + 1 == t->from;
 }
@@ -133,7 +133,7 @@ static const ImageTry *try_find(const VmRun *run, const Fiber *fiber, const Fram
     uint32_t pc = frame_pc(frame) ? frame_pc(frame) - 1 : 0;
     if (frame->flags & FRAME_INTERCEPTED || (run->meter.ending && meter_ends(run, fiber, frame))) return NULL;
     for (uint16_t k = 0; k < func->try_count; k++)
-        if (pc >= func->tries[k].from && pc < func->tries[k].to && try_takes(fiber, frame, &func->tries[k], error)) return &func->tries[k];
+        if (pc >= func->tries[k].from && pc < func->tries[k].to && try_takes(run, fiber, frame, &func->tries[k], error)) return &func->tries[k];
     return NULL;
 }
 

@@ -125,7 +125,7 @@ typedef struct Pending { uint64_t id; Fiber *fiber; bool fetched; } Pending;
 typedef enum { METER_FUEL, METER_MEMORY, METER_CALLS, METER_TOOL_CALLS, METER_TOKENS, METER_MONEY, METER_LIMIT_COUNT } MeterLimit;
 typedef struct Meter {
     uint16_t plan;                       /* row of the image; NO_INDEX: no plan is open */
-    bool fuel_reserve, memory_reserve, ending;
+    bool fuel_reserve, memory_reserve, ending;   /* the reserves that it undoes with are in use */
     uint8_t over;                        /* MeterLimit that was overrun last */
     uint32_t fiber, frame;               /* where its function runs: fiber's id, frame's index */
     uint64_t fuel_used;
@@ -247,6 +247,7 @@ Flow op_meter(VmRun *run, Fiber *fiber, Insn i);
 bool meter_open(const VmRun *run);
 bool meter_holds(const VmRun *run, const Fiber *fiber);                        /* what the fiber uses is the open plan's */
 bool meter_ends(const VmRun *run, const Fiber *fiber, const Frame *frame);     /* no handler of this frame may take an error any more */
+bool meter_uncaught(const VmRun *run, const Fiber *fiber, const Frame *frame, Value error);    /* an overrun of the open plan that no catch of this frame may take */
 bool meter_hides_saga(const VmRun *run, const Fiber *fiber);                   /* the innermost saga is that of the plan's caller */
 void meter_begin(VmRun *run, Fiber *fiber);                                    /* the innermost frame is the function of a plan */
 void meter_end(VmRun *run);                                                    /* its frame is gone */

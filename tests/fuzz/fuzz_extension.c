@@ -46,7 +46,7 @@ static void check_bound(const VmRun *run, uint64_t remote_calls)
     const Meter *meter = &run->meter;
     if (!meter_open(run)) return;
     const ImagePlan *bound = &run->image->plans[meter->plan];
-    if (meter->fuel_used > bound->fuel + VM_FUEL_RESERVE + 1) abort();       /* 1: the way back that found nothing left */
+    if (meter->fuel_used > bound->fuel) abort();
     if (meter->calls > bound->calls || meter->undo_calls > UNDO_TRIES * (uint64_t)bound->calls) abort();
     if (remote_calls > meter->calls + (uint64_t)meter->undo_calls) abort();
     for (uint16_t k = 0; k < run->image->tool_count; k++)

@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 enum { CODES_MAX = 16 };
@@ -278,8 +277,7 @@ static void plans_of_a_page_do_what_it_says(void **state)
         if (strncmp(info->code, "E07", 3) != 0 || info->code[3] < '2' || info->code[3] > '4')
             continue;
         snprintf(path, sizeof path, "docs/errors/%s.md", info->code);
-        if (access(path, R_OK) == 0)
-            failures += check_page(path, &blocks);
+        failures += check_page(path, &blocks);
     }
     print_message("%u plans of pages\n", blocks);
     assert_true(blocks > 20);

@@ -11,7 +11,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-enum { PLANS = 100000, PLANS_QUICK = 4000, RESERVE_FUEL = 200000 /* VM_FUEL_RESERVE: for the handlers of a plan that used up its own */,
+enum { PLANS = 100000, PLANS_QUICK = 4000, CALLER_FUEL = 1 /* the instruction that calls the plan */,
        SLACK_BYTES = 65536, ONE_VALUE_BYTES = VALUE_ITEMS_MAX * 16 /* a value is made before the machine sees that it is too much, and is then given back */ };
 
 typedef struct Totals { uint32_t refused, open, done, failed, limits; uint64_t calls, asked; } Totals;
@@ -68,11 +68,9 @@ static bool ended_by_limit(const Sim *s)
 static void check_bound(uint64_t seed, Str text, const PlanResult *result, const Sim *s)
 {
     const PlanLimits *worst = &result->cost.worst;
-    bool limit = ended_by_limit(s);
     if (s->status != VM_DONE && s->status != VM_FAILED)
         fail_plan(seed, text, "did not end");
-    bool reserve = limit || s->status == VM_FAILED || memmem(s->log.ptr, s->log.len, "PLAN_FUEL_MAX", 13);      /* the error was raised, and perhaps passed over */
-    if (vm_fuel_used(s->run) > worst->fuel + (reserve ? RESERVE_FUEL : 0) + 100)
+    if (vm_fuel_used(s->run) > worst->fuel + CALLER_FUEL)
         fail_plan(seed, text, "more fuel than its bound");
     size_t memory = s->first_bytes + worst->memory_bytes + worst->memory_bytes / 8 + SLACK_BYTES;
     if (s->rest_bytes > memory || s->peak_bytes > memory + ONE_VALUE_BYTES)

@@ -140,9 +140,9 @@ static void each_limit_has_its_name(void **state)
 {
     (void)state;
     static const struct { int tool, count, n; uint64_t fuel, memory; uint32_t calls, per_tool; uint64_t tokens; int64_t money; const char *code; } cases[] = {
-        { PLAN_TOOL_ADD, 1, 900, 1000, 0, 0, 0, 0, 0, "" },                          /* the body of the tool counts: 900 rounds, a call, the plan's call */
-        { PLAN_TOOL_ADD, 1, 1100, 1000, 0, 0, 0, 0, 0, "PLAN_FUEL_MAX" },
-        { PLAN_TOOL_ADD, 2, 600, 1000, 0, 0, 0, 0, 0, "PLAN_FUEL_MAX" },
+        { PLAN_TOOL_ADD, 1, 700, 1000, 0, 0, 0, 0, 0, "" },                          /* the body of the tool counts: 700 rounds, a call, the plan's call */
+        { PLAN_TOOL_ADD, 1, 800, 1000, 0, 0, 0, 0, 0, "PLAN_FUEL_MAX" },
+        { PLAN_TOOL_ADD, 2, 400, 1000, 0, 0, 0, 0, 0, "PLAN_FUEL_MAX" },
         { PLAN_TOOL_GROW, 1, 30, 0, 1 << 16, 0, 0, 0, 0, "" },
         { PLAN_TOOL_GROW, 1, 90, 0, 1 << 16, 0, 0, 0, 0, "PLAN_MEMORY_MAX" },
         { PLAN_TOOL_FREE, 3, 1, 0, 0, 3, 0, 0, 0, "" },
@@ -181,7 +181,7 @@ static void straight_code_is_bounded_too(void **state)
     VmRun *run = run_of(base, NULL);
     assert_int_equal(plan_start(run, plan), VM_DONE);
     assert_json(run, "\"PLAN_FUEL_MAX\"");
-    assert_true(vm_fuel_used(run) < 20000 + 100);        /* the program around it */
+    assert_true(vm_fuel_used(run) <= 20000 + 100);       /* the program around it */
     vm_free(run);
     image_free(plan);
     image_free(base);
@@ -192,7 +192,7 @@ static void the_meter_begins_and_ends_with_the_plan(void **state)
 {
     (void)state;
     Image *base = plan_base(PLAN_TWICE | PLAN_ASKS_AFTER);
-    ImagePlan bound = bound_with(700, 0, 1, 1, 100, 10000);
+    ImagePlan bound = bound_with(900, 0, 1, 1, 100, 10000);
     Image *first = plan_of_calls(base, PLAN_TOOL_ADD, 1, 600, &bound), *second = plan_of_calls(first, PLAN_TOOL_ADD, 1, 600, &bound);
     VmRun *run = run_of(base, NULL);
     assert_int_equal(plan_start(run, first), VM_BLOCKED);
@@ -316,8 +316,8 @@ static void the_caller_catches_an_overrun(void **state)
     image_free(base);
 }
 
-/* Handlers that go on and on are passed over in the end. */
-static void a_plan_that_goes_on_overrunning_is_ended(void **state)
+/* Its handlers would go on for ever. */
+static void an_overrun_is_not_caught_by_the_plan(void **state)
 {
     (void)state;
     static const struct { int tool; ImagePlan bound; const char *json; } cases[] = {
@@ -330,7 +330,7 @@ static void a_plan_that_goes_on_overrunning_is_ended(void **state)
         VmRun *run = run_of(base, NULL);
         assert_int_equal(plan_start(run, plan), VM_DONE);
         assert_json(run, cases[k].json);
-        assert_true(vm_fuel_used(run) < 5000);
+        assert_true(vm_fuel_used(run) < 100);            /* no handler of the plan took it */
         vm_free(run);
         image_free(plan);
         image_free(base);
@@ -716,7 +716,7 @@ int main(void)
         cmocka_unit_test(a_plan_is_called_by_its_number), cmocka_unit_test(plans_extend_one_another), cmocka_unit_test(a_number_that_is_no_plan_is_refused),
         cmocka_unit_test(each_limit_has_its_name), cmocka_unit_test(straight_code_is_bounded_too), cmocka_unit_test(the_meter_begins_and_ends_with_the_plan), cmocka_unit_test(the_runs_own_limits_stay),
         cmocka_unit_test(an_overrun_undoes_what_was_done), cmocka_unit_test(a_saga_that_succeeds_is_undone_with_its_callers), cmocka_unit_test(a_plan_cannot_touch_the_saga_of_its_caller),
-        cmocka_unit_test(the_caller_catches_an_overrun), cmocka_unit_test(a_plan_that_goes_on_overrunning_is_ended), cmocka_unit_test(retries_are_bounded_by_calls),
+        cmocka_unit_test(the_caller_catches_an_overrun), cmocka_unit_test(an_overrun_is_not_caught_by_the_plan), cmocka_unit_test(retries_are_bounded_by_calls),
         cmocka_unit_test(branches_of_a_plan_are_metered), cmocka_unit_test(tokens_that_a_model_used_are_charged), cmocka_unit_test(a_model_is_not_asked_without_tokens), cmocka_unit_test(a_plan_inside_of_a_plan_is_refused),
         cmocka_unit_test(a_run_has_VM_PLANS_MAX_plans), cmocka_unit_test(what_the_meter_counted_survives_a_snapshot), cmocka_unit_test(a_reserve_survives_a_snapshot),
         cmocka_unit_test(hostile_states_are_refused_or_harmless), cmocka_unit_test(a_meter_that_lies_is_refused), cmocka_unit_test(an_extension_of_another_image_is_refused_in_a_state),
