@@ -338,12 +338,41 @@ static void print_result(Str json) {
     arena_free(arena);
 }
 
+static void put_plan_fault(Buf *out, const Json *fault) {
+    Str code = json_get_text(fault, "code"), pointer = json_get_text(fault, "pointer"), message = json_get_text(fault, "message");
+    const Json *suggestion = json_get(fault, "suggestion"), *value = suggestion ? json_get(suggestion, "value") : NULL;
+    buf_printf(out, "\n  %.*s at %.*s: %.*s", STR_ARG(code), STR_ARG(pointer.len ? pointer : STR("the plan as a whole")), STR_ARG(message));
+    Str op = suggestion ? json_get_text(suggestion, "op") : (Str){ 0 };
+    bool adds = str_is(op, "add");
+    if (str_is(op, "remove")) buf_put_text(out, "; leave it out");
+    if (!value || str_is(op, "remove")) return;
+    buf_put_text(out, adds ? "; add " : "; did you mean ");
+    json_print(out, value);
+    if (!adds) buf_put_char(out, '?');
+}
+
+/* The error of a refused plan says what is wrong as a report for programs; a person reads the sentences of it. False: it is no report. */
+static bool put_plan_report(Arena *arena, Str message, Buf *out) {
+    enum { SHOWN = 20 };
+    Json *report = NULL;
+    const Json *faults = NULL;
+    if (message.len && message.ptr[0] == '{' && json_parse(arena, message, 16 << 20, &report, NULL) == ERR_OK) faults = json_get(report, "diagnostics");
+    if (!faults || faults->kind != JSON_ARRAY || !json_get(report, "version")) return false;
+    buf_put_text(out, "the plan is refused");
+    for (size_t i = 0; i < faults->count && i < SHOWN; i++) put_plan_fault(out, faults->items[i]);
+    if (faults->count > SHOWN) buf_printf(out, "\n  and %zu more", faults->count - SHOWN);
+    return true;
+}
+
 static void print_error(const RunRow *run) {
     Arena *arena = arena_new();
     Json *error = NULL;
     if (json_parse(arena, run->result_json, 16 << 20, &error, NULL) == ERR_OK && error->kind == JSON_OBJECT) {
         Str kind = json_get_text(error, "kind"), message = json_get_text(error, "message"), at = json_get_text(error, "at");
-        fprintf(stderr, "%s %.*s: %.*s: %.*s%s%.*s\n", run_status_name(run->status), STR_ARG(run->run_id), STR_ARG(kind), STR_ARG(message), at.len ? "\n  at " : "", STR_ARG(at));
+        Buf text = { 0 };
+        if (!put_plan_report(arena, message, &text)) buf_put_str(&text, message);
+        fprintf(stderr, "%s %.*s: %.*s: %s%s%.*s\n", run_status_name(run->status), STR_ARG(run->run_id), STR_ARG(kind), buf_cstr(&text), at.len ? "\n  at " : "", STR_ARG(at));
+        buf_free(&text);
     } else {
         fprintf(stderr, "%s %.*s\n", run_status_name(run->status), STR_ARG(run->run_id));
     }

@@ -108,7 +108,7 @@ hash=$(sed -n 's/.* yes --hash //p' "$work/out")
 expect "nothing is allowed without its hash" 1 $flowd answer "$run" yes;                 warns 'till\.pay: read the arguments'; says "--hash $hash"
 expect "nor with another" 1 $flowd answer "$run" yes --hash "${hash}0";                  warns 'not the hash'
 expect "with it it is" 0 $flowd answer "$run" yes --hash "$hash";                        says 'paid 7'
-expect "a plan may what its caller may" 1 $flowd run tests/terminal/pay.flow --quiet --scopes till:see,a:b;      warns 'denied.*E0726.*till:use'
+expect "a plan may what its caller may" 1 $flowd run tests/terminal/pay.flow --quiet --scopes till:see,a:b;      warns 'denied: the plan is refused'; warns 'E0726 at /.*till:use'
 expect "and no less" 3 $flowd run tests/terminal/pay.flow --scopes a:b,till:use;         says 'Allow till.pay\?'
 expect "cancel" 3 $flowd run "$work/ask.flow"
 run=$(sed -n 's/^parked //p' "$work/out")
