@@ -3,7 +3,8 @@
  * Blocks double up to BLOCK_BYTES_MAX, so a small phase costs one malloc and a
  * large one few. A request that does not fit takes a block of its own size. The
  * newest block is the head; the first one made is the last in the chain and the
- * only one that arena_reset() keeps.
+ * only one that arena_reset() keeps. arena_reuse() keeps the largest: what was
+ * asked for once is asked for again.
  */
 #include "base/arena.h"
 
@@ -100,6 +101,24 @@ void arena_reset(Arena *arena)
     arena->handed_out = 0;
 }
 
+void arena_reuse(Arena *arena)
+{
+    Block *kept = NULL;
+    for (Block *block = arena->head; block; block = block->older)
+        if (block->cap + sizeof(Block) <= BLOCK_BYTES_MAX && (!kept || block->cap > kept->cap))
+            kept = block;
+    while (arena->head) {
+        Block *block = arena->head;
+        arena->head = block->older;
+        if (block != kept)
+            free(block);
+    }
+    kept->older = NULL;                                     /* there is one: the first is small */
+    kept->used = 0;
+    arena->head = kept;
+    arena->handed_out = 0;
+}
+
 void arena_free(Arena *arena)
 {
     if (!arena)
@@ -122,6 +141,8 @@ static char *take(Arena *arena, size_t size_bytes)
     arena->handed_out += size_bytes;
     return bytes;
 }
+
+void *arena_take(Arena *arena, size_t size_bytes) { return take(arena, size_bytes); }
 
 /* Nodes of a tree are a few words: a call of memset would cost more than the zeros. The rounding up is ours to write. */
 void *arena_alloc(Arena *arena, size_t size_bytes)

@@ -5,6 +5,9 @@
  * meets the numbers in source order: json_parse() walks the tree and the source
  * side by side and takes each number's text from there.
  *
+ * What jansson makes of a text lives no longer than the walk. While it reads, its
+ * nodes come from an arena that is let go as a whole: no node is freed alone.
+ *
  * Depth is counted on the source before jansson sees it, since its parser
  * recurses, and so does the walk.
  */
@@ -14,6 +17,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* Four of jansson's enumerators have the names of ours. */
 #define JSON_OBJECT JANSSON_OBJECT
@@ -25,6 +29,19 @@
 #undef JSON_ARRAY
 #undef JSON_STRING
 #undef JSON_NULL
+
+/* jansson has one allocator for the whole process, others read with it too: only in here, and only on this thread, it is the arena. */
+static _Thread_local Arena *reading;
+
+static void *node_alloc(size_t size_bytes) { return reading ? arena_take(reading, size_bytes) : malloc(size_bytes); }
+
+static void node_free(void *node)
+{
+    if (!reading)
+        free(node);
+}
+
+static __attribute__((constructor)) void nodes_in_arena(void) { json_set_alloc_funcs(node_alloc, node_free); }
 
 typedef struct Walk {
     Arena *arena;
@@ -205,13 +222,16 @@ Err json_parse_located(Arena *arena, Str text, size_t size_max, Json **out, Json
     Err err = source_check(text, fault, error);
     if (err)
         return err;
+    Arena *nodes = reading = arena_new();
     json_t *tree = json_loadb(text.len ? text.ptr : "", text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
-    if (!tree)
-        return syntax_error(&why, fault, error);
+    reading = NULL;
     Walk walk = { .arena = arena, .source = text };
-    *out = build(&walk, tree);
-    json_decref(tree);
-    return ERR_OK;
+    if (tree)
+        *out = build(&walk, tree);
+    else
+        err = syntax_error(&why, fault, error);
+    arena_free(nodes);
+    return err;
 }
 
 Err json_parse(Arena *arena, Str text, size_t size_max, Json **out, Error *error)

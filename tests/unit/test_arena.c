@@ -70,6 +70,24 @@ static void test_reset(void **state)
     arena_free(arena);
 }
 
+static void test_reuse(void **state)
+{
+    Arena *arena = arena_new();
+    char *last = NULL;
+    for (int i = 0; i < 100; i++) memset(last = arena_alloc(arena, 10000), 0xAA, 10000);
+    arena_reuse(arena);
+    assert_int_equal(arena_size(arena), 0);
+    char *again = arena_alloc(arena, 300000);               /* fits where much was… */
+    assert_true(again < last && last - again < 1 << 20);
+    assert_true(all_zero(again, 300000));                   /* …and is clean */
+    arena_alloc(arena, 64u << 20);
+    arena_reuse(arena);                                     /* what one asked for alone goes back */
+    assert_ptr_equal(arena_alloc(arena, 100), again);
+    arena_reuse(arena);
+    assert_ptr_equal(arena_take(arena, 100), again);
+    arena_free(arena);
+}
+
 static void test_text(void **state)
 {
     Arena *arena = arena_new();
@@ -104,7 +122,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_empty_allocations_differ), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_reset), cmocka_unit_test(test_text), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_reset), cmocka_unit_test(test_reuse), cmocka_unit_test(test_text), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
