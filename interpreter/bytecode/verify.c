@@ -277,7 +277,7 @@ static Err verify_consts(Verifier *v)
     for (uint32_t i = v->first.constant; i < v->image->const_count && !err; i++) {
         const ImageConst *constant = &v->image->consts[i];
         verify_at(v, "constant", i, STR(""));
-        arena_reset(v->scratch);
+        arena_reuse(v->scratch);
         if (!type_is_value(v, constant->type)) return verify_fail(v, "type %u is not a type of values", constant->type);
         TypeKind kind = type_kind(v, constant->type);
         bool has_bytes = kind == KIND_STRING || kind == KIND_BYTES || kind == KIND_DECIMAL || kind == KIND_JSON;

@@ -201,7 +201,7 @@ Err verify_effects(Verifier *v)
     Err err = ERR_OK;
     for (uint32_t i = v->first.effect; i < v->image->effect_count && !err; i++) {
         verify_at(v, "effect", i, v->image->effects[i].name);
-        arena_reset(v->scratch);
+        arena_reuse(v->scratch);
         err = verify_effect(v, &v->image->effects[i]);
     }
     return err;

@@ -272,7 +272,7 @@ static Err verify_code(FuncCheck *f)
 static Err verify_body(Verifier *v, const ImageFunc *func)
 {
     FuncCheck f = { .v = v, .func = func };
-    arena_reset(v->scratch);
+    arena_reuse(v->scratch);
     Err err = verify_tries(&f);
     return err ? err : verify_code(&f);
 }

@@ -185,7 +185,7 @@ static Err confine_func(Confined *c, uint32_t index)
     verify_at(v, "function", index, func->name);
     if (func->kind != FUNC_PLAN && func->kind != FUNC_FN && func->kind != FUNC_BRANCH && func->kind != FUNC_COMPENSATION)
         return verify_fail(v, "code of a plan is of kind fn, branch, compensation or plan alone");
-    arena_reset(v->scratch);
+    arena_reuse(v->scratch);
     places_find(c);
     Err err = ERR_OK;
     for (uint32_t pc = 0; pc < func->code_count && !err; pc++) {

@@ -419,7 +419,7 @@ Err verify_queries(Verifier *v)
     Err err = ERR_OK;
     for (uint32_t i = 0; i < v->image->query_count && !err; i++) {
         verify_at(v, "query", i, STR(""));
-        arena_reset(v->scratch);
+        arena_reuse(v->scratch);
         err = verify_query(v, &v->image->queries[i]);
     }
     return err;

@@ -6,12 +6,18 @@
 
 /* Found by the hash of the base, so that two loads of one program share a compiler; `used` says which was asked last. */
 typedef struct Prepared { PlanCompiler *compiler; Sha256 hash; uint64_t used; } Prepared;
-struct Planner { Prepared rows[PLANNER_IMAGES_MAX]; uint64_t clock; };
+struct Planner { Prepared rows[PLANNER_IMAGES_MAX]; uint64_t clock; Arena *arena; };     /* arena: of one call, used again by the next */
 
-Planner *planner_new(void) { return mem_alloc(sizeof(Planner)); }
+Planner *planner_new(void) {
+    Planner *planner = mem_alloc(sizeof *planner);
+    planner->arena = arena_new();
+    return planner;
+}
 
 void planner_free(Planner *planner) {
-    for (int i = 0; planner && i < PLANNER_IMAGES_MAX; i++) plan_compiler_free(planner->rows[i].compiler);
+    if (!planner) return;
+    for (int i = 0; i < PLANNER_IMAGES_MAX; i++) plan_compiler_free(planner->rows[i].compiler);
+    arena_free(planner->arena);
     free(planner);
 }
 
@@ -107,7 +113,7 @@ static Value refusal(const Image *image, const PlanResult *result) {
 }
 
 void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *report) {
-    Arena *arena = arena_new();
+    Arena *arena = planner->arena;
     PlanGrant grant = grant_of(rights);
     grant.over_budget |= grant.may_ask;
     PlanResult result = { 0 };
@@ -115,11 +121,11 @@ void planner_check(Planner *planner, Image *image, Str plan, const PlanRights *r
     refuse_open(&result, arena);
     plan_put_report(&result, report);
     image_free(result.image);
-    arena_free(arena);
+    arena_reuse(arena);
 }
 
 bool planner_load(Planner *planner, Image *image, Str plan, const PlanRights *rights, Buf *extension, uint16_t *func, Value *error) {
-    Arena *arena = arena_new();
+    Arena *arena = planner->arena;
     PlanGrant grant = grant_of(rights);
     PlanResult result = { 0 };
     plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
@@ -128,21 +134,21 @@ bool planner_load(Planner *planner, Image *image, Str plan, const PlanRights *ri
     if (ok) image_encode_extension(result.image, extension), *func = result.func;
     else *error = refusal(image, &result);
     image_free(result.image);
-    arena_free(arena);
+    arena_reuse(arena);
     return ok;
 }
 
 /* ---- what a model is asked for ------------------------------------------------------------------------------------- */
 
 bool planner_accepts(Planner *planner, Image *image, Str plan, const Str *agents, uint32_t agent_count, Buf *report) {
-    Arena *arena = arena_new();
+    Arena *arena = planner->arena;
     PlanGrant grant = grant_of_agents(image, agents, agent_count, arena);
     PlanResult result = { 0 };
     plan_compile(compiler_of(planner, image), plan, &grant, arena, &result);
     plan_put_report(&result, report);
     bool ok = result.ok;
     image_free(result.image);
-    arena_free(arena);
+    arena_reuse(arena);
     return ok;
 }
 

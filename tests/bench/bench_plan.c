@@ -63,11 +63,10 @@ static void least(double *best, double start)
     if (!*best || took < *best) *best = took;
 }
 
-static void measure(PlanCompiler *compiler, Image *base, Str text, Times *best)
+static void measure(PlanCompiler *compiler, Image *base, Str text, Arena *arena, Times *best)
 {
     static const Str tools[] = { { "finance.*", 9 }, { "travel.*", 8 }, { "calendar.*", 10 } };
     PlanGrant grant = { .tools = tools, .tool_count = 3, .any_scope = true, .over_budget = true };
-    Arena *arena = arena_new();
     PlanResult result;
     double start = now_us();
     plan_compile(compiler, text, &grant, arena, &result);
@@ -83,7 +82,7 @@ static void measure(PlanCompiler *compiler, Image *base, Str text, Times *best)
     start = now_us();
     if (image_decode_extension(base, buf_str(&bytes), &again, &error) != ERR_OK) exit(2);
     least(&best->decode, start);
-    arena_reset(arena);
+    arena_reuse(arena);
     Json *json;
     start = now_us();
     if (json_parse(arena, text, PLAN_BYTES_MAX, &json, &error) != ERR_OK) exit(2);
@@ -91,7 +90,7 @@ static void measure(PlanCompiler *compiler, Image *base, Str text, Times *best)
     image_free(again);
     image_free(result.image);
     buf_free(&bytes);
-    arena_free(arena);
+    arena_reuse(arena);
 }
 
 int main(int argc, char **argv)
@@ -100,6 +99,7 @@ int main(int argc, char **argv)
     if (argc < 2) return 2;
     Image *base = load(argv[1]);
     PlanCompiler *compiler = plan_compiler_new(base);
+    Arena *arena = arena_new();             /* one for all, as the engine has it */
     for (int i = 0; i < 3; i++) {
         Buf text = { 0 };
         Times best = { 0 };
@@ -109,10 +109,11 @@ int main(int argc, char **argv)
             snprintf(path, sizeof path, "%s/%d.json", argv[2], sizes[i]);
             if (file_write(path, buf_str(&text), NULL) != ERR_OK) return 2;
         }
-        for (int n = 0; n < ROUNDS; n++) measure(compiler, base, buf_str(&text), &best);
+        for (int n = 0; n < ROUNDS; n++) measure(compiler, base, buf_str(&text), arena, &best);
         printf("plan %d %zu %.1f %.1f %.1f\n", sizes[i], text.len, best.compile, best.json, best.decode);
         buf_free(&text);
     }
+    arena_free(arena);
     plan_compiler_free(compiler);
     image_free(base);
     return 0;
