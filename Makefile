@@ -157,6 +157,6 @@ help:
 	@echo "make bench    measure against lua5.4, luajit and luac5.4 beside it"
 	@echo "make bench-durable  durable steps on a private PostgreSQL beside what pgbench reaches there"
 	@echo "make bench-http  requests, latencies and idle streams of the server, beside libevent's own"
-	@echo "make bench-plan  what plans cost: conditions beside Node, Duktape and MuJS"
+	@echo "make bench-plan  what plans cost: conditions beside Node, Duktape, MuJS and QuickJS"
 	@echo "make layers   no include points up"
 	@echo "make bless    rewrite the golden files; review the diff"
