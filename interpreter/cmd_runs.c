@@ -83,6 +83,9 @@ static int show_run(CmdSession *session, const RunRow *run) {
     if (run_status_ended(run->status) && engine_shown_result(session->engine, run, &shown, &error) == ERR_OK)
         print_line(run->status == RUN_COMPLETED ? "result" : "error", buf_str(&shown));
     buf_free(&shown);
+    Buf steps = { 0 };
+    if (plan_steps(session->engine, run, &steps, &error) == ERR_OK) cli_write(stdout, &steps);
+    buf_free(&steps);
     print_line("correlation", run->correlation);
     print_line("caused by", run->causation);
     print_line("module", run->module_hash);

@@ -110,6 +110,8 @@ expect "nor with another" 1 $flowd answer "$run" yes --hash "${hash}0";         
 expect "with it it is" 0 $flowd answer "$run" yes --hash "$hash";                        says 'paid 7'
 expect "a plan may what its caller may" 1 $flowd run tests/terminal/pay.flow --quiet --scopes till:see,a:b;      warns 'denied: the plan is refused'; warns 'E0726 at /.*till:use'
 expect "and no less" 3 $flowd run tests/terminal/pay.flow --scopes a:b,till:use;         says 'Allow till.pay\?'
+run=$(sed -n 's/^parked //p' "$work/out")
+expect "show has the steps of a plan" 0 $flowd show "$run";   says '^plan  *SEQUENTIAL'; says '^  *0 till\.'
 expect "cancel" 3 $flowd run "$work/ask.flow"
 run=$(sed -n 's/^parked //p' "$work/out")
 expect "cancelled" 0 $flowd cancel "$run";                     warns 'cancelled'

@@ -72,7 +72,7 @@ static void put_row(const Image *image, const JournalRow *row, Buf *out) {
     buf_put_text(out, "}\n");
 }
 
-Err plan_log(Engine *engine, const RunRow *run, Buf *out, Error *error) {
+static Err each_row(Engine *engine, const RunRow *run, void (*put)(const Image *, const JournalRow *, Buf *), Buf *out, Error *error) {
     Image *image = NULL;
     Err err = engine_image(engine, run->module_hash, &image, error);
     if (err) return err;
@@ -81,7 +81,52 @@ Err plan_log(Engine *engine, const RunRow *run, Buf *out, Error *error) {
     err = store_run_batch(batch, error);
     uint32_t count = 0;
     const JournalRow *rows = err ? NULL : store_journal(batch, index, &count);
-    for (uint32_t i = 0; i < count; i++) put_row(image, &rows[i], out);
+    for (uint32_t i = 0; i < count; i++) put(image, &rows[i], out);
     store_batch_free(batch);
     return err;
 }
+
+Err plan_log(Engine *engine, const RunRow *run, Buf *out, Error *error) { return each_row(engine, run, put_row, out, error); }
+
+/* ---- steps ------------------------------------------------------------------------------------------------------------ */
+
+static void put_flow(const Json *flow, uint32_t depth, uint32_t *index, Buf *out);
+
+static void put_line(uint32_t depth, Buf *out) { buf_printf(out, "\n%*s", (int)(13 + 2 * depth), ""); }
+
+/* What a PlanNode is, which was read when the plan was loaded: an action or notification, a condition, a group. */
+static void put_step(const Json *step, uint32_t depth, uint32_t *index, Buf *out) {
+    Str agent = json_get_text(step, "agent"), action = json_get_text(step, "action"), condition = json_get_text(step, "condition");
+    const Json *otherwise = json_get(step, "else");
+    put_line(depth, out);
+    if (action.len) buf_printf(out, "%u %.*s%s%.*s", (*index)++, STR_ARG(agent), agent.len ? "." : "", STR_ARG(action));
+    else if (!condition.len) buf_put_str(out, json_get_text(step, "strategy"));
+    if (condition.len) buf_put_text(out, action.len ? " if " : "if "), json_put_string(out, condition);
+    if (action.len) return;
+    put_flow(json_get(step, condition.len ? "then" : "flow"), depth + 1, index, out);
+    if (!otherwise) return;
+    put_line(depth, out);
+    buf_put_text(out, "else");
+    put_flow(otherwise, depth + 1, index, out);
+}
+
+static void put_flow(const Json *flow, uint32_t depth, uint32_t *index, Buf *out) {
+    for (size_t i = 0; flow && flow->kind == JSON_ARRAY && i < flow->count; i++) put_step(flow->items[i], depth, index, out);
+}
+
+static void put_loaded(const Image *image, const JournalRow *row, Buf *out) {
+    (void)image;
+    Arena *arena = arena_new();
+    Json *loaded = NULL;
+    const Json *plan;
+    Str audit;
+    uint32_t index = 0;
+    if (engine_plan_of(row, &audit) && json_parse(arena, audit, SIZE_MAX, &loaded, NULL) == ERR_OK && (plan = json_get(loaded, "plan"))) {
+        buf_printf(out, "%-12s %.*s", "plan", STR_ARG(json_get_text(plan, "strategy")));
+        put_flow(json_get(plan, "flow"), 0, &index, out);
+        buf_put_char(out, '\n');
+    }
+    arena_free(arena);
+}
+
+Err plan_steps(Engine *engine, const RunRow *run, Buf *out, Error *error) { return each_row(engine, run, put_loaded, out, error); }

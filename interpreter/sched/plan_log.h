@@ -7,4 +7,6 @@
 
 /* A line of JSON for each entry, in order: {"seq", "at", "what", …}. A run without plans has none. */
 Err plan_log(Engine *engine, const RunRow *run, Buf *out, Error *error);
+/* For people, the steps of each plan that the run has loaded, with their numbers: "plan  SEQUENTIAL", then a line each. */
+Err plan_steps(Engine *engine, const RunRow *run, Buf *out, Error *error);
 #endif
