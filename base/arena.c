@@ -69,7 +69,7 @@ void *mem_alloc_large(size_t size_bytes)
     return ptr;
 }
 
-static void block_add(Arena *arena, size_t size_min)
+static __attribute__((noinline)) void block_add(Arena *arena, size_t size_min)
 {
     size_t whole = arena->head ? (arena->head->cap + sizeof(Block)) * 2 : BLOCK_BYTES_MIN;
     if (whole > BLOCK_BYTES_MAX)
@@ -129,15 +129,16 @@ void arena_free(Arena *arena)
 }
 
 /* Bytes that the caller fills itself. */
-static char *take(Arena *arena, size_t size_bytes)
+static inline char *take(Arena *arena, size_t size_bytes)
 {
     if (size_bytes > SIZE_MAX - ALIGN_BYTES)
         out_of_memory();
     size_t size = size_bytes ? (size_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES : ALIGN_BYTES;
-    if (arena->head->cap - arena->head->used < size)
+    if (__builtin_expect(arena->head->cap - arena->head->used < size, 0))
         block_add(arena, size);
-    char *bytes = arena->head->bytes + arena->head->used;
-    arena->head->used += size;
+    Block *head = arena->head;
+    char *bytes = head->bytes + head->used;
+    head->used += size;
     arena->handed_out += size_bytes;
     return bytes;
 }

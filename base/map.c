@@ -86,17 +86,20 @@ void *map_find(const Map *map, Str key)
 
 void *map_put(Map *map, Str key, void *value)
 {
-    MapEntry *entry = entry_of(map, key);
-    if (entry) {
+    uint32_t *slot = map->slot_cap ? slot_of(map, key) : NULL;
+    if (slot && *slot) {
+        MapEntry *entry = &map->entries[*slot - 1];
         void *old = entry->value;
         entry->value = value;
         return old;
     }
-    if (map->used == map->entry_cap)
+    if (map->used == map->entry_cap) {
         rebuild(map);
+        slot = slot_of(map, key);
+    }
     if (!key.ptr)
         key.ptr = "";                                       /* NULL marks the removed */
-    *slot_of(map, key) = map->used + 1;
+    *slot = map->used + 1;
     map->entries[map->used++] = (MapEntry){ key, value };
     map->count++;
     return NULL;

@@ -131,13 +131,10 @@ void note_call(Checker *c, Ast *node, Symbol *callee)
 {
     if (callee->kind == SYMBOL_FN)
         return;
-    const char *what = arena_printf(c->arena, "a call of %s `%s`", callee->kind == SYMBOL_TOOL ? "tool" : "flow", callee_text(c, callee));
-    if (c->pure_where) {
-        note_effect(c, node, 0, what);
-        return;
-    }
-    if (callee->kind == SYMBOL_TOOL && is_remote(callee->owner)) {
-        note_effect(c, node, FUNC_EFFECT_OUTSIDE, what);
+    bool outside = callee->kind == SYMBOL_TOOL && is_remote(callee->owner);
+    if (c->pure_where || outside) {
+        const char *what = arena_printf(c->arena, "a call of %s `%s`", callee->kind == SYMBOL_TOOL ? "tool" : "flow", callee_text(c, callee));
+        note_effect(c, node, c->pure_where ? 0 : FUNC_EFFECT_OUTSIDE, what);
         return;
     }
     GROW(c, c->edges, c->edge_count, c->edge_cap);

@@ -112,7 +112,12 @@ uint16_t effect_index(Lower *lw, EffectKind kind, uint16_t target, Str name, con
 Str      lower_str(Lower *lw, Str text);                    /* a copy that lives with the image */
 Str      lower_printf(Lower *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void     lower_limit(Lower *lw, Span span, const char *what, unsigned count, const char *items, unsigned limit);
-void    *rows_push(Rows *rows, size_t item_size);           /* zeroed */
+void     rows_grow(Rows *rows, size_t item_size);
+static inline void *rows_push(Rows *rows, size_t item_size)   /* zeroed */
+{
+    if (rows->count == rows->cap) rows_grow(rows, item_size);
+    return memset((char *)rows->items + (size_t)rows->count++ * item_size, 0, item_size);
+}
 #define ROW(rows, Type, i) (((Type *)(rows).items)[i])
 /* A zero-based row of an image table; beyond the limit a diagnostic and row 0. */
 uint16_t lower_row(Lower *lw, uint16_t index, const char *items);

@@ -9,15 +9,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void *rows_push(Rows *rows, size_t item_size)
+void rows_grow(Rows *rows, size_t item_size)
 {
-    if (rows->count == rows->cap) {
-        rows->cap = rows->cap ? rows->cap * 2 : 32;
-        rows->items = mem_realloc(rows->items, (size_t)rows->cap * item_size);
-    }
-    void *item = (char *)rows->items + (size_t)rows->count++ * item_size;
-    memset(item, 0, item_size);
-    return item;
+    rows->cap = rows->cap ? rows->cap * 2 : 32;
+    rows->items = mem_realloc(rows->items, (size_t)rows->cap * item_size);
 }
 
 /* ---- limits and texts ---- */

@@ -4,7 +4,7 @@
 /* The flag words of opcodes.def stand there bare, as in RAISES|FUEL, so they are names here and nowhere else. */
 enum { ENDS = OPFLAG_ENDS, RAISES = OPFLAG_RAISES, SUSPENDS = OPFLAG_SUSPENDS, JUMPS = OPFLAG_JUMPS, FUEL = OPFLAG_FUEL };
 
-static const OpInfo ops[OPCODE_LIMIT] = {
+const OpInfo opinfo_rows[OPCODE_LIMIT] = {
 #define OP(num, NAME, a, b, c, flags, meaning) [num] = { #NAME, { SORT_##a, SORT_##b, SORT_##c }, flags, meaning, { #a, #b, #c }, #flags },
 #include "interpreter/bytecode/opcodes.def"
 #undef OP
@@ -22,11 +22,6 @@ static const BuiltinInfo builtins[BUILTIN_LIMIT] = {
 #include "interpreter/bytecode/builtins.def"
 #undef BUILTIN
 };
-
-const OpInfo *opinfo_find(uint16_t op)
-{
-    return op < OPCODE_LIMIT && ops[op].name ? &ops[op] : NULL;
-}
 
 const char *opcode_name(uint16_t op)
 {

@@ -27,7 +27,8 @@ static inline bool sort_is_register(OpSort s) { return s >= SORT_OUT_I && s < SO
 static inline OpClass sort_class(OpSort s) { return (OpClass)((s - SORT_OUT_I) % SORT_CLASS_COUNT); }
 
 typedef struct OpInfo { const char *name; uint8_t sort[3]; uint8_t flags; const char *meaning; const char *sort_text[3]; const char *flag_text; } OpInfo;
-const OpInfo *opinfo_find(uint16_t op);                  /* NULL when unknown */
+extern const OpInfo opinfo_rows[OPCODE_LIMIT];           /* for opinfo_find alone, which the verifier asks several times for each instruction */
+static inline const OpInfo *opinfo_find(uint16_t op) { return op < OPCODE_LIMIT && opinfo_rows[op].name ? &opinfo_rows[op] : NULL; }     /* NULL when unknown */
 
 typedef struct EffectInfo { const char *name; EffectClass effect_class; const char *class_text, *meaning; } EffectInfo;
 const EffectInfo *effectinfo_find(uint16_t kind);        /* NULL when unknown */

@@ -22,15 +22,6 @@ static Err unless(FuncCheck *f, bool fits, uint32_t r, const char *expected)
     return fits ? ERR_OK : verify_fail(f->v, "register r%u is %s, expected %s", r, verify_type_text(f->v, reg_type(f, r)), expected);
 }
 
-int insn_group_operand(uint16_t op)
-{
-    switch (op) {
-    case OP_GROUP_NEW: case OP_SPAWN: case OP_JOIN: case OP_GROUP_FREE: return 0;
-    case OP_FIBER_RESULT: case OP_GROUP_RESULTS: case OP_RACE_RESULT: return 1;
-    default: return -1;
-    }
-}
-
 /* ---- constants and moves ---- */
 
 static Err rule_loadi(FuncCheck *f, uint16_t a)

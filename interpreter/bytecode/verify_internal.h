@@ -78,7 +78,14 @@ typedef struct FuncCheck {
 } FuncCheck;
 
 Err verify_insn_rule(FuncCheck *f);      /* verify_insn.c: the rules that operand sorts cannot say */
-int insn_group_operand(uint16_t op);     /* the operand that is a group handle, or -1 */
+static inline int insn_group_operand(uint16_t op)        /* the operand that is a group handle, or -1 */
+{
+    switch (op) {
+    case OP_GROUP_NEW: case OP_SPAWN: case OP_JOIN: case OP_GROUP_FREE: return 0;
+    case OP_FIBER_RESULT: case OP_GROUP_RESULTS: case OP_RACE_RESULT: return 1;
+    default: return -1;
+    }
+}
 
 Err  flow_begin(FuncCheck *f);           /* looks for labels; jump targets must be checked already */
 bool flow_round(FuncCheck *f);           /* begins a pass over the code; false when none is needed any more */
