@@ -270,7 +270,8 @@ void plan_bound_code(const Image *extension, const PlanGrant *grant, PlanCost *c
 {
     PlanLimits limits = plan_limits(grant);
     int64_t fuel = plus(own_fuel(extension), times(local_calls(extension->base, cost), PLAN_TOOL_FUEL)), memory = own_memory(extension);
-    fuel = plus(fuel, (fuel + PLAN_FUEL_RESERVE - 2) / (PLAN_FUEL_RESERVE - 1));          /* and the reserve */
+    fuel = plus(fuel, (fuel + PLAN_FUEL_RESERVE - 2) / (PLAN_FUEL_RESERVE - 1));          /* and the reserves */
+    memory = plus(memory, (memory + PLAN_MEMORY_RESERVE - 2) / (PLAN_MEMORY_RESERVE - 1));
     cost->worst.fuel = (uint64_t)larger(fuel, bounded(limits.fuel));
     cost->worst.memory_bytes = (uint64_t)larger(memory, bounded(limits.memory_bytes));
 }

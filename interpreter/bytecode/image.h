@@ -185,7 +185,7 @@ typedef struct ImageScope { Str name, resource, action /* read, write, delete, a
 typedef struct ImageRole { Str name; bool is_default; Str *scopes; uint16_t scope_count; } ImageRole;     /* what a login of that role gets; is_default: who is new */
 
 #define PLAN_AMOUNT_MAX (UINT64_C(1) << 60)              /* of what a plan may use or a tool costs: sums of two fit a word */
-enum { PLAN_FUEL_RESERVE = 5 };                          /* the part of a plan's fuel that is kept for undoing what it did: a fifth */
+enum { PLAN_FUEL_RESERVE = 5, PLAN_MEMORY_RESERVE = 8 }; /* the parts of a plan's bound that are kept for undoing what it did: a fifth, an eighth */
 /* What the function of a plan may use up from CALL_PLAN to its end, the bodies of the tools it calls included; vm.h says how each is enforced. wall_us is for
    people and for the code's own deadline scope. */
 typedef struct ImagePlan {

@@ -1,7 +1,7 @@
 /* builtins.c - the table of pure functions, and the texts of values.
  *
  * To add one: a row in builtins.def, a function builtin_ROW in the file of its receiver. Each charges fuel by the size of its
- * arguments before it works; memory is charged by the allocations and looked at by the instruction.
+ * arguments before it works, and asks for room (vm_room) before it makes something large; memory is charged by the allocations and looked at by the instruction.
  */
 #include "interpreter/vm/builtins.h"
 #include "base/decimal.h"
@@ -22,10 +22,10 @@ bool builtin_call(uint16_t builtin, Call *call)
 
 bool builtin_text(VmRun *run, Buf *text, Value *out)
 {
-    bool fits = text->len <= VALUE_SIZE_MAX;
-    if (fits) *out = value_string(buf_str(text));
+    const char *over = text->len > VALUE_SIZE_MAX ? "VALUE_SIZE_MAX" : heap_room(text->len) ? NULL : VALUE_NO_ROOM;
+    if (!over) *out = value_string(buf_str(text));
     buf_free(text);
-    return fits ? true : vm_fail_limit(run, "VALUE_SIZE_MAX");
+    return over ? vm_fail_limit(run, over) : true;
 }
 
 bool give_text(Call *call, Buf *text) { return builtin_text(call->run, text, &call->result); }

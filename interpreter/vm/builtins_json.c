@@ -40,7 +40,7 @@ bool builtin_JSON_KEYS(Call *call)
 {
     const JsonObj *j = json_of(call, JSON_OBJECT);
     uint32_t count = j ? map_count(j->value) : 0;
-    if (!vm_charge(call->run, count)) return false;
+    if (!vm_charge(call->run, count) || !vm_room(call->run, list_charge(count))) return false;
     List *list = list_new(count, true);
     for (uint32_t k = 0; k < count; k++) list->items[k] = held(call, TYPE_INDEX_STRING, ((MapObj *)j->value.o)->keys[k]);
     list_seal(list);
@@ -55,7 +55,7 @@ bool builtin_JSON_TEXT(Call *call)
     return give_text(call, &text);
 }
 
-/* Only containers can be over a limit; what the parser refuses is the caller's text. */
+/* Only containers can be over a limit; what the parser refuses is the caller's text. How large it is shows when it is there, so it is made on nobody's bill. */
 static bool parse(Call *call, Str text, uint16_t type, ErrorKind kind)
 {
     Arena *arena = arena_new();
@@ -63,10 +63,15 @@ static bool parse(Call *call, Str text, uint16_t type, ErrorKind kind)
     Error error = { 0 };
     Value v = { 0 };
     Err err = json_parse(arena, text, 4 * VALUE_SIZE_MAX, &json, &error);
+    Heap *heap = heap_enter(NULL);
     if (!err) err = value_from_json(call->image, type, json, &v, &error);
+    heap_enter(heap);
     arena_free(arena);
     if (err) return vm_fail(call->run, kind, "%s", error.text);
-    return type_counted(call->image, type) ? give_made(call, v) : give(call, v);
+    const char *over = type_counted(call->image, type) ? value_adopt(&v) : NULL;
+    if (!over) return give(call, v);
+    value_release(v);
+    return vm_fail_limit(call->run, over);
 }
 
 bool builtin_JSON_PARSE(Call *call)

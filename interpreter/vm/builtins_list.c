@@ -9,6 +9,7 @@ static Value list_of(const Call *call) { return call->args[0]; }
 static uint32_t count_of(const Call *call) { return list_count(call->args[0]); }
 static uint16_t item_type(const Call *call) { return element_of(call, call->types[0]); }
 static bool charge_items(Call *call, uint64_t items) { return vm_charge(call->run, items / ITEMS_PER_FUEL); }
+static bool charge_list(Call *call, uint64_t items) { return charge_items(call, items) && vm_room(call->run, list_charge(items)); }
 
 /* ---- questions ---- */
 
@@ -43,7 +44,7 @@ static bool give_range(Call *call, int64_t from, int64_t to)
     from = from < 0 ? 0 : from > count ? count : from;
     to = to > count ? count : to < from ? from : to;
     if (from == 0 && to == count && list_of(call).o) return give(call, held(call, call->types[0], list_of(call)));
-    if (!charge_items(call, (uint64_t)(to - from))) return false;
+    if (!charge_list(call, (uint64_t)(to - from))) return false;
     List *part = list_new((uint32_t)(to - from), counted);
     for (int64_t k = from; k < to; k++) part->items[k - from] = held(call, item_type(call), list_item(list_of(call), (uint32_t)k));
     list_seal(part);
@@ -57,7 +58,7 @@ bool builtin_LIST_DROP(Call *call) { return give_range(call, call->args[1].i, IN
 bool builtin_LIST_REVERSE(Call *call)
 {
     uint32_t count = count_of(call);
-    if (!charge_items(call, count)) return false;
+    if (!charge_list(call, count)) return false;
     List *list = list_new(count, type_counted(call->image, item_type(call)));
     for (uint32_t k = 0; k < count; k++) list->items[count - 1 - k] = held(call, item_type(call), list_item(list_of(call), k));
     list_seal(list);
@@ -68,7 +69,7 @@ bool builtin_LIST_CONCAT(Call *call)
 {
     uint32_t first = count_of(call), second = list_count(call->args[1]);
     if (first + second > VALUE_ITEMS_MAX) return vm_fail_limit(call->run, "VALUE_ITEMS_MAX");
-    if (!charge_items(call, first + second)) return false;
+    if (!charge_list(call, first + second)) return false;
     List *list = list_new(first + second, type_counted(call->image, item_type(call)));
     for (uint32_t k = 0; k < first; k++) list->items[k] = held(call, item_type(call), list_item(list_of(call), k));
     for (uint32_t k = 0; k < second; k++) list->items[first + k] = held(call, item_type(call), list_item(call->args[1], k));
@@ -91,7 +92,7 @@ bool builtin_RANGE(Call *call)
     int64_t from = call->args[0].i, to = call->args[1].i;
     uint64_t count = to > from ? (uint64_t)to - (uint64_t)from : 0;
     if (count > VALUE_ITEMS_MAX) return vm_fail_limit(call->run, "VALUE_ITEMS_MAX");
-    if (!charge_items(call, count)) return false;
+    if (!charge_list(call, count)) return false;
     List *list = list_new((uint32_t)count, false);
     for (uint64_t k = 0; k < count; k++) list->items[k].i = from + (int64_t)k;
     list_seal(list);
@@ -171,7 +172,7 @@ static bool charge_sort(Call *call)
 {
     uint64_t weight = value_weight(list_of(call)), levels = 1;
     for (uint32_t n = count_of(call); n > 1; n /= 2) levels++;
-    return vm_charge(call->run, weight * levels / 4);
+    return vm_charge(call->run, weight * levels / 4) && vm_room(call->run, list_charge(count_of(call)));
 }
 
 bool builtin_LIST_SORT(Call *call)
@@ -240,7 +241,7 @@ bool builtin_MAP_IS_EMPTY(Call *call) { return give_int(call, map_count(call->ar
 static bool give_members(Call *call, const Value *members, uint16_t type)
 {
     uint32_t count = map_count(call->args[0]);
-    if (!charge_items(call, count)) return false;
+    if (!charge_list(call, count)) return false;
     List *list = list_new(count, type_counted(call->image, type));
     for (uint32_t k = 0; k < count; k++) list->items[k] = held(call, type, members[k]);
     list_seal(list);
@@ -256,7 +257,7 @@ bool builtin_MAP_HAS(Call *call)
     return give_int(call, value_map_get(call->args[0], value_str(call->args[1]), &item));
 }
 
-bool builtin_MAP_REMOVE(Call *call) { return charge_items(call, map_count(call->args[0])) && give(call, map_without(call->args[0], value_str(call->args[1]))); }
+bool builtin_MAP_REMOVE(Call *call) { return charge_items(call, map_count(call->args[0])) && vm_room(call->run, map_charge(map_count(call->args[0]))) && give(call, map_without(call->args[0], value_str(call->args[1]))); }
 
 bool builtin_MAP_MERGE(Call *call)
 {

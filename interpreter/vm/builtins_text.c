@@ -68,7 +68,7 @@ bool builtin_STR_LOWER(Call *call) { return map_case(call, utf8proc_tolower); }
 
 static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
-static bool give_part(Call *call, Str part) { return give(call, value_string(part)); }
+static bool give_part(Call *call, Str part) { return vm_room(call->run, part.len) && give(call, value_string(part)); }
 
 bool builtin_STR_TRIM(Call *call)
 {
@@ -100,7 +100,7 @@ bool builtin_STR_SPLIT(Call *call)
     while (!over && (by.len || text.len)) {
         const char *at = by.len ? find(text, by) : text.ptr + char_size((unsigned char)*text.ptr);
         size_t part = at ? (size_t)(at - text.ptr) : text.len;
-        over = list_append(&list, value_string((Str){ text.ptr, part }), true);
+        over = heap_room(part) ? list_append(&list, value_string((Str){ text.ptr, part }), true) : VALUE_NO_ROOM;
         if (!at) break;
         size_t skip = part + by.len;
         text = (Str){ text.ptr + skip, text.len - skip };
@@ -132,7 +132,7 @@ bool builtin_STR_REPLACE(Call *call)
 static bool repeat(Call *call, Buf *out, Str part, uint64_t times)
 {
     if (part.len && times > VALUE_SIZE_MAX / part.len) return vm_fail_limit(call->run, "VALUE_SIZE_MAX");
-    if (!charge_bytes(call, part.len * times)) return false;
+    if (!charge_bytes(call, part.len * times) || !vm_room(call->run, part.len * times)) return false;
     for (uint64_t k = 0; part.len && k < times; k++) buf_put_str(out, part);
     return true;
 }
@@ -204,7 +204,7 @@ static bool to_time(Call *call, uint16_t element, Err (*parse)(Str, int64_t *))
 
 bool builtin_STR_TO_DATE(Call *call) { return to_time(call, TYPE_INDEX_DATE, date_parse); }
 bool builtin_STR_TO_TIMESTAMP(Call *call) { return to_time(call, TYPE_INDEX_TIMESTAMP, timestamp_parse); }
-bool builtin_STR_TO_BYTES(Call *call) { return charge_text(call) && give(call, value_bytes(text_of(call, 0))); }
+bool builtin_STR_TO_BYTES(Call *call) { return charge_text(call) && vm_room(call->run, text_of(call, 0).len) && give(call, value_bytes(text_of(call, 0))); }
 bool builtin_STR_REDACT(Call *call) { return give(call, value_string(text_of(call, 0).len ? STR("***") : STR(""))); }
 bool builtin_BYTES_LENGTH(Call *call) { return give_int(call, (int64_t)text_of(call, 0).len); }
 

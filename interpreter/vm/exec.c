@@ -117,6 +117,7 @@ static const char *concat_many(const Value *parts, uint16_t count, Value *out)
 {
     size_t len = texts_length(parts, count);
     if (len > VALUE_SIZE_MAX) return "VALUE_SIZE_MAX";
+    if (!heap_room(2 * len)) return VALUE_NO_ROOM;       /* as what it is charged at most */
     Value text = value_string((Str){ "", 0 });
     for (uint16_t k = 0; k < count; k++) string_append(&text, value_str(parts[k]));
     *out = text;

@@ -5,7 +5,7 @@
  * fuel and the limit of the heap are set for whoever runs (meter_turn), so the loop of exec.c counts nothing twice.
  *
  * An overrun ends the plan: it is an error that no `catch` of the plan or of its tools takes, so what was done is undone (sagas, `finally`, and whatever
- * compensations catch), and the caller gets it. For that a fifth of the fuel and an eighth of the memory is kept back, and calls that undo are counted apart.
+ * compensations catch), and the caller gets it. For that a fifth of the fuel and an eighth of the memory are kept back, and calls that undo are counted apart.
  * What goes on overrunning is not even undone: all handlers are passed over until the plan's frame is gone.
  */
 #include "interpreter/vm/vm_internal.h"
@@ -110,7 +110,7 @@ void meter_begin(VmRun *run, Fiber *fiber)
     if (plan < 0 || meter_open(run)) return;
     uint64_t memory = run->image->plans[plan].memory_bytes;
     run->meter = (Meter){ .plan = (uint16_t)plan, .fiber = fiber->id, .frame = frame_index(fiber, fiber->frame) };
-    run->meter.memory_end = run->heap.live_bytes + (size_t)memory;
+    run->meter.memory_end = run->heap.live_bytes + (size_t)(memory - memory / PLAN_MEMORY_RESERVE);
     run->meter.tool_calls = mem_alloc((run->image->tool_count + 1u) * sizeof *run->meter.tool_calls);
     fiber->frame->flags |= FRAME_PLAN;
 }
@@ -198,7 +198,7 @@ bool meter_memory_over(VmRun *run)
     Meter *meter = &run->meter;
     if (!meter->memory_reserve) {
         if (meter->memory_end < run->heap.live_bytes) meter->memory_end = run->heap.live_bytes;
-        meter->memory_end += (size_t)meter_plan(run)->memory_bytes / 8;
+        meter->memory_end += (size_t)meter_plan(run)->memory_bytes / PLAN_MEMORY_RESERVE;
         meter->memory_reserve = true;
     }
     meter_fail(run, METER_MEMORY);

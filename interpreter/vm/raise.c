@@ -39,6 +39,7 @@ bool vm_fail(VmRun *run, ErrorKind kind, const char *format, ...)
 
 bool vm_fail_limit(VmRun *run, const char *limit)
 {
+    if (limit == VALUE_NO_ROOM) return vm_memory_over(run);
     vm_fail(run, ERROR_KIND_rejected, "the limit %s is reached", limit);
     run->raised = error_with(run->raised, 0, str_of(limit), -1);
     return false;
@@ -48,7 +49,7 @@ bool vm_fail_limit(VmRun *run, const char *limit)
 bool vm_memory_over(VmRun *run)
 {
     run->heap.over = false;
-    if (run->metered && run->heap.live_bytes <= run_memory_limit(run)) return meter_memory_over(run);
+    if (run->metered && run->meter.memory_end < run_memory_limit(run) && run->heap.live_bytes <= run_memory_limit(run)) return meter_memory_over(run);
     if (!run->memory_reserve) {
         run->memory_reserve = true;
         heap_limit_set(run);
@@ -57,6 +58,8 @@ bool vm_memory_over(VmRun *run)
     run->heap.over = false;                              /* the error itself does not raise another */
     return false;
 }
+
+bool vm_room(VmRun *run, size_t bytes) { return heap_room(bytes) ? true : vm_memory_over(run); }
 
 bool vm_charge(VmRun *run, uint64_t fuel)
 {

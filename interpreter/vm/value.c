@@ -34,6 +34,10 @@ void heap_discharge(size_t bytes)
     if (heap_now) heap_now->live_bytes -= bytes;
 }
 
+const char VALUE_NO_ROOM[] = "VM_MEMORY_LIMIT";
+
+bool heap_room(size_t bytes) { return !heap_now || bytes <= heap_now->limit_bytes - (heap_now->live_bytes < heap_now->limit_bytes ? heap_now->live_bytes : heap_now->limit_bytes); }
+
 size_t room_of(size_t count, size_t least)
 {
     if (count <= least) return count ? least : 0;
@@ -41,8 +45,8 @@ size_t room_of(size_t count, size_t least)
 }
 
 static size_t string_charge(size_t len) { return sizeof(String) + room_of(len + 1, STRING_ROOM_MIN); }
-static size_t list_charge(size_t count) { return sizeof(List) + room_of(count, LIST_ROOM_MIN) * sizeof(Value); }
-static size_t map_charge(size_t count) { return sizeof(MapObj) + room_of(count, LIST_ROOM_MIN) * (2 * sizeof(Value) + (count > MAP_LINEAR_MAX ? 2 * sizeof(uint32_t) : 0)); }
+size_t list_charge(size_t count) { return sizeof(List) + room_of(count, LIST_ROOM_MIN) * sizeof(Value); }
+size_t map_charge(size_t count) { return sizeof(MapObj) + room_of(count, LIST_ROOM_MIN) * (2 * sizeof(Value) + (count > MAP_LINEAR_MAX ? 2 * sizeof(uint32_t) : 0)); }
 static size_t record_charge(const Record *r) { return sizeof(Record) + record_slots(r->type, r->head.aux) * sizeof(Value); }
 
 static size_t obj_charge(const Obj *o)
@@ -145,7 +149,9 @@ const char *string_append(Value *text, Str more)
     size_t len = old.len + more.len;
     if (len > VALUE_SIZE_MAX) return "VALUE_SIZE_MAX";
     String *s = (String *)text->o;
-    if (!s || s->head.refs > 1) {
+    bool shared = !s || s->head.refs > 1;
+    if (!heap_room(string_charge(len) - (shared ? 0 : string_charge(old.len)))) return VALUE_NO_ROOM;
+    if (shared) {
         String *copy = obj_new(OBJ_STRING, sizeof(String) + len + 1);
         copy->len = copy->cap = (uint32_t)len;
         if (old.len) memcpy(copy->text, old.ptr, old.len);
@@ -282,6 +288,12 @@ Value list_unshare(Value list, bool counted)
     return (Value){ .o = &copy->head };
 }
 
+/* What a list or map is charged when it grows by one, or is copied for that. */
+static size_t growth(Value v, size_t count, size_t (*charge)(size_t))
+{
+    return charge(count + 1) - (v.o && v.o->refs == 1 ? charge(count) : 0);
+}
+
 /* The list is ours alone. */
 static void list_put(List *l, Value item)
 {
@@ -301,6 +313,7 @@ static void list_put(List *l, Value item)
 const char *list_append(Value *list, Value item, bool counted)
 {
     const char *over = list_count(*list) >= VALUE_ITEMS_MAX ? "VALUE_ITEMS_MAX" : counted ? insert_over(value_weight(*list) + 1, item, (Value){ 0 }) : NULL;
+    if (!over && !heap_room(growth(*list, list_count(*list), list_charge))) over = VALUE_NO_ROOM;
     if (UNLIKELY(over != NULL)) {
         if (counted) value_release(item);
         return over;
@@ -315,8 +328,9 @@ const char *list_set(Value *list, uint32_t i, Value item)
     bool counted = list->o->flags & OBJ_COUNTED;
     Value old = list_item(*list, i);
     const char *over = counted ? insert_over(value_weight(*list), item, old) : NULL;
+    if (!over && list->o->refs > 1 && !heap_room(list_charge(list_count(*list)))) over = VALUE_NO_ROOM;
     if (UNLIKELY(over != NULL)) {
-        value_release(item);
+        if (counted) value_release(item);
         return over;
     }
     *list = list_unshare(*list, counted);
@@ -451,6 +465,7 @@ const char *map_set(Value *map, Value key, Value item, bool counted)
     const char *over = counted ? insert_over(value_weight(*map) + value_weight(key) + 2, item, old) : NULL;
     if (!over && i == UINT32_MAX && map_count(*map) >= VALUE_ITEMS_MAX) over = "VALUE_ITEMS_MAX";
     if (!over && value_weight(*map) + value_weight(key) + 2 > VALUE_WEIGHT_MAX) over = "VALUE_WEIGHT_MAX";
+    if (!over && !heap_room(growth(*map, map_count(*map), map_charge))) over = VALUE_NO_ROOM;
     if (UNLIKELY(over != NULL)) {
         value_release(key);
         if (counted) value_release(item);
@@ -738,7 +753,8 @@ static Value copy_deep(Value v)
 }
 
 /* The deepest a value from outside may be is walked before anything recurses on it freely. */
-static const char *walk_over(Value v, uint32_t depth, uint64_t *left)
+typedef struct Walk { uint64_t left; size_t bytes; } Walk;
+static const char *walk_over(Value v, uint32_t depth, Walk *walk)
 {
     if (!value_is_obj(v)) return NULL;
     uint64_t own = 1;
@@ -761,24 +777,25 @@ static const char *walk_over(Value v, uint32_t depth, uint64_t *left)
         own += count;
         break;
     case OBJ_JSON:
-        if (json_content_counted(((JsonObj *)v.o)->kind)) over = walk_over(((JsonObj *)v.o)->value, depth, left);
+        if (json_content_counted(((JsonObj *)v.o)->kind)) over = walk_over(((JsonObj *)v.o)->value, depth, walk);
         break;
     case OBJ_RECORD:
         own += v.o->aux;
         if (depth >= VALUE_DEPTH_MAX) return "VALUE_DEPTH_MAX";
         for (uint64_t mask = ((Record *)v.o)->counted_mask; mask && !over; mask &= mask - 1)
-            over = walk_over(((Record *)v.o)->fields[__builtin_ctzll(mask)], depth + 1, left);
+            over = walk_over(((Record *)v.o)->fields[__builtin_ctzll(mask)], depth + 1, walk);
         break;
     case OBJ_BOX: case OBJ_DECIMAL: break;
     }
     if (over) return over;
     own += count;
-    if (own > *left) return "VALUE_WEIGHT_MAX";
-    *left -= own;
+    if (own > walk->left) return "VALUE_WEIGHT_MAX";
+    walk->left -= own;
+    walk->bytes += obj_charge(v.o);
     if (count > VALUE_ITEMS_MAX) return "VALUE_ITEMS_MAX";
     if ((v.o->kind == OBJ_LIST || v.o->kind == OBJ_MAP) && depth >= VALUE_DEPTH_MAX) return "VALUE_DEPTH_MAX";
     for (int side = 0; side < 2; side++)
-        for (uint32_t i = 0; children[side] && i < count && !over; i++) over = walk_over(children[side][i], depth + 1, left);
+        for (uint32_t i = 0; children[side] && i < count && !over; i++) over = walk_over(children[side][i], depth + 1, walk);
     return over;
 }
 
@@ -836,9 +853,10 @@ static void take_over(Value v)
 
 const char *value_adopt(Value *v)
 {
-    uint64_t left = VALUE_WEIGHT_MAX;
-    const char *over = walk_over(*v, 0, &left);
+    Walk walk = { .left = VALUE_WEIGHT_MAX };
+    const char *over = walk_over(*v, 0, &walk);
     if (over) return over;
+    if (!heap_room(walk.bytes)) return VALUE_NO_ROOM;
     if (is_ours_alone(*v)) {
         take_over(*v);
         return NULL;

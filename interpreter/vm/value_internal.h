@@ -44,6 +44,12 @@ static inline bool type_counted(const Image *image, uint16_t type) { return kind
 /* Memory that is not an object: stacks, groups, notes. */
 void heap_charge(size_t bytes);
 void heap_discharge(size_t bytes);
+/* Before something that may be large is made. What is small is charged as it is made and noticed behind it: no more than VM_MEMORY_SLACK. */
+enum { VM_MEMORY_SLACK = 64 << 10 };
+bool heap_room(size_t bytes);
+extern const char VALUE_NO_ROOM[];                                 /* among the names of limits: there was no room, vm_fail_limit says whose */
+size_t list_charge(size_t count);
+size_t map_charge(size_t count);
 size_t room_of(size_t count, size_t least);                        /* the power of two that holds count, at least `least`; 0 for 0 */
 Value decimal_charged(Decimal d);                                  /* a fresh decimal, charged when it is an object */
 

@@ -354,6 +354,8 @@ bool vm_resume(VmRun *run, uint64_t request_id, Value result)
     const ImageEffect *effect = fiber ? fiber_effect(run, fiber) : NULL;
     if (!fiber) return false;                            /* its type is not known any more, so the caller keeps it */
     HEAP_ENTER(run);
+    run->metered = meter_holds(run, fiber);
+    heap_limit_set(run);                                 /* whose it is */
     const char *over = type_counted(run->image, effect->result) ? value_adopt(&result) : NULL;
     bool intercepted = fiber->wait == WAIT_INTERCEPT;
     request_forget(run, fiber);
@@ -367,6 +369,7 @@ bool vm_resume(VmRun *run, uint64_t request_id, Value result)
         raise_later(run, fiber, error);
     } else if (intercepted) answer_intercepted(run, fiber, result);
     else answer_effect(run, fiber, effect, result);
+    meter_rest(run);
     HEAP_LEAVE();
     return true;
 }

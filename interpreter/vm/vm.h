@@ -15,7 +15,7 @@
  * VALUE_WEIGHT_MAX, DECIMAL_DIGITS_MAX, RE_MATCH_LIMIT. After the first memory or fuel error the run has a reserve (an eighth; 200,000)
  * to undo what it did; fuel that runs out once more ends the run.
  * While a plan runs it has limits of its own (ImagePlan): PLAN_FUEL_MAX, PLAN_MEMORY_MAX, PLAN_CALLS_MAX, PLAN_TOOL_CALLS_MAX, PLAN_TOKENS_MAX, PLAN_MONEY_MAX, raised
- * in the plan. That ends it: nothing of it or its tools catches them, what was done is undone on the last fifth of its fuel (an eighth of memory more), and its caller
+ * in the plan. That ends it: nothing of it or its tools catches them, what was done is undone on the last fifth of its fuel and eighth of its memory, and its caller
  * gets the error. An effect that it asks for counts as 10 of its fuel. PLAN_NESTED: one plan at a time, asked of PLAN_LOAD and of CALL_PLAN. VM_PLANS_MAX: that many PLAN_LOADs a run.
  */
 #ifndef VM_VM_H

@@ -198,6 +198,7 @@ void   run_end(VmRun *run, VmStatus status, Value value);
 bool vm_fail(VmRun *run, ErrorKind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));     /* sets run->raised; returns false */
 bool vm_fail_limit(VmRun *run, const char *limit);                             /* rejected, code = the limit's name; returns false */
 bool vm_memory_over(VmRun *run);                                               /* after heap.over: raises; returns false */
+bool vm_room(VmRun *run, size_t bytes);                                        /* before something that large is made; false: raised */
 bool vm_charge(VmRun *run, uint64_t fuel);                                     /* before work of that size; false: raised */
 Value error_at(VmRun *run, Value error, const Frame *frame);                   /* takes error; says where, unless it knows */
 Flow vm_raise_now(VmRun *run, Fiber *fiber);                                   /* run->raised at the instruction before frame->pc: FLOW_RELOAD, FLOW_WAIT or FLOW_ENDED */

@@ -187,6 +187,28 @@ static void straight_code_is_bounded_too(void **state)
     image_free(base);
 }
 
+/* What is too large is not made at all. */
+static void a_value_beyond_the_limit_is_not_made(void **state)
+{
+    (void)state;
+    Image *base = plan_base(PLAN_CATCHES);
+    Asm *m = plan_asm(base);
+    uint16_t s = asm_reg(m, TEXT), text = asm_text(m, TEXT, "0123456789abcdef");
+    plan_row(m)->memory_bytes = 400000;
+    EMIT(m, LOADREF, s, text, 0);
+    for (int k = 0; k < 16; k++) EMIT(m, CONCAT, s, s, s);       /* 1 MiB in the end */
+    plan_returns(m, s);
+    Image *plan = plan_done(m);
+    VmRun *run = run_of(base, NULL);
+    size_t before = vm_heap(run)->live_bytes;
+    assert_int_equal(plan_start(run, plan), VM_DONE);
+    assert_json(run, "\"PLAN_MEMORY_MAX\"");
+    assert_true(vm_heap(run)->peak_bytes <= before + 400000);
+    vm_free(run);
+    image_free(plan);
+    image_free(base);
+}
+
 /* What the run used before its plan, and uses behind it, is not the plan's. */
 static void the_meter_begins_and_ends_with_the_plan(void **state)
 {
@@ -715,7 +737,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_plan_is_called_by_its_number), cmocka_unit_test(plans_extend_one_another), cmocka_unit_test(a_number_that_is_no_plan_is_refused),
         cmocka_unit_test(each_limit_has_its_name), cmocka_unit_test(straight_code_is_bounded_too), cmocka_unit_test(the_meter_begins_and_ends_with_the_plan), cmocka_unit_test(the_runs_own_limits_stay),
-        cmocka_unit_test(an_overrun_undoes_what_was_done), cmocka_unit_test(a_saga_that_succeeds_is_undone_with_its_callers), cmocka_unit_test(a_plan_cannot_touch_the_saga_of_its_caller),
+        cmocka_unit_test(a_value_beyond_the_limit_is_not_made), cmocka_unit_test(an_overrun_undoes_what_was_done), cmocka_unit_test(a_saga_that_succeeds_is_undone_with_its_callers), cmocka_unit_test(a_plan_cannot_touch_the_saga_of_its_caller),
         cmocka_unit_test(the_caller_catches_an_overrun), cmocka_unit_test(an_overrun_is_not_caught_by_the_plan), cmocka_unit_test(retries_are_bounded_by_calls),
         cmocka_unit_test(branches_of_a_plan_are_metered), cmocka_unit_test(tokens_that_a_model_used_are_charged), cmocka_unit_test(a_model_is_not_asked_without_tokens), cmocka_unit_test(a_plan_inside_of_a_plan_is_refused),
         cmocka_unit_test(a_run_has_VM_PLANS_MAX_plans), cmocka_unit_test(what_the_meter_counted_survives_a_snapshot), cmocka_unit_test(a_reserve_survives_a_snapshot),
