@@ -73,8 +73,10 @@ static Type *type_of(PlanCompiler *p, uint16_t row)
 /* A parameter's default is a value of its type when it is a literal; one that is more is worked out in the tool's own program, so a plan has to say it. */
 static Ast *import_default(PlanCompiler *p, const ImageField *field, Type *type, Json **json)
 {
+    if (!field->has_default || !field->default_const)
+        return NULL;
     const ImageConst *constant = &p->base->consts[field->default_const];
-    if (!field->has_default || !field->default_const || constant->type != TYPE_INDEX_JSON || json_parse(p->arena, constant->bytes, CONST_BYTES_MAX, json, NULL))
+    if (constant->type != TYPE_INDEX_JSON || json_parse(p->arena, constant->bytes, CONST_BYTES_MAX, json, NULL))
         return NULL;
     Maker maker = { .arena = p->arena };
     PlanDiags *diags = ARENA_NEW(p->arena, PlanDiags);
