@@ -383,7 +383,7 @@ static inline void sim_resume(Sim *s, const SimWaiting *one)
         break;
     }
     }
-    vm_resume(s->run, one->id, value);
+    if (!vm_resume(s->run, one->id, value) && kind_is_counted(s->image->types[one->result].kind)) value_release(value);      /* cancelled meanwhile: nobody awaits it */
 }
 
 /* One thing happens outside: an answer to a request in any order, a failure, a deadline. False: nothing is waited for. */
