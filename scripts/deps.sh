@@ -6,7 +6,7 @@ build="gcc make flex bison pkg-config libevent-dev libsqlite3-dev libpq-dev libh
 services="postgresql-15 redis-server"
 node=
 command -v npm >/dev/null || node="nodejs npm"        # whoever has another Node keeps it: Debian's npm would not go with it
-test="$build $node clang libclang-rt-14-dev python3 sqlite3 chromium chromium-driver $services"
+test="$build $node clang libclang-rt-14-dev llvm python3 sqlite3 chromium chromium-driver $services"
 bench="$build $node $services lua5.4 luajit wrk duktape mujs"
 case "${1:-build}" in
     build) wanted=$build ;;
