@@ -178,14 +178,12 @@ Str arena_str(Arena *arena, Str text)
     return (Str){ copy, text.len };
 }
 
-char *arena_printf(Arena *arena, const char *format, ...)
+char *arena_vprintf(Arena *arena, const char *format, va_list args)
 {
     char start[128];                                        /* most are no longer, and are formatted once */
-    va_list args, again;
-    va_start(args, format);
+    va_list again;
     va_copy(again, args);
     int len = vsnprintf(start, sizeof start, format, args);
-    va_end(args);
     if (len < 0)                                            /* a string of more than INT_MAX bytes */
         out_of_memory();
     char *text = take(arena, (size_t)len + 1);
@@ -194,6 +192,15 @@ char *arena_printf(Arena *arena, const char *format, ...)
     else
         vsnprintf(text, (size_t)len + 1, format, again);
     va_end(again);
+    return text;
+}
+
+char *arena_printf(Arena *arena, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = arena_vprintf(arena, format, args);
+    va_end(args);
     return text;
 }
 

@@ -11,6 +11,7 @@
  */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
+#include <stdarg.h>
 #include "base/str.h"
 
 typedef struct Arena Arena;
@@ -24,6 +25,7 @@ void  *arena_take(Arena *arena, size_t size_bytes);           /* the same, not z
 void  *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes);   /* a product that overflows is out of memory */
 Str    arena_str(Arena *arena, Str text);                     /* a copy, NUL-terminated behind its end */
 char  *arena_printf(Arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char  *arena_vprintf(Arena *arena, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 size_t arena_size(const Arena *arena);                        /* bytes handed out */
 
 /* malloc family that ends the process instead of returning NULL. */

@@ -53,24 +53,11 @@ static PlanDiag *add(PlanDiags *d, const char *code, Severity severity, const Pl
     return diag;
 }
 
-static Str format_text(Arena *arena, const char *format, va_list args)
-{
-    va_list measured;
-    va_copy(measured, args);
-    int length = vsnprintf(NULL, 0, format, measured);
-    va_end(measured);
-    if (length < 0)
-        return STR("");
-    char *text = arena_alloc(arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, args);
-    return (Str){ text, (size_t)length };
-}
-
 PlanDiag *plan_diag(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    Str message = format_text(d->arena, format, args);
+    Str message = str_of(arena_vprintf(d->arena, format, args));
     va_end(args);
     return add(d, rows[row].code, rows[row].severity, place, -1, message);
 }
@@ -79,7 +66,7 @@ PlanDiag *plan_diag_at(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, in
 {
     va_list args;
     va_start(args, format);
-    Str message = format_text(d->arena, format, args);
+    Str message = str_of(arena_vprintf(d->arena, format, args));
     va_end(args);
     return add(d, rows[row].code, rows[row].severity, place, offset, message);
 }
@@ -88,7 +75,7 @@ PlanDiag *plan_warn(PlanDiags *d, PlanDiagRow row, const PlanPlace *place, const
 {
     va_list args;
     va_start(args, format);
-    Str message = format_text(d->arena, format, args);
+    Str message = str_of(arena_vprintf(d->arena, format, args));
     va_end(args);
     return add(d, rows[row].code, SEVERITY_WARNING, place, -1, message);
 }
@@ -106,7 +93,7 @@ PlanDiag *plan_diag_expected(PlanDiags *d, PlanDiag *diag, const char *format, .
 {
     va_list args;
     va_start(args, format);
-    diag->expected = format_text(d->arena, format, args);
+    diag->expected = str_of(arena_vprintf(d->arena, format, args));
     va_end(args);
     return diag;
 }
@@ -115,7 +102,7 @@ PlanDiag *plan_diag_actual(PlanDiags *d, PlanDiag *diag, const char *format, ...
 {
     va_list args;
     va_start(args, format);
-    diag->actual = format_text(d->arena, format, args);
+    diag->actual = str_of(arena_vprintf(d->arena, format, args));
     va_end(args);
     return diag;
 }

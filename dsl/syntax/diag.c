@@ -80,18 +80,6 @@ static void keep(Diags *diags, Diag *diag)
     diags->items[diags->count++] = diag;
 }
 
-static const char *format_text(Arena *arena, const char *format, va_list args)
-{
-    va_list measured;
-    va_copy(measured, args);
-    int length = vsnprintf(NULL, 0, format, measured);
-    va_end(measured);
-    if (length < 0) return "";
-    char *text = arena_alloc(arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, args);
-    return text;
-}
-
 static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span span, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span span, const char *format, ...)
@@ -102,7 +90,7 @@ static Diag *diag_add(Diags *diags, const char *code, Severity severity, Span sp
     diag->span = span;
     va_list args;
     va_start(args, format);
-    diag->message = format_text(diags->arena, format, args);
+    diag->message = arena_vprintf(diags->arena, format, args);
     va_end(args);
     if (!find_same(diags, code, span)) keep(diags, diag);
     return diag;
@@ -130,7 +118,7 @@ Diag *diag_label(Diags *d, Diag *diag, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    diag->label = format_text(d->arena, format, args);
+    diag->label = arena_vprintf(d->arena, format, args);
     va_end(args);
     return diag;
 }
@@ -139,7 +127,7 @@ Diag *diag_help(Diags *d, Diag *diag, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    diag->help = format_text(d->arena, format, args);
+    diag->help = arena_vprintf(d->arena, format, args);
     va_end(args);
     return diag;
 }
@@ -151,7 +139,7 @@ Diag *diag_note(Diags *d, Diag *diag, Span span, const char *format, ...)
     DiagNote *note = &diag->notes[diag->note_count++];
     va_list args;
     va_start(args, format);
-    note->text = format_text(d->arena, format, args);
+    note->text = arena_vprintf(d->arena, format, args);
     va_end(args);
     note->span = span;
     note->has_span = span.end > 0;
@@ -162,7 +150,7 @@ Diag *diag_fix(Diags *d, Diag *diag, Span span, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    diag->fix.text = format_text(d->arena, format, args);
+    diag->fix.text = arena_vprintf(d->arena, format, args);
     va_end(args);
     diag->fix.span = span;
     diag->has_fix = true;
