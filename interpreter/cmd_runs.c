@@ -69,7 +69,8 @@ static void print_time(const char *name, int64_t us) {
     buf_free(&out);
 }
 
-static int show_run(CmdSession *session, const RunRow *run) {
+static int show_run(CmdSession *session, const RunRow *run, const void *unused) {
+    (void)unused;
     if (session->json) return print_json_lines(session->engine, run, 1), EXIT_DONE;
     print_line("run", run->run_id);
     print_line("flow", run->func_name);
@@ -95,64 +96,66 @@ static int show_run(CmdSession *session, const RunRow *run) {
     return EXIT_DONE;
 }
 
-int cmd_show(int argc, char **argv) {
-    CmdCommon common = { 0 };
-    CmdSession session = { 0 };
-    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
+/* The options, and one run's name behind them. */
+static int read_run_name(int argc, char **argv, const CliOption *options) {
     int count = cli_options(argc, argv, options);
     if (count < 0) return EXIT_USAGE;
-    if (count != 1) return cli_usage("which run?");
-    if (!cmd_open(&session, &common)) return EXIT_USAGE;
+    return count == 1 ? EXIT_DONE : cli_usage("which run?");
+}
+
+static int tell_run(const CmdCommon *common, const char *name, int (*tell)(CmdSession *session, const RunRow *run, const void *arg), const void *arg) {
+    CmdSession session = { 0 };
+    if (!cmd_open(&session, common)) return EXIT_USAGE;
     RunRow run;
-    int code = cmd_find_run(&session, argv[1], &run) ? show_run(&session, &run) : EXIT_FINDINGS;
+    int code = cmd_find_run(&session, name, &run) ? tell(&session, &run, arg) : EXIT_FINDINGS;
     cmd_close(&session);
     return code;
+}
+
+/* What was written before a failure is shown, too. */
+static int print_told(Err err, const Error *error, Buf *out) {
+    int code = err == ERR_OK ? EXIT_DONE : cmd_failed(error);
+    cli_write(stdout, out);
+    buf_free(out);
+    return code;
+}
+
+int cmd_show(int argc, char **argv) {
+    CmdCommon common = { 0 };
+    const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
+    int code = read_run_name(argc, argv, options);
+    return code == EXIT_DONE ? tell_run(&common, argv[1], show_run, NULL) : code;
+}
+
+static int trace_run(CmdSession *session, const RunRow *run, const void *format) {
+    Buf out = { 0 };
+    Error error = { 0 };
+    return print_told(trace_render(session->engine, run->tenant, &run->run_id, 1, *(const TraceFormat *)format, &out, &error), &error, &out);
 }
 
 int cmd_trace(int argc, char **argv) {
     CmdCommon common = { 0 };
-    CmdSession session = { 0 };
     const char *format = "text";
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { .name = "--format", .value = &format }, { 0 } };
-    int count = cli_options(argc, argv, options);
-    if (count < 0) return EXIT_USAGE;
-    if (count != 1) return cli_usage("which run?");
-    bool mermaid = strcmp(format, "mermaid") == 0;
-    if (!mermaid && strcmp(format, "text") != 0) return cli_usage("--format is text or mermaid, not `%s`", format);
-    if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    RunRow run;
-    int code = EXIT_FINDINGS;
-    if (cmd_find_run(&session, argv[1], &run)) {
-        Buf out = { 0 };
-        Error error = { 0 };
-        Err err = trace_render(session.engine, run.tenant, &run.run_id, 1, mermaid ? TRACE_MERMAID : TRACE_TEXT, &out, &error);
-        code = err == ERR_OK ? EXIT_DONE : cmd_failed(&error);
-        cli_write(stdout, &out);
-        buf_free(&out);
-    }
-    cmd_close(&session);
-    return code;
+    int code = read_run_name(argc, argv, options);
+    if (code != EXIT_DONE) return code;
+    const TraceFormat wanted = strcmp(format, "mermaid") == 0 ? TRACE_MERMAID : TRACE_TEXT;
+    if (wanted == TRACE_TEXT && strcmp(format, "text") != 0) return cli_usage("--format is text or mermaid, not `%s`", format);
+    return tell_run(&common, argv[1], trace_run, &wanted);
+}
+
+static int plans_of_run(CmdSession *session, const RunRow *run, const void *unused) {
+    (void)unused;
+    Buf out = { 0 };
+    Error error = { 0 };
+    return print_told(plan_log(session->engine, run, &out, &error), &error, &out);
 }
 
 int cmd_plans(int argc, char **argv) {
     CmdCommon common = { 0 };
-    CmdSession session = { 0 };
     const CliOption options[] = { CMD_COMMON_OPTIONS(common), { 0 } };
-    int count = cli_options(argc, argv, options);
-    if (count < 0) return EXIT_USAGE;
-    if (count != 1) return cli_usage("which run?");
-    if (!cmd_open(&session, &common)) return EXIT_USAGE;
-    RunRow run;
-    int code = EXIT_FINDINGS;
-    if (cmd_find_run(&session, argv[1], &run)) {
-        Buf out = { 0 };
-        Error error = { 0 };
-        code = plan_log(session.engine, &run, &out, &error) == ERR_OK ? EXIT_DONE : cmd_failed(&error);
-        cli_write(stdout, &out);
-        buf_free(&out);
-    }
-    cmd_close(&session);
-    return code;
+    int code = read_run_name(argc, argv, options);
+    return code == EXIT_DONE ? tell_run(&common, argv[1], plans_of_run, NULL) : code;
 }
 
 int cmd_fsck(int argc, char **argv) {
