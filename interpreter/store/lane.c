@@ -1,4 +1,8 @@
-/* lane.c - lanes on ucontext. The sanitizers are told of every change of stacks, or they would take it for an overflow. */
+/* lane.c - lanes on ucontext. The sanitizers are told of every change of stacks, or they would take it for an overflow.
+ *
+ * swapcontext asks the kernel for the signal mask at each change of stacks, which is the same on all of them. So it makes a stack once; after that lanes
+ * come and go by setjmp and longjmp. Those that check where longjmp goes (_FORTIFY_SOURCE) take another stack for a mistake. */
+#undef _FORTIFY_SOURCE
 #include "interpreter/store/lane.h"
 
 #include <assert.h>
@@ -6,6 +10,7 @@
 #include <event2/event.h>
 #include <limits.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -26,13 +31,18 @@
 #include <sanitizer/common_interface_defs.h>
 #define LEAVE(save, bottom, size) __sanitizer_start_switch_fiber((save), (bottom), (size))
 #define ARRIVE(save, bottom, size) __sanitizer_finish_switch_fiber((save), (bottom), (size))
+typedef ucontext_t Place;                /* their longjmp would look at the stack it comes from */
+#define GO(from, to) swapcontext(&(from), &(to))
 #else
+typedef jmp_buf Place;
+#define GO(from, to) do { if (_setjmp(from) == 0) _longjmp((to), 1); } while (0)
 #define LEAVE(save, bottom, size) ((void)0)
 #define ARRIVE(save, bottom, size) ((void)0)
 #endif
 
 struct Lane {
-    ucontext_t self, caller;
+    Place self, caller;
+    bool entered;                        /* its stack has begun */
     char *memory; size_t guard;
     struct event_base *loop;
     struct event *event;
@@ -72,26 +82,37 @@ Lane *lane_new(struct event_base *loop)
     return lane;
 }
 
-void lane_free(Lane *lane)
-{
-    if (!lane)
-        return;
-    assert(!lane->busy);
-    if (lane->event)
-        event_free(lane->event);
-    munmap(lane->memory, lane->guard + LANE_STACK_BYTES);
-    free(lane);
-}
-
-/* The first thing on the new stack. makecontext passes ints only, so the lane comes by `current`. */
+/* What happens on the stack: one body after the other, and an end that the sanitizers hear of. makecontext passes ints only, so the lane comes by `current`. */
 static void enter(void)
 {
     Lane *lane = current;
     ARRIVE(NULL, &lane->caller_bottom, &lane->caller_size);
-    lane->body(lane->arg);
-    lane->busy = false;
+    while (lane->body) {
+        lane->body(lane->arg);
+        lane->busy = false;
+        LEAVE(&lane->self_fake, lane->caller_bottom, lane->caller_size);
+        GO(lane->self, lane->caller);
+        ARRIVE(lane->self_fake, &lane->caller_bottom, &lane->caller_size);
+    }
     LEAVE(NULL, lane->caller_bottom, lane->caller_size);
-    swapcontext(&lane->self, &lane->caller);
+    GO(lane->self, lane->caller);
+}
+
+static void enter_first(Lane *lane)
+{
+    ucontext_t first;
+    getcontext(&first);
+    first.uc_stack.ss_sp = stack_of(lane);
+    first.uc_stack.ss_size = LANE_STACK_BYTES;
+    first.uc_link = NULL;
+    makecontext(&first, enter, 0);
+    lane->entered = true;
+#ifdef LANE_ASAN
+    swapcontext(&lane->caller, &first);
+#else
+    if (_setjmp(lane->caller) == 0)
+        setcontext(&first);
+#endif
 }
 
 static void resume(Lane *lane)
@@ -99,9 +120,27 @@ static void resume(Lane *lane)
     assert(!current);
     current = lane;
     LEAVE(&lane->caller_fake, stack_of(lane), LANE_STACK_BYTES);
-    swapcontext(&lane->caller, &lane->self);
+    if (lane->entered)
+        GO(lane->caller, lane->self);
+    else
+        enter_first(lane);
     ARRIVE(lane->caller_fake, NULL, NULL);
     current = NULL;
+}
+
+void lane_free(Lane *lane)
+{
+    if (!lane)
+        return;
+    assert(!lane->busy);
+    if (lane->entered) {
+        lane->body = NULL;
+        resume(lane);
+    }
+    if (lane->event)
+        event_free(lane->event);
+    munmap(lane->memory, lane->guard + LANE_STACK_BYTES);
+    free(lane);
 }
 
 static void on_ready(evutil_socket_t fd, short what, void *arg)
@@ -131,11 +170,6 @@ void lane_start(Lane *lane, void (*body)(void *arg), void *arg)
     lane->body = body;
     lane->arg = arg;
     lane->busy = true;
-    getcontext(&lane->self);
-    lane->self.uc_stack.ss_sp = stack_of(lane);
-    lane->self.uc_stack.ss_size = LANE_STACK_BYTES;
-    lane->self.uc_link = NULL;
-    makecontext(&lane->self, enter, 0);
     resume(lane);
 }
 
@@ -160,7 +194,7 @@ int lane_wait_fd(int fd, int what, int timeout_ms)
     lane->until_ms = timeout_ms >= 0 ? now_ms() + timeout_ms : INT64_MAX;
     watch(lane);
     LEAVE(&lane->self_fake, lane->caller_bottom, lane->caller_size);
-    swapcontext(&lane->self, &lane->caller);
+    GO(lane->self, lane->caller);
     ARRIVE(lane->self_fake, &lane->caller_bottom, &lane->caller_size);
     return lane->got;
 }

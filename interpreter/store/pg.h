@@ -22,6 +22,7 @@ enum {
     PG_QUIET_US = 2000,                  /* a connection that answered so shortly ago need not be looked at before it is used */
     PG_IDLE_TXN_MS = 15000,              /* a process that stopped inside a transaction gives its locks back */
     PG_STATEMENTS_MAX = 512,             /* prepared on one connection */
+    PG_RECENT = 32,
     PG_PARAMS_MAX = 1024,                /* of one statement */
     PG_UNREAD_MAX = 256,                 /* statements sent ahead before answers are read */
     PG_SCHEMA_MAX = 63,                  /* bytes of the schema's name */
@@ -42,6 +43,7 @@ typedef struct PgConn {
     ConnRole role;
     PGconn *pg;                          /* NULL: not connected */
     Map statements; uint32_t serial;     /* text → PgStatement */
+    PgStatement *recent[PG_RECENT];      /* of them, by where the text stood: what is said again and again need not be hashed */
     uint32_t unread;                     /* answers under way */
     bool unsynced;                       /* something was sent since the last Sync */
     uint32_t syncs;                      /* of them, answers to a Sync */

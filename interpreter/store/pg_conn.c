@@ -18,7 +18,7 @@ struct PgStatement {
     uint32_t param_count;
     uint16_t *args;                      /* which argument each parameter is */
     Oid *types;
-    bool changes;                        /* its count is of rows changed, not of rows found */
+    size_t len;
     char text[];
 };
 
@@ -42,6 +42,7 @@ static void drop_statements(PgConn *c)
         free(statement);
     }
     map_free(&c->statements);
+    memset(c->recent, 0, sizeof c->recent);
 }
 
 void pg_drop(PgConn *c)
@@ -420,7 +421,7 @@ static Err take_result(PgConn *c, Arena *arena, SqlRows *rows, Error *error)
 static Err read_until(PgConn *c, uint32_t left, Error *error)
 {
     while (c->unread > left && !c->lost) {
-        Error text = { 0 };
+        Error text;                                         /* not cleared: half a kilobyte for each answer */
         Err err = take_result(c, NULL, NULL, &text);
         if (err && !c->failed) {
             c->failed = err;
@@ -547,6 +548,7 @@ static Err prepare(PgConn *c, PgStatement *statement, const char *sql, Error *er
 static void forget(PgConn *c, Str sql, PgStatement *statement)
 {
     map_remove(&c->statements, sql);
+    memset(c->recent, 0, sizeof c->recent);
     free(statement->args);
     free(statement->types);
     free(statement);
@@ -567,14 +569,21 @@ static Err shrink(PgConn *c, Error *error)
 static Err find_statement(PgConn *c, Str sql, const Cell *given, uint32_t count, PgStatement **out, Error *error)
 {
     uint16_t args[PG_PARAMS_MAX];
-    if ((*out = map_find(&c->statements, sql)))
+    PgStatement **recent = &c->recent[(uintptr_t)sql.ptr / 16 % PG_RECENT];
+    if (*recent && (*recent)->len == sql.len && memcmp((*recent)->text, sql.ptr, sql.len) == 0) {
+        *out = *recent;
         return ERR_OK;
+    }
+    if ((*out = map_find(&c->statements, sql))) {
+        *recent = *out;
+        return ERR_OK;
+    }
     Err err = c->statements.count >= PG_STATEMENTS_MAX ? shrink(c, error) : ERR_OK;
     if (err)
         return err;
     Buf text = { 0 };
     PgStatement *statement = mem_alloc(sizeof *statement + sql.len + 1);
-    memcpy(statement->text, sql.ptr, sql.len);
+    memcpy(statement->text, sql.ptr, statement->len = sql.len);
     snprintf(statement->name, sizeof statement->name, "f%u", ++c->serial);
     statement->param_count = number_params(sql, &text, args);
     statement->args = mem_alloc((statement->param_count + 1) * sizeof *args);

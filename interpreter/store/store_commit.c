@@ -75,8 +75,7 @@ static void finish_group(Seat *seat, Err err, const Error *error)
     for (int i = 0; i < seat->count; i++) {
         Work *work = seat->work[i];
         bool own = work->err && err != ERR_CRASH;
-        Error text = own ? work->error : *error;
-        queue_finish(seat->store, work, own ? work->err : err, &text);
+        queue_finish(seat->store, work, own ? work->err : err, own ? &work->error : error);
     }
 }
 
@@ -238,14 +237,14 @@ void seat_begin_txn(Seat *seat, Work *work)
     if (!err && (err = store->ops->check_fence(seat->conn, work->txn->fence, &error)))
         store->ops->rollback(seat->conn);
     if (err)
-        seat->txn = NULL;
+        queue_free_seat(seat);
     queue_finish(store, work, err, &error);
 }
 
 void seat_undo_txn(Seat *seat)
 {
     StoreTxn *txn = seat->txn;
-    seat->txn = NULL;
+    queue_free_seat(seat);
     seat->store->ops->rollback(seat->conn);
     queue_let_go(txn);
 }
@@ -269,7 +268,7 @@ void seat_work_in_txn(Seat *seat, StoreTxn *txn, Work *work)
             announce(seat, txn->wakes);
             err = commit(seat, txn->changed, &decided, &error);
         }
-        seat->txn = NULL;
+        queue_free_seat(seat);
         assert(!txn->queue.first);
         queue_let_go(txn);
     }

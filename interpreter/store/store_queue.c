@@ -95,7 +95,9 @@ void queue_finish(Store *store, Work *work, Err err, const Error *error)
     work->error.code = err;
     if (work->batch) {
         work->batch->err = err;
-        work->batch->error = work->error;
+        work->batch->error.code = err;
+        if (err)
+            work->batch->error = work->error;
         work->batch->finished = true;
         store_batch_release(work->batch);
     }
@@ -173,6 +175,19 @@ static bool seat_busy(const Seat *seat)
     return seat->lane && lane_busy(seat->lane);
 }
 
+static void seat_txn(Seat *seat, StoreTxn *txn)
+{
+    seat->txn = txn;
+    txn->seat = seat;
+    seat->store->open_txns++;
+}
+
+void queue_free_seat(Seat *seat)
+{
+    seat->txn = NULL;
+    seat->store->open_txns--;
+}
+
 static uint32_t held_bit(const StoreBatch *batch) { return hash64(batch->run_id, hash64(batch->tenant, 0)) % STORE_HELD_BITS; }
 
 static void hold(Seat *seat, const StoreBatch *batch)
@@ -201,16 +216,20 @@ static bool held_elsewhere(const Seat *seat, const StoreBatch *batch)
 static int most_for(const Seat *seat)
 {
     const Store *store = seat->store;
-    uint64_t seen[STORE_HELD_BITS / 64] = { 0 };
     int waiting = 0, runs = 0;
     if (store->write_seats == 1)
         return STORE_GROUP_MAX;
     for (uint32_t i = 0; i < store->write_seats; i++)
         if (seat_busy(&store->seats[i]))
             return STORE_GROUP_MAX;
-    for (const Work *work = store->writes.first; work && waiting < STORE_GROUP_MAX; work = work->next, waiting++) {
+    for (const Work *work = store->writes.first; work && waiting < STORE_GROUP_MAX; work = work->next, waiting++)
         if (work->kind != WORK_BATCH || work->batch->run_id.len == 0)
             return STORE_GROUP_MAX;
+    if (waiting < 2 * STORE_SPLIT_MIN)
+        return STORE_GROUP_MAX;
+    uint64_t seen[STORE_HELD_BITS / 64] = { 0 };
+    const Work *work = store->writes.first;
+    for (int i = 0; i < waiting; i++, work = work->next) {
         uint32_t bit = held_bit(work->batch);
         runs += !(seen[bit / 64] >> bit % 64 & 1);
         seen[bit / 64] |= UINT64_C(1) << bit % 64;
@@ -223,8 +242,10 @@ static int most_for(const Seat *seat)
 static void take_group(Seat *seat, WorkList *list)
 {
     WorkList passed = { 0 };
-    int most = most_for(seat);
     seat->count = 0;
+    if (!list->first)
+        return;
+    int most = most_for(seat);
     seat->holds_all = false;
     memset(seat->held, 0, sizeof seat->held);
     while (seat->count < most && list->first && list->first->kind == WORK_BATCH) {
@@ -312,17 +333,22 @@ static Work *next_for(Store *store, Seat *seat)
     }
     Work *work = pop_ready(store, &store->begins);
     if (work) {
-        seat->txn = work->txn;
-        work->txn->seat = seat;
+        seat_txn(seat, work->txn);
     }
     return work;
+}
+
+/* Nothing waits that a seat which is free could begin: with one run under way that is nearly always so, and there are a dozen seats. */
+static bool nothing_waits(const Store *store)
+{
+    return !store->writes.first && !store->reads.first && !store->begins.first && !store->open_txns;
 }
 
 /* Gives every free seat what it may do now. */
 static bool start_seats(Store *store)
 {
     bool any = false;
-    for (uint32_t i = 0; i < store->seat_count; i++) {
+    for (uint32_t i = 0; i < store->seat_count && !nothing_waits(store); i++) {
         Seat *seat = &store->seats[i];
         if (seat_busy(seat))
             continue;
@@ -397,8 +423,7 @@ static bool turn_inline(Store *store)
     if (!head)
         return false;
     if (head->kind == WORK_TXN_BEGIN) {
-        seat->txn = head->txn;
-        head->txn->seat = seat;
+        seat_txn(seat, head->txn);
         seat_begin_txn(seat, pop(&store->writes));
         return true;
     }

@@ -51,6 +51,7 @@ struct Store {
     bool read_only, crashed, lanes;
     struct event *idle;                  /* NULL without a loop */
     Seat *seats; uint32_t seat_count, write_seats;           /* the first ones are for writes, or for everything */
+    uint32_t open_txns;                  /* seats that have one */
     WorkList writes, reads, begins, finished;            /* without lanes all stands in `writes` */
     uint64_t ticket, commits;
     uint64_t last_write[STORE_RUN_BUCKETS], last_common; /* newest write submitted, by its run, and of none */
@@ -62,6 +63,7 @@ struct Store {
 /* store_queue.c */
 void queue_on_idle(int fd, short what, void *arg);                           /* the loop has nothing else to do */
 void queue_finish(Store *store, Work *work, Err err, const Error *error);    /* the outcome is fixed; its callback comes later, from the loop */
+void queue_free_seat(Seat *seat);                                            /* its transaction has ended */
 void queue_let_go(StoreTxn *txn);                                            /* one hold less */
 void queue_finish_all(Store *store);                                         /* does what was submitted, rolls back what nobody is left to end */
 
