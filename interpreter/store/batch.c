@@ -429,6 +429,11 @@ void store_release(StoreBatch *batch, RunStatus status)
     store_add_op(batch, DO_RELEASE, false)->number = status;
 }
 
+void store_settle(StoreBatch *batch)
+{
+    store_add_op(batch, DO_SETTLE, false);
+}
+
 void store_renew(StoreBatch *batch, int64_t lease_until_us)
 {
     store_add_op(batch, DO_RENEW, false)->lease_us = lease_until_us;

@@ -123,6 +123,9 @@ static Err pg_commit(void *conn, Error *error)
         return err == ERR_IO && !c->lost ? ERR_BUSY : err;  /* a statement timed out: nothing was committed, so it is no unknown outcome */
     c->in_txn = c->implicit = c->announce = c->tenant_set = false;
     pg_own_fenced(c);
+    pg_log_settled(c, true);
+    if (c->role == CONN_WRITES)
+        pg_log_sweep(c);                                    /* whether it stands is no matter: it is tried again */
     return ERR_OK;
 }
 
@@ -131,7 +134,8 @@ static void pg_rollback(void *conn)
     PgConn *c = conn;
     c->ahead = c->announce = c->tenant_set = c->db.changed = false;
     c->store->count_doubted |= c->role == CONN_WRITES;
-    c->fenced = NULL;
+    pg_unfence(c);
+    pg_log_settled(c, false);
     if (!c->pg || c->lost) {
         c->in_txn = c->implicit = false;
         return;
@@ -166,6 +170,7 @@ static Err pg_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
 {
     PgConn *c = conn;
     bool before = c->db.changed;
+    PgPiece **mark = pg_log_mark(c);
     Err err = pg_send(c, STR("SAVEPOINT batch"), NULL, 0, NULL, error);
     if (err)
         return err;
@@ -176,6 +181,9 @@ static Err pg_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
     if (err) {
         Error first = error ? *error : (Error){ 0 };
         c->tenant_set = false;
+        pg_log_undo(c, mark);
+        if (err == ERR_FENCED)
+            pg_log_lost(c->store, batch);
         pg_sync(c, NULL);
         if (!c->lost && !pg_send(c, STR("ROLLBACK TO SAVEPOINT batch"), NULL, 0, NULL, NULL))
             pg_sync(c, NULL);
@@ -326,7 +334,8 @@ static void pg_close(void *state)
     PgStore *store = state;
     pg_wake_stop(store);
     buf_free(&store->worker);
-    pg_forget_owned(store);
+    pg_log_free(store);
+    pg_runs_drop(store);
     for (uint32_t i = 0; i < store->conn_count; i++)
         pg_conn_free(store->conns[i]);
     if (store->url)
@@ -341,7 +350,8 @@ PgConn *pg_conn_new(PgStore *store, ConnRole role)
     PgConn *c = mem_alloc(sizeof *c);
     c->store = store;
     c->role = role;
-    c->db = (SqlDb){ .dialect = &PG_DIALECT, .run = pg_run, .check_fence = check_fence, .use_scope = use_scope };
+    c->db = (SqlDb){ .dialect = &PG_DIALECT, .run = pg_run, .check_fence = check_fence, .use_scope = use_scope,
+                       .read_log = pg_log_read, .settle = pg_log_settle, .take_over = pg_log_take_over, .gc_log = pg_log_gc };
     return c;
 }
 

@@ -26,6 +26,13 @@ enum {
     PG_PARAMS_MAX = 1024,                /* of one statement */
     PG_UNREAD_MAX = 256,                 /* statements sent ahead before answers are read */
     PG_SCHEMA_MAX = 63,                  /* bytes of the schema's name */
+    PG_RUNS_KNOWN_MAX = 200000,          /* runs of which is known that they are ours; with more, all of that is forgotten and learned again */
+    PG_LOG_SHARE_MIN = 4,                /* journal rows of one tenant in a group that are worth a row of the log */
+    PG_LOG_ENTRY_MAX = 1024,             /* bytes of a journal row that is written twice, first into the log */
+    PG_TAIL_BYTES_MAX = 1900,            /* of a run's tail, about as much as the server keeps in a row as it is */
+    PG_LOG_ROWS_MAX = 256, PG_LOG_BYTES_MAX = 4 << 20,       /* of this process in the log; with more, the oldest tails are folded */
+    PG_LOG_TRIM_MIN = 16,                /* rows of the log that are worth a statement to delete them */
+    PG_LOG_FOLD_MAX = 64,                /* oldest tails that one group folds */
 };
 
 #define PG_NOBODY "\001"                /* in flow.user: a run without a user; empty is: nobody was told */
@@ -34,8 +41,38 @@ enum {
 typedef struct PgStore PgStore;
 typedef struct PgStatement PgStatement;
 
-typedef struct PgOwned PgOwned;
-typedef struct PgFenced { struct PgFenced *next; Str key; uint64_t epoch; int64_t taken; } PgFenced;
+/* A run as this process knows it (pg_runs.c). Freed when nothing is known of it any more. */
+typedef struct PgRun {
+    uint64_t epoch; int64_t taken; bool owned;               /* found to be ours at that epoch when the count was `taken` */
+    uint32_t pins;                                           /* what is under way and holds it */
+    uint32_t batches;                                        /* of the group that is gathered */
+    uint64_t last_seq;                                       /* its newest journal row, if known */
+    struct PgPiece *folding;                                 /* the one that puts its tail into the journal */
+    bool asked;                                              /* to be folded, since the log is long */
+    /* Its tail: the newest of its journal rows, which are durable in the log alone. `log_id` is that of the log's oldest row with any of them. */
+    Buf tail; uint32_t tail_rows; uint64_t tail_first; int64_t tail_ended_us, log_id;
+    struct PgRun *older, *newer;                             /* of those with a tail, by log_id */
+    uint32_t tenant_len, key_len; char key[];                /* tenant NUL run id */
+} PgRun;
+
+/* Journal rows of one run in a group that is under way, or its tail alone (`rows` is 0). In the group's arena. */
+typedef struct PgPiece {
+    struct PgPiece *next, *of_share;
+    PgRun *run;
+    struct PgConn *by;
+    Str tenant, run_id;
+    uint64_t first; uint32_t rows; int64_t ended_us;
+    size_t at, len;                                          /* its entries, in PgConn.entries */
+    bool direct;                                             /* into the journal, not into the log */
+    bool folds;                                              /* and so does the tail */
+    bool drops;                                              /* the tail is in the journal by other means */
+    int64_t log_id;
+} PgPiece;
+
+typedef struct PgFenced { struct PgFenced *next; PgRun *run; uint64_t epoch; int64_t taken; } PgFenced;
+
+/* A row of the log that this process wrote. */
+typedef struct PgLogRow { struct PgLogRow *next; int64_t id; size_t bytes; enum { LOG_ROW_SENT, LOG_ROW_STANDS, LOG_ROW_GOES, LOG_ROW_GONE } state; struct PgConn *by; Str tenant, worker; char text[]; } PgLogRow;
 
 typedef struct PgConn {
     SqlDb db;                            /* first: the operations see only this */
@@ -54,7 +91,10 @@ typedef struct PgConn {
     Buf tenant, user; bool tenant_set, user_told;            /* what row security was told in this transaction, or on this connection */
     bool appends;                        /* pg_group.c: the group is one insert, which left everything out if the fence did not hold */
     int64_t heard_us;                    /* monotonic: when an answer came last */
-    struct PgFenced *fenced;             /* pg_group.c: runs of the group that is under way, ours once it stands; in its arena */
+    PgFenced *fenced;                    /* runs of the group that is under way, ours once it stands; in its arena */
+    PgPiece *pieces, **pieces_end, *gathered;                /* pg_log.c: what the transaction that is under way does to tails; the one that takes the next row */
+    Buf entries;                         /* pg_log.c: their journal rows */
+    int64_t log_id;                      /* pg_log.c: the first of the rows that it puts into the log; 0: none */
     Arena *group;                        /* pg_group.c: rows of the group that is sent */
 } PgConn;
 
@@ -66,7 +106,9 @@ struct PgStore {
     int64_t down_since_ms;               /* monotonic */
     Buf worker;                          /* pg_group.c: as whom it writes */
     int64_t taken; bool count_doubted;   /* how often runs were taken from workers; to be read again */
-    Map owned;                           /* tenant NUL run → PgOwned: runs that need no comparison while the count stands */
+    Map runs;                            /* pg_runs.c: tenant NUL run → PgRun */
+    PgRun *oldest, *newest; uint32_t tails;                  /* those with a tail */
+    PgLogRow *log, **log_end; uint32_t log_rows; size_t log_bytes; int64_t log_id;          /* pg_log.c: what lies in the log, oldest first; the newest id */
     PgConn *conns[PG_WRITE_LANES + PG_READ_LANES + PG_TXN_LANES]; uint32_t conn_count;
     struct PgWake *wake;                 /* NULL until somebody listens */
     struct event_base *loop;
@@ -94,9 +136,52 @@ int64_t pg_now_ms(void);
 /* pg.c */
 Err  pg_apply_ahead(void *conn, StoreBatch *batch, Error *error);                    /* StoreOps.apply_ahead */
 
+/* pg_runs.c: what is known of the runs that this process works on */
+Str    pg_run_key(Str tenant, Str run_id, Buf *key);         /* in `key` */
+PgRun *pg_run_find(const PgStore *store, Str key);           /* NULL: nothing is known */
+PgRun *pg_run_know(PgStore *store, Str tenant, Str key);
+void   pg_run_let_go(PgStore *store, PgRun *run);            /* frees it if nothing is known of it any more */
+bool   pg_run_is_ours(const PgStore *store, const PgRun *run, uint64_t epoch);                /* run may be NULL */
+void   pg_run_disown(PgStore *store, PgRun *run);
+void   pg_runs_forget(PgStore *store);                       /* whose they are; tails stay */
+void   pg_runs_drop(PgStore *store);                         /* everything */
+void   pg_own_fenced(PgConn *c);                             /* its commit stands */
+void   pg_unfence(PgConn *c);                                /* it does not */
+void   pg_tail_clear(PgStore *store, PgRun *run);            /* its rows are in the journal */
+void   pg_tail_extend(PgStore *store, PgRun *run, const PgPiece *piece, Str entries);
+
+/* pg_log.c: the log, and what goes from it into the journal */
+typedef struct PgShare { struct PgShare *next; Str tenant; PgPiece *first, **end; uint32_t rows; int64_t id; Str body; } PgShare;         /* of a tenant in the row of the log */
+typedef struct PgChunk { uint64_t first; uint32_t rows; int64_t ended_us; Str body; } PgChunk;
+void pg_log_begin(PgConn *c);                                /* a group begins; its arena is empty */
+void pg_log_add(PgConn *c, PgRun *run, const StoreBatch *batch, const JournalRow *row);
+/* All rows of a batch were added. `settles`: the run's tail has to be in the journal behind this batch; `direct`: nothing of it goes into the log. ERR_BUSY. */
+Err  pg_log_end(PgConn *c, PgRun *run, const StoreBatch *batch, bool settles, bool direct, Error *error);
+PgShare *pg_log_share_out(PgConn *c);                        /* what goes into the log; all that is left is direct */
+uint32_t pg_log_chunks(PgConn *c, const PgPiece *piece, PgChunk out[2]);               /* what goes into the journal */
+uint32_t pg_log_trim(PgConn *c, Cell *tenants, Cell *workers, Cell *ids);              /* rows of the log (PG_LOG_ROWS_MAX at most) of which nothing is left in a tail once this group stands */
+void pg_log_relieve(PgConn *c, Store *store);                /* too much lies in the log: the oldest tails are folded soon */
+void pg_log_drop(PgConn *c, PgRun *run, const StoreBatch *batch);                           /* the transaction that is under way puts its tail into the journal by other means */
+PgPiece **pg_log_mark(PgConn *c);
+void pg_log_undo(PgConn *c, PgPiece **mark);                 /* what was noted since is undone */
+void pg_log_settled(PgConn *c, bool stands);                 /* the transaction stands, or does not */
+void pg_log_lost(PgStore *store, const StoreBatch *batch);   /* the run of this batch is not ours any more */
+void pg_log_free(PgStore *store);                            /* what is known of the log, not the log */
+Err  pg_log_sweep(PgConn *c);                                /* after a commit: an idle process leaves nothing in the log */
+Err  pg_log_recheck(PgConn *c, Error *error);                /* tails of runs that were taken from us are dropped */
+Err  pg_log_settle(SqlDb *db, StoreBatch *batch, Error *error);                              /* SqlDb.settle */
+Err  pg_log_read(SqlDb *db, StoreBatch *batch, Str run_id, JournalRow **rows, uint32_t *count, Error *error);         /* SqlDb.read_log */
+/* What a row of the log holds, piece by piece. The reader's `failed` says that it is damaged. */
+typedef struct PgLogged { Str run_id; uint64_t first; uint32_t rows; Str entries; } PgLogged;
+Reader pg_logged_open(Str body);
+bool   pg_logged_next(Reader *r, PgLogged *out);
+#define PG_LOG_TRIM "DELETE FROM flow_log AS l USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, worker, id) WHERE l.tenant = u.tenant AND l.worker = u.worker AND l.id = u.id"
+
+/* pg_log_take.c: the log of a worker that is gone */
+Err  pg_log_take_over(SqlDb *db, StoreBatch *batch, const SqlTaken *taken, uint32_t count, Error *error);             /* SqlDb.take_over */
+Err  pg_log_gc(SqlDb *db, StoreBatch *batch, Error *error);                                  /* SqlDb.gc_log */
+
 /* pg_group.c */
-void pg_own_fenced(PgConn *c);                               /* its commit stands */
-void pg_forget_owned(PgStore *store);
 Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */
 
 /* pg_schema.c */

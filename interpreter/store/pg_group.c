@@ -25,7 +25,7 @@
 
 #include <stdlib.h>
 
-typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_COUNT } Kind;
+typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
 enum { GROUP_COLUMNS_MAX = 31 };
 
 /* Whether no run was taken from anybody since ?2 was read, under the lock of worker ?1 until the transaction ends; never without the lock, so in this order. */
@@ -44,7 +44,9 @@ static const struct { uint32_t columns; Str sql; } KINDS[V_COUNT] = {
                            "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") },
     [V_RUN] = { 31, STR(INSERT_RUNS) },
     [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING") },
-    [V_JOURNAL] = { 5, STR("INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bytea[])") },
+    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[])") },
+    [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT u.tenant, ?5, u.id, u.body FROM unnest(?1::text[], ?2::bigint[], ?3::bytea[]) AS u (tenant, id, body)") },
+    [V_TRIM] = { 3, STR(PG_LOG_TRIM) },
     [V_SNAPSHOT] = { 4, STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
                               "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") },
     [V_CLEAR_TIMER] = { 3, STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
@@ -76,7 +78,7 @@ typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inse
 
 /* ---- what is ours --------------------------------------------------------------------------------------- */
 
-enum { NEVER_TAKEN = -1 /* the sequence has not moved yet */, PG_OWNED_MAX = 200000 };
+enum { NEVER_TAKEN = -1 /* the sequence has not moved yet */ };
 
 static Cell count_known(const PgStore *store) { return store->taken == NEVER_TAKEN ? cell_null() : cell_int(store->taken); }
 
@@ -89,59 +91,7 @@ static Err read_count(PgConn *c, Error *error)
     Err err = pg_query(c, STR("SELECT pg_sequence_last_value('flow_takeovers')"), NULL, 0, c->group, &rows, error);
     c->store->taken = !err && rows.set.cells[0].kind == CELL_INT ? rows.set.cells[0].i : NEVER_TAKEN;
     c->store->count_doubted = err != ERR_OK;
-    return err;
-}
-
-/* A run that was found to be ours at an epoch, when the count was `taken`. */
-struct PgOwned { uint64_t epoch; int64_t taken; char key[]; };
-
-static Str run_key(Str tenant, Str run_id, Buf *key)
-{
-    buf_clear(key);
-    buf_put_str(key, tenant);
-    buf_put_char(key, 0);
-    buf_put_str(key, run_id);
-    return buf_str(key);
-}
-
-static void forget(PgStore *store, Str key)
-{
-    PgOwned *owned = map_find(&store->owned, key);
-    if (owned)
-        map_remove(&store->owned, key);
-    free(owned);
-}
-
-static bool is_owned(const PgStore *store, const StoreBatch *batch, Str key)
-{
-    const PgOwned *owned = map_find(&store->owned, key);
-    return owned && owned->epoch == batch->epoch && owned->taken == store->taken;
-}
-
-static void own(PgStore *store, Str key, uint64_t epoch, int64_t taken)
-{
-    forget(store, key);
-    if (store->owned.count >= PG_OWNED_MAX)
-        pg_forget_owned(store);                             /* those that were taken from us and never came back */
-    PgOwned *owned = mem_alloc(sizeof *owned + key.len);
-    *owned = (PgOwned){ .epoch = epoch, .taken = taken };
-    memcpy(owned->key, key.ptr, key.len);
-    map_put(&store->owned, (Str){ owned->key, key.len }, owned);
-}
-
-void pg_forget_owned(PgStore *store)
-{
-    MAP_EACH(&store->owned, e)
-        free(e->value);
-    map_free(&store->owned);
-}
-
-/* Kept until the commit says that it stands. The count may have moved since: then it is not the one they were compared at. */
-void pg_own_fenced(PgConn *c)
-{
-    for (PgFenced *f = c->fenced; f; f = f->next)
-        own(c->store, f->key, f->epoch, f->taken);
-    c->fenced = NULL;
+    return err ? err : pg_log_recheck(c, error);
 }
 
 /* ---- which batches are hot ------------------------------------------------------------------------------ */
@@ -158,7 +108,7 @@ static bool fits(const StoreBatch *batch, const StoreOp *op)
     case DO_SET_TIMER:      return str_eq(((const TimerRow *)op->row)->tenant, batch->tenant);
     case DO_PUT_EVENT:      return str_eq(((const EventRow *)op->row)->tenant, batch->tenant);
     case DO_UPDATE_RUN:     { const RunRow *r = op->row; return !run_status_ended(r->status) || (!r->concurrency_key.len && !r->limit_key.len); }
-    case DO_PUT_SNAPSHOT: case DO_CLEAR_TIMER: case DO_TAKE_MAIL: case DO_RELEASE: case DO_RENEW: return true;
+    case DO_PUT_SNAPSHOT: case DO_CLEAR_TIMER: case DO_TAKE_MAIL: case DO_RELEASE: case DO_RENEW: case DO_SETTLE: return true;
     default:                return false;
     }
 }
@@ -209,22 +159,25 @@ static void add(Group *g, Kind kind, const Cell *cells)
     rows->count++;
 }
 
-/* Ours, once the group stands. The key lives as long as the group. */
-static void note_fenced(Group *g, Str key, uint64_t epoch)
+/* Ours, once the group stands. */
+static void note_fenced(Group *g, PgRun *run, uint64_t epoch)
 {
     PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, key, epoch, g->c->store->taken };
+    *fenced = (PgFenced){ g->c->fenced, run, epoch, g->c->store->taken };
     g->c->fenced = fenced;
+    run->pins++;
 }
 
 /* Nobody can take it before the commit, and who takes it afterwards moves the count. */
-static void own_new(Group *g, const RunRow *r)
+static PgRun *own_new(Group *g, const RunRow *r)
 {
-    if (!r->worker.len || r->status != RUN_RUNNING)
-        return;
     Buf key = { 0 };
-    note_fenced(g, arena_str(g->arena, run_key(r->tenant, r->run_id, &key)), r->epoch);
+    if (!r->worker.len || r->status != RUN_RUNNING)
+        return NULL;
+    PgRun *run = pg_run_know(g->c->store, r->tenant, pg_run_key(r->tenant, r->run_id, &key));
     buf_free(&key);
+    note_fenced(g, run, r->epoch);
+    return run;
 }
 
 static Cell cell_if(uint64_t number) { return number ? cell_u64(number) : cell_null(); }
@@ -238,14 +191,6 @@ static void add_run(Group *g, const StoreOp *op)
         cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_if(r->limit_count), cell_int(r->priority),
         cell_u64(r->epoch), cell_text(r->worker), cell_if((uint64_t)r->lease_until_us), cell_if(r->last_seq), cell_if(r->snapshot_seq), cell_int(r->created_us),
         cell_int(r->updated_us), cell_int(r->started_us), cell_if((uint64_t)r->ended_us), cell_if(r->durability), cell_if(r->cancel_requested), cell_text(r->scopes) });
-}
-
-static void add_journal(Group *g, const StoreBatch *batch, const JournalRow *r)
-{
-    Buf body = { 0 };
-    journal_row_put(r, &body);
-    add(g, V_JOURNAL, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(r->seq), cell_int(r->ended_us), cell_blob(arena_str(g->arena, buf_str(&body))) });
-    buf_free(&body);
 }
 
 static void add_event(Group *g, const EventRow *r)
@@ -271,41 +216,45 @@ static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, con
 }
 
 /* A row that tells what a statement answered is filled in now. */
-static Err add_told(Group *g, StoreBatch *batch, const StoreOp *op, Error *error)
+static Err add_told(Group *g, StoreBatch *batch, PgRun *run, const StoreOp *op, Error *error)
 {
     JournalRow row = *(const JournalRow *)op->row;
     Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
     if (!err)
         err = journal_row_check(&row, error);
     if (!err)
-        add_journal(g, batch, &row);
+        pg_log_add(g->c, run, batch, &row);
     return err;
 }
 
-static Err gather(Group *g, StoreBatch *batch, Str key, Error *error)
+static Err gather(Group *g, StoreBatch *batch, PgRun *run, Error *error)
 {
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     const RunRow *update = NULL;
     const StoreOp *release = NULL;
+    bool settles = false, owned = run && batch->epoch > 0;
     Err err = ERR_OK;
     for (const StoreOp *op = batch->first; op && !err; op = op->next)
         switch (op->kind) {
-        case DO_PUT_RUN:        add_run(g, op); own_new(g, op->row); break;
-        case DO_APPEND_JOURNAL: err = add_told(g, batch, op, error); break;
+        case DO_PUT_RUN:        add_run(g, op); owned |= own_new(g, op->row) == run; break;
+        case DO_APPEND_JOURNAL: err = add_told(g, batch, run, op, error); break;
         case DO_QUERY:          break;
-        case DO_PUT_SNAPSHOT:   add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
+        case DO_PUT_SNAPSHOT:   settles = true, add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
         case DO_CLEAR_TIMER:    add(g, V_CLEAR_TIMER, (const Cell[]){ tenant, run_id, cell_u64(op->number) }); break;
         case DO_SET_TIMER:      { const TimerRow *r = op->row; add(g, V_SET_TIMER, (const Cell[]){ tenant, cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) }); break; }
         case DO_PUT_EVENT:      add_event(g, op->row); break;
         case DO_TAKE_MAIL:      add(g, V_TAKE_MAIL, (const Cell[]){ tenant, run_id, cell_text(op->text) }); break;
-        case DO_RENEW:          add(g, V_RENEW, (const Cell[]){ tenant, run_id, cell_int(op->lease_us) }); break;
+        case DO_RENEW:          settles = true, add(g, V_RENEW, (const Cell[]){ tenant, run_id, cell_int(op->lease_us) }); break;
+        case DO_SETTLE:         settles = true; break;
         case DO_UPDATE_RUN:     update = op->row; break;
         default:                release = op; break;
         }
     if (!err && (update || release))
         add_end(g, batch, update, release);
-    if (release || (update && update->status != RUN_RUNNING))
-        forget(g->c->store, key);
+    if (!err && run)
+        err = pg_log_end(g->c, run, batch, settles || update || release, !owned || run->batches > 1, error);
+    if (run && (release || (update && update->status != RUN_RUNNING)))
+        pg_run_disown(g->c->store, run);
     return err;
 }
 
@@ -314,7 +263,6 @@ static void make_all_rows(Group *g, const Census *census, uint32_t batches)
     make_rows(g, V_FENCE, batches);
     make_rows(g, V_RUN, census->of[DO_PUT_RUN]);
     make_rows(g, V_RUN_OR_IGNORE, census->of[DO_PUT_RUN]);
-    make_rows(g, V_JOURNAL, census->of[DO_APPEND_JOURNAL]);
     make_rows(g, V_SNAPSHOT, census->of[DO_PUT_SNAPSHOT]);
     make_rows(g, V_CLEAR_TIMER, census->of[DO_CLEAR_TIMER]);
     make_rows(g, V_SET_TIMER, census->of[DO_SET_TIMER]);
@@ -342,28 +290,58 @@ static Err send_kind(Group *g, Kind kind, Error *error)
     return pg_send(g->c, KINDS[kind].sql, args, n + 2, g->arena, error);
 }
 
+/* Where the journal rows go, and what may leave the log for it. */
+static void add_journal(Group *g)
+{
+    uint32_t chunks = 0, count = 0;
+    PgShare *shares = pg_log_share_out(g->c);
+    for (const PgShare *share = shares; share; share = share->next)
+        count++;
+    make_rows(g, V_LOG, count);
+    for (const PgShare *share = shares; share; share = share->next)
+        add(g, V_LOG, (const Cell[]){ cell_text(share->tenant), cell_int(share->id), cell_blob(share->body) });
+    for (const PgPiece *piece = g->c->pieces; piece; piece = piece->next)
+        chunks += piece->folds + (piece->direct && piece->rows);
+    make_rows(g, V_JOURNAL, chunks);
+    for (const PgPiece *piece = g->c->pieces; piece; piece = piece->next) {
+        PgChunk chunk[2];
+        for (uint32_t i = 0, n = pg_log_chunks(g->c, piece, chunk); i < n; i++)
+            add(g, V_JOURNAL, (const Cell[]){ cell_text(piece->tenant), cell_text(piece->run_id), cell_u64(chunk[i].first), chunk[i].rows > 1 ? cell_u64(chunk[i].first + chunk[i].rows - 1) : cell_null(),
+                                              cell_int(chunk[i].ended_us), cell_blob(chunk[i].body) });
+    }
+    g->counted |= count > 0;
+    make_rows(g, V_TRIM, g->c->store->log_rows < PG_LOG_ROWS_MAX ? g->c->store->log_rows : PG_LOG_ROWS_MAX);
+    Rows *trim = &g->rows[V_TRIM];
+    if (trim->cap)
+        trim->count = pg_log_trim(g->c, trim->column[0], trim->column[1], trim->column[2]);
+}
+
 /* Is it one insert that is fenced by the count? */
 static bool is_append(const Group *g)
 {
-    bool only = g->counted && g->insert_count == 0 && g->rest == 0;
+    uint32_t kinds = 0;
     for (int kind = 0; kind < V_COUNT; kind++)
-        only &= (g->rows[kind].count != 0) == (kind == V_JOURNAL);
-    return only;
+        kinds += g->rows[kind].count != 0;
+    return g->counted && g->insert_count == 0 && g->rest == 0 && kinds == 1 && (g->rows[V_JOURNAL].count || g->rows[V_LOG].count == 1);
 }
 
-#define APPEND "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT "
+#define APPEND "INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT "
 
 /* That it inserted nothing is found out at the commit: see PgConn.appends. */
 static Err send_append(Group *g, Error *error)
 {
-    const Rows *rows = &g->rows[V_JOURNAL];
-    Cell args[2 + 5] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
-    for (uint32_t i = 0; i < KINDS[V_JOURNAL].columns; i++)
+    bool log = g->rows[V_LOG].count > 0;
+    const Rows *rows = &g->rows[log ? V_LOG : V_JOURNAL];
+    uint32_t columns = KINDS[log ? V_LOG : V_JOURNAL].columns;
+    Cell args[2 + 6] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
+    for (uint32_t i = 0; i < columns; i++)
         args[2 + i] = rows->count == 1 ? rows->column[i][0] : (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
     g->c->appends = true;
+    if (log)
+        return pg_send(g->c, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT ?3::text, ?1::text, ?4::bigint, ?5::bytea WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
     return rows->count == 1
-        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bytea WHERE (SELECT " UNTAKEN ")"), args, 7, g->arena, error)
-        : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 7, g->arena, error);
+        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bigint, ?8::bytea WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error)
+        : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
 }
 
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
@@ -528,7 +506,7 @@ static void learn_worker(PgStore *store, const StoreBatch *batch)
             continue;
         buf_clear(&store->worker);
         buf_put_str(&store->worker, name);
-        pg_forget_owned(store);
+        pg_runs_forget(store);
         store->count_doubted = true;
     }
 }
@@ -541,16 +519,76 @@ static bool has_op(const StoreBatch *batch, StoreDo kind)
     return false;
 }
 
-static void add_fence(Group *g, const StoreBatch *batch, Str key)
+static void add_fence(Group *g, const StoreBatch *batch, PgRun *run)
 {
     if (batch->epoch == 0)
         return;
     g->counted = true;
-    if (is_owned(g->c->store, batch, key) && !has_op(batch, DO_RENEW))
+    if (pg_run_is_ours(g->c->store, run, batch->epoch) && !has_op(batch, DO_RENEW))
         return;
     add(g, V_FENCE, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) });
     if (!has_op(batch, DO_RELEASE))                         /* it parks or ends with this very batch */
-        note_fenced(g, key, batch->epoch);
+        note_fenced(g, run, batch->epoch);
+}
+
+/* A row that is there already is for the ordinary way to refuse. */
+static bool appends_again(const StoreBatch *batch, const PgRun *run)
+{
+    for (const StoreOp *op = batch->first; op && run && run->last_seq; op = op->next)
+        if (op->kind == DO_APPEND_JOURNAL && ((const JournalRow *)op->row)->seq <= run->last_seq)
+            return true;
+    return false;
+}
+
+/* Which of them are hot, and what is known of their runs, which stays there until the group was sent. A second batch of a run follows with the rest: their order is promised. */
+static uint32_t look_at(Group *g, StoreBatch **batches, uint32_t count, bool *hot, PgRun **runs, Census *census)
+{
+    PgStore *store = g->c->store;
+    Buf key = { 0 };
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        learn_worker(store, batches[i]);
+        runs[i] = batches[i]->run_id.len ? pg_run_know(store, batches[i]->tenant, pg_run_key(batches[i]->tenant, batches[i]->run_id, &key)) : NULL;
+        hot[i] = (!runs[i] || runs[i]->batches == 0) && !appends_again(batches[i], runs[i]) && is_hot(batches[i], census);
+        n += hot[i];
+        if (!runs[i])
+            continue;
+        runs[i]->batches++;
+        runs[i]->pins++;
+        if (!hot[i])
+            pg_run_disown(store, runs[i]);                  /* it may end here */
+    }
+    buf_free(&key);
+    return n;
+}
+
+static void let_go(Group *g, PgRun **runs, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (runs[i]) {
+            runs[i]->batches = 0;
+            runs[i]->pins--;
+            pg_run_let_go(g->c->store, runs[i]);
+        }
+}
+
+static Err send_group(Group *g, StoreBatch **batches, uint32_t count, const bool *hot, PgRun **runs, Error *error)
+{
+    bool later = g->insert_count == 0;                      /* else journal rows tell what the inserts answered, so the fence goes first */
+    Err err = later ? ERR_OK : send_fence(g, error);
+    if (!err && !later)
+        err = run_inserts(g, error);
+    for (uint32_t i = 0; i < count && !err; i++)
+        if (hot[i])
+            err = gather(g, batches[i], runs[i], error);
+    if (err)
+        return err;
+    add_journal(g);
+    if (is_append(g))
+        return send_append(g, error);
+    if (later)
+        err = send_fence(g, error);
+    return err ? err : send_all(g, error);
 }
 
 Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error)
@@ -558,57 +596,29 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     PgConn *c = conn;
     Group g = { .c = c, .arena = c->group };
     Census census = { 0 };
-    Map seen = { 0 };
-    Buf text = { 0 };
-    uint32_t hot = 0;
-    bool is[STORE_GROUP_MAX];
-    Str key[STORE_GROUP_MAX];
+    bool hot[STORE_GROUP_MAX];
+    PgRun *runs[STORE_GROUP_MAX];
     if (!g.arena)
         g.arena = c->group = arena_new();
     arena_reset(g.arena);
-    c->fenced = NULL;
-    for (uint32_t i = 0; i < count; i++) {
-        learn_worker(c->store, batches[i]);
-        key[i] = arena_str(g.arena, run_key(batches[i]->tenant, batches[i]->run_id, &text));
-        bool second = batches[i]->run_id.len && map_find(&seen, key[i]);        /* the order of a run's batches is promised */
-        is[i] = !second && is_hot(batches[i], &census);
-        hot += is[i];
-        if (!is[i])
-            forget(c->store, key[i]);                       /* it may end here */
-        if (batches[i]->run_id.len)
-            map_put(&seen, key[i], batches[i]);
-    }
-    map_free(&seen);
-    buf_free(&text);
-    if (hot == 0)
-        return ERR_UNSUPPORTED;
-    Err err = read_count(c, error);
-    g.rest = count - hot;
-    make_all_rows(&g, &census, hot);
+    pg_log_begin(c);
+    g.rest = count - look_at(&g, batches, count, hot, runs, &census);
+    Err err = g.rest == count ? ERR_UNSUPPORTED : read_count(c, error);
+    make_all_rows(&g, &census, count - g.rest);
     g.inserts = ARENA_ARRAY(g.arena, Insert, census.of[DO_QUERY] + 1);
-    for (uint32_t i = 0; i < count && !err; i++) {
-        if (is[i]) {
-            add_fence(&g, batches[i], key[i]);
+    for (uint32_t i = 0; i < count && !err; i++)
+        if (hot[i]) {
+            add_fence(&g, batches[i], runs[i]);
             note_inserts(&g, batches[i]);
         }
-    }
-    bool later = g.insert_count == 0;                       /* else journal rows tell what the inserts answered, so the fence goes first */
-    if (!err && !later && !(err = send_fence(&g, error)))
-        err = run_inserts(&g, error);
-    for (uint32_t i = 0; i < count && !err; i++)
-        if (is[i])
-            err = gather(&g, batches[i], key[i], error);
-    if (!err && is_append(&g))
-        err = send_append(&g, error);
-    else {
-        if (!err && later)
-            err = send_fence(&g, error);
-        if (!err)
-            err = send_all(&g, error);
-    }
+    if (!err)
+        err = send_group(&g, batches, count, hot, runs, error);
+    let_go(&g, runs, count);
     *changed |= g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
     for (uint32_t i = 0; i < count && !err; i++)
-        if (!is[i])
+        if (!hot[i])
             err = pg_apply_ahead(c, batches[i], error);
+    if (!err)
+        pg_log_relieve(c, batches[0]->store);
     return err;
 }

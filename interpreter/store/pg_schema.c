@@ -166,6 +166,11 @@ static const char *const MIGRATIONS[] = {
     " ALTER COLUMN correlation DROP NOT NULL, SET (fillfactor = 95);"             /* no correlation: its own */
     "DROP INDEX flow_runs_unended; CREATE INDEX flow_runs_unended ON flow_runs (status) WHERE status < 3;"       /* equal keys take next to no room */
     "CREATE TRIGGER flow_taken AFTER UPDATE OF epoch ON flow_runs FOR EACH ROW WHEN (old.status = 1 AND old.epoch <> new.epoch) EXECUTE FUNCTION flow_note_taken();",
+    /* 17: a row of the journal may hold several, up to last_seq (sql_journal.c); the rows of many runs as one, until each is in its own journal (pg_log.c).
+       A log row is small, short-lived and read by no index but its key, so nothing is compressed. */
+    "ALTER TABLE flow_journal ADD COLUMN last_seq BIGINT;"
+    "CREATE TABLE flow_log (tenant " T " NOT NULL, worker " T " NOT NULL, id BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (tenant, worker, id));"
+    "ALTER TABLE flow_log ALTER COLUMN body SET STORAGE EXTERNAL;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
@@ -206,6 +211,7 @@ const SqlDialect PG_DIALECT = {
     .pass_name = "SELECT pg_advisory_lock(k), pg_advisory_unlock(k) FROM (SELECT hashtextextended(current_schema() || '*' || ?1, 0) AS k) AS x",
     .append_only = append_only, .packs_hashes = true,
     .module_of_run = "CASE WHEN octet_length(r.module_hash) = 32 THEN encode(r.module_hash, 'hex') ELSE convert_from(r.module_hash, 'UTF8') END",
+    .log_of_run = "EXISTS (SELECT 1 FROM flow_log AS l WHERE l.tenant = r.tenant AND l.worker = r.worker AND position(convert_to(r.run_id, 'UTF8') IN l.body) > 0)",
     .lone_worker = "pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || r.worker, 0))",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
                     "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
@@ -342,6 +348,9 @@ Err pg_migrate(PgConn *c, const StoreOptions *options, Error *error)
    but where row security or a trigger guards the rows, it is the one way. Those that refer to runs go before the runs. */
 Err pg_clear(void *conn, Error *error)
 {
+    PgStore *store = ((PgConn *)conn)->store;
+    pg_log_free(store);
+    pg_runs_drop(store);
     return pg_query(conn, STR(
         "DO $$ DECLARE t record; BEGIN FOR t IN SELECT c.relname, c.relrowsecurity AS secured,"
         " EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid AND g.tgname = 'flow_append_only') AS guarded"

@@ -199,6 +199,7 @@ static Err put_op(const Put *put, const StoreOp *op, Error *error)
     case DO_PUT_SNAPSHOT:   return put_plain(put, "put_snapshot", &number, &op->bytes);
     case DO_SET_TIMER:      return set_timer(put, op, error);
     case DO_CLEAR_TIMER:    return put_plain(put, "clear_timer", &number, NULL);
+    case DO_SETTLE:         return ERR_OK;                  /* nothing is kept aside */
     case DO_CLEAR_WAIT:     return ERR_OK;                  /* no run here waits for an event */
     case DO_PUT_MAIL:       return put_mail(put, op, error);
     case DO_TAKE_MAIL:      return put_plain(put, "take_mail", NULL, &op->text);

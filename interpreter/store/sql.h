@@ -40,6 +40,7 @@ typedef struct SqlDialect {
     const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */
     bool packs_hashes;                   /* a run's module_hash is bytes: sql_hash_cell, sql_hash_of */
     const char *module_of_run;           /* the hash of run r as flow_modules has it */
+    const char *log_of_run;              /* condition: the worker of run r keeps journal rows of it aside */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */
 } SqlDialect;
 
@@ -47,6 +48,8 @@ typedef struct SqlRows {
     RowSet set;                          /* in the arena of the call */
     int64_t changes;                     /* rows changed */
 } SqlRows;
+
+typedef struct SqlTaken { Str tenant, run_id, worker; } SqlTaken;          /* a run that was RUNNING, and whose it was */
 
 typedef struct SqlDb SqlDb;
 struct SqlDb {
@@ -57,6 +60,12 @@ struct SqlDb {
     Err (*check_fence)(SqlDb *db, StoreBatch *batch, Error *error);                    /* NULL: a plain read of the epoch is enough */
     /* Before statements on tables of programs; NULL: nothing to do. by_user: the user counts, too, because a table is `visible by`. */
     Err (*use_scope)(SqlDb *db, Str tenant, Str user, bool by_user, Error *error);
+    /* Rows of a run's journal that are durable elsewhere than in flow_journal, by seq, in the batch's arena; some may be in both. NULL: there are none. */
+    Err (*read_log)(SqlDb *db, StoreBatch *batch, Str run_id, JournalRow **rows, uint32_t *count, Error *error);
+    /* For stores that have such rows, else NULL: behind the fence of a batch that writes, before what it does; when runs were taken from workers; what nobody comes for. */
+    Err (*settle)(SqlDb *db, StoreBatch *batch, Error *error);
+    Err (*take_over)(SqlDb *db, StoreBatch *batch, const SqlTaken *taken, uint32_t count, Error *error);
+    Err (*gc_log)(SqlDb *db, StoreBatch *batch, Error *error);
     Buf claimed_tenant; size_t claims;   /* where the next claim goes on in turn */
     bool changed;                        /* some statement changed something since it was cleared */
     Buf constraint;
@@ -71,6 +80,8 @@ static inline Cell cell_null(void)       { return (Cell){ .kind = CELL_NULL }; }
 #define SQL_RUN(db, literal, args, arena, rows, error) \
     (db)->run((db), STR(literal), (args), sizeof(args) / sizeof *(args), (arena), (rows), (error))
 
+#define SQL_ROWS_OF(chunk) "COALESCE(" chunk "last_seq, " chunk "seq) - " chunk "seq + 1"          /* how many journal rows a row of flow_journal holds */
+
 /* ---- operations ---------------------------------------------------------------------------------------- */
 Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error);                       /* fence and all operations; the caller has the savepoint */
 Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error);
@@ -78,6 +89,12 @@ Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);  
 Err sql_apply_event_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);     /* sql_events.c: the outbox, subscriptions, deliveries, the dead */
 Err sql_apply_wait_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);      /* sql_waits.c: PUT_WAIT PASS_WAITS CLEAR_WAIT GET_WAITS */
 Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error);     /* rows: the run's epoch, or none */
+Err sql_apply_journal_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);   /* sql_journal.c: APPEND_JOURNAL GET_JOURNAL */
+/* Rows of a run's journal behind `after`, at most `limit`, in the batch's arena. */
+Err sql_read_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t after, int64_t limit, JournalRow **rows, uint32_t *count, Error *error);
+Err sql_copy_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t upto, Str copy_id, Error *error);        /* its rows 1 to `upto`, for another run; ERR_NOT_FOUND when they are not all there */
+typedef struct JournalChunk { Str tenant, run_id; uint64_t first; uint32_t count; int64_t ended_us /* of the last one */; Str entries /* journal_row.h */; } JournalChunk;
+Err sql_put_chunk(SqlDb *db, const JournalChunk *chunk, Arena *arena, Error *error);
 Err sql_apply_query(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);        /* sql_tables.c */
 Err sql_take_rate(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);          /* sql_rates.c */
 Err sql_apply_auth_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);      /* sql_auth.c */

@@ -29,8 +29,8 @@ enum { CLAIM_TENANTS_MAX = 64, CLAIM_ROUNDS_MAX = 4 };      /* tenants of one cl
     "AND k.concurrency_key <> '' AND k.status < 3 AND k.epoch > 0)) AND (r.limit_key = '' OR (SELECT COUNT(*) FROM flow_runs k WHERE k.tenant = r.tenant AND k.limit_key = r.limit_key " \
     "AND k.limit_key <> '' AND k.status < 3 AND k.epoch > 0) < r.limit_count)))"
 #define TAKE "UPDATE flow_runs AS r SET status = 1, blocked = 0, epoch = epoch + 1, worker = ?3, lease_until_us = ?5, updated_us = ?4 WHERE r.tenant = ?1 AND "
-#define CANDIDATE "r.tenant, r.run_id, r.concurrency_key, r.limit_key, r.epoch"
-enum { CANDIDATE_COLUMNS = 5 };
+#define CANDIDATE "r.tenant, r.run_id, r.concurrency_key, r.limit_key, r.epoch, r.worker"
+enum { CANDIDATE_COLUMNS = 6 };
 
 /* ?1 now, ?2 how many, ?3 the tenant or empty. */
 static const char *const CANDIDATES[] = {
@@ -219,13 +219,34 @@ static Err candidates(Claim *c, const char *select, const Cell *args, uint32_t c
     return run_sql(c, &sql, args, count, rows);
 }
 
+/* Of these candidates, whose leases had ended, those that were taken since the slot held `before` runs. What their workers keep aside of them comes along. */
+static Err take_over(Claim *c, const SqlRows *rows, uint32_t before)
+{
+    uint32_t taken = c->slot->count - before, count = 0;
+    if (!c->db->take_over || taken == 0)
+        return ERR_OK;
+    SqlTaken *from = ARENA_ARRAY(c->batch->arena, SqlTaken, taken);
+    for (uint32_t i = before; i < c->slot->count; i++) {
+        const RunRow *run = (const RunRow *)c->slot->rows + i;
+        for (uint32_t k = 0; k < rows->set.rows; k++) {
+            const Cell *row = &rows->set.cells[k * CANDIDATE_COLUMNS];
+            if (str_eq(row[0].text, run->tenant) && str_eq(row[1].text, run->run_id))
+                from[count++] = (SqlTaken){ run->tenant, run->run_id, row[5].text };
+        }
+    }
+    return c->db->take_over(c->db, c->batch, from, count, c->error);
+}
+
 static Err claim_class(Claim *c, size_t class, uint32_t most, bool *drained)
 {
     SqlRows rows;
+    uint32_t before = c->slot->count;
     const Cell args[] = { cell_int(c->op->now_us), cell_int(most), cell_text(c->batch->tenant) };
     Err err = candidates(c, CANDIDATES[class], args, 3, &rows);
     *drained = err || rows.set.rows < most;
-    return err ? err : take_candidates(c, &rows);
+    if (!err)
+        err = take_candidates(c, &rows);
+    return !err && class == CLASS_LEASES ? take_over(c, &rows, before) : err;
 }
 
 /* Behind blocked runs there may be others. */
@@ -289,16 +310,33 @@ static Err claim_ready(Claim *c, uint32_t most, bool *drained)
 
 /* ---- the operations ---------------------------------------------------------------------------------------- */
 
+/* Locked, so that it is still his when it is taken. */
+static Err worker_of(Claim *c, SqlTaken *from)
+{
+    SqlRows rows;
+    Buf sql = { 0 };
+    const Cell args[] = { cell_text(c->batch->tenant), cell_text(c->op->more) };
+    buf_printf(&sql, "SELECT s0.worker FROM flow_runs AS s0 WHERE s0.tenant = ?1 AND s0.run_id = ?2 AND s0.status = 1%s", c->db->dialect->lock_rows);
+    Err err = run_sql(c, &sql, args, 2, &rows);
+    *from = (SqlTaken){ c->batch->tenant, c->op->more, err || rows.set.rows == 0 ? (Str){ 0 } : rows.set.cells[0].text };
+    return err;
+}
+
 static Err claim_named(Claim *c)
 {
     SqlRows rows;
-    bool taken;
+    SqlTaken from = { 0 };
+    bool taken = false;
     const Cell args[] = { cell_text(c->batch->tenant), cell_text(c->op->more) };
-    Err err = SQL_RUN(c->db, "SELECT concurrency_key, limit_key FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 AND status < 3", args, c->batch->arena, &rows, c->error);
+    Err err = SQL_RUN(c->db, "SELECT concurrency_key, limit_key, status FROM flow_runs WHERE tenant = ?1 AND run_id = ?2 AND status < 3", args, c->batch->arena, &rows, c->error);
     if (err || rows.set.rows == 0)
         return err;
     err = lock_keys(c->db, c->batch, rows.set.cells[0].text, rows.set.cells[1].text, c->error);
-    return err ? err : take_one(c, c->batch->tenant, c->op->more, &taken);
+    if (!err && c->db->take_over && rows.set.cells[2].i == RUN_RUNNING)
+        err = worker_of(c, &from);
+    if (!err)
+        err = take_one(c, c->batch->tenant, c->op->more, &taken);
+    return !err && taken && from.worker.len ? c->db->take_over(c->db, c->batch, &from, 1, c->error) : err;
 }
 
 /* The slot's `found`: there may be more; `seq`: so many of the first runs came from ended leases. */

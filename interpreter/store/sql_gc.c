@@ -10,12 +10,11 @@ static const char *const RUN_TABLES[] = { "flow_journal", "flow_snapshots", "flo
 
 static Err delete_run(SqlDb *db, StoreBatch *batch, const Cell *key, GcPage *page, Error *error)
 {
-    Err err = ERR_OK;
+    SqlRows held;
+    Err err = db->run(db, STR("SELECT CAST(COALESCE(SUM(" SQL_ROWS_OF("") "), 0) AS BIGINT) FROM flow_journal WHERE tenant = ?1 AND run_id = ?2"), key, 2, batch->arena, &held, error);
+    page->journal_rows += err ? 0 : (uint64_t)held.set.cells[0].i;
     for (size_t t = 0; t < sizeof RUN_TABLES / sizeof *RUN_TABLES && !err; t++) {
-        SqlRows rows;
-        err = db->run(db, str_of(arena_printf(batch->arena, "DELETE FROM %s WHERE tenant = ?1 AND run_id = ?2", RUN_TABLES[t])), key, 2, batch->arena, &rows, error);
-        if (!err && t == 0)
-            page->journal_rows += (uint64_t)rows.changes;
+        err = db->run(db, str_of(arena_printf(batch->arena, "DELETE FROM %s WHERE tenant = ?1 AND run_id = ?2", RUN_TABLES[t])), key, 2, batch->arena, NULL, error);
     }
     page->runs += !err;
     return err;
@@ -51,7 +50,9 @@ static Err gc_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, GcPage *page, Erro
         page->run_id = c[1].text;
     }
     page->more = !err && rows.set.rows == op->limit;
-    return err || page->more ? err : gc_session_rows(db, batch, op, page, error);
+    if (!err && !page->more)
+        err = gc_session_rows(db, batch, op, page, error);
+    return !err && !page->more && db->gc_log ? db->gc_log(db, batch, error) : err;
 }
 
 /* All of one age at once: in the order of their positions, `limit` a page. */

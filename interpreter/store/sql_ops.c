@@ -1,5 +1,4 @@
 /* sql_ops.c - the operations of a batch as statements on the engine's own tables (flow_*); runs and claims are in sql_runs.c, events in sql_events.c. */
-#include "interpreter/store/journal_row.h"
 #include "interpreter/store/sql_gc.h"
 
 typedef Err (*Apply)(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);
@@ -83,46 +82,6 @@ static Err get_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     if (!err)
         take_bytes(batch, op, &rows);
     return err;
-}
-
-/* ---- journal -------------------------------------------------------------------------------------------- */
-
-static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    JournalRow row = *(const JournalRow *)op->row;
-    Err err = op->encode ? op->encode(batch, (int)op->number, &row, op->encode_arg, error) : ERR_OK;
-    if (!err)
-        err = journal_row_check(&row, error);
-    if (err)
-        return err;
-    Buf body = { 0 };
-    journal_row_put(&row, &body);
-    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(row.seq), cell_int(row.ended_us), cell_blob(buf_str(&body)) };
-    err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) VALUES (?1, ?2, ?3, ?4, ?5)", args, batch->arena, NULL, error);
-    buf_free(&body);
-    if (err == ERR_CONFLICT)
-        return err_set(error, err, "journal row %llu of run `%.*s` exists already", (unsigned long long)row.seq, STR_ARG(batch->run_id));
-    return err;
-}
-
-static Err get_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
-{
-    SqlRows rows;
-    const Cell args[] = { cell_text(batch->tenant), cell_text(op->text), cell_u64(op->number), cell_int(sql_limit_of(op)) };
-    Err err = SQL_RUN(db, "SELECT seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?3 ORDER BY seq LIMIT ?4", args, batch->arena, &rows, error);
-    if (err)
-        return err;
-    JournalRow *out = ARENA_ARRAY(batch->arena, JournalRow, rows.set.rows);
-    for (uint32_t i = 0; i < rows.set.rows; i++) {
-        const Cell *c = &rows.set.cells[i * rows.set.columns];
-        out[i] = (JournalRow){ .seq = (uint64_t)c[0].i, .ended_us = c[1].i };
-        if ((err = journal_row_read(c[2].text, &out[i], error)))
-            return err;
-    }
-    StoreSlot *slot = store_slot(batch, op);
-    slot->rows = out;
-    slot->count = rows.set.rows;
-    return ERR_OK;
 }
 
 /* ---- timers and waits ----------------------------------------------------------------------------------- */
@@ -258,16 +217,22 @@ static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return ERR_OK;
 }
 
+/* What a store keeps aside is settled before any batch that says so (SqlDb.settle). */
+static Err settled(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
+{
+    return ERR_OK;
+}
+
 /* ---- all of them ---------------------------------------------------------------------------------------- */
 
 static const Apply APPLY[DO_COUNT] = {
-    [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = append_journal,
+    [DO_PUT_MODULE] = put_module, [DO_PUT_RUN] = sql_apply_run_op, [DO_UPDATE_RUN] = sql_apply_run_op, [DO_APPEND_JOURNAL] = sql_apply_journal_op,
     [DO_PUT_SNAPSHOT] = put_snapshot, [DO_SET_TIMER] = set_timer, [DO_CLEAR_TIMER] = clear_timer, [DO_PUT_WAIT] = sql_apply_wait_op, [DO_PASS_WAITS] = sql_apply_wait_op, [DO_CLEAR_WAIT] = sql_apply_wait_op,
     [DO_PUT_EVENT] = sql_apply_event_op, [DO_EVENT_DISPATCHED] = sql_apply_event_op, [DO_EVENT_REDELIVER] = sql_apply_event_op, [DO_PUT_DEAD] = sql_apply_event_op,
     [DO_PUT_MAIL] = put_mail, [DO_TAKE_MAIL] = take_mail, [DO_DROP_MAIL] = drop_mail,
-    [DO_TAKE_RATE] = sql_take_rate, [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
+    [DO_TAKE_RATE] = sql_take_rate, [DO_PUT_BLOB] = put_blob, [DO_RELEASE] = sql_apply_run_op, [DO_RENEW] = sql_apply_run_op, [DO_SETTLE] = settled, [DO_CLAIM] = sql_apply_run_op, [DO_FORK] = sql_apply_run_op,
     [DO_QUERY] = sql_apply_query, [DO_ENSURE_TABLES] = sql_ensure_tables, [DO_GC] = sql_gc, [DO_GET_MODULE] = get_module, [DO_GET_RUN] = sql_apply_run_op,
-    [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = get_journal, [DO_GET_MAIL] = get_mail,
+    [DO_LIST_RUNS] = sql_apply_run_op, [DO_GET_SNAPSHOT] = get_snapshot, [DO_GET_JOURNAL] = sql_apply_journal_op, [DO_GET_MAIL] = get_mail,
     [DO_GET_OUTBOX] = sql_apply_event_op, [DO_LIST_EVENTS] = sql_apply_event_op, [DO_GET_WAITS] = sql_apply_wait_op, [DO_GET_BLOB] = get_blob, [DO_LIST_DEAD] = sql_apply_event_op,
     [DO_NEXT_DUE] = next_due, [DO_NEXT_CLAIM] = sql_apply_run_op, [DO_HOT_WRITE] = sql_apply_hot, [DO_HOT_READ] = sql_apply_hot,
     [DO_CLAIM_OUTBOX] = sql_apply_event_op, [DO_REPUBLISH] = sql_apply_event_op, [DO_DELIVER] = sql_apply_event_op, [DO_SETTLE_EVENT] = sql_apply_event_op,
@@ -300,6 +265,8 @@ Err sql_check_fence(SqlDb *db, StoreBatch *batch, Error *error)
 Err sql_apply_ops(SqlDb *db, StoreBatch *batch, Error *error)
 {
     Err err = sql_check_fence(db, batch, error);
+    if (!err && db->settle && batch->writes)
+        err = db->settle(db, batch, error);
     for (StoreOp *op = batch->first; op && !err; op = op->next)
         err = APPLY[op->kind](db, batch, op, error);
     return err;

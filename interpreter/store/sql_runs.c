@@ -199,11 +199,6 @@ static Err fork_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     StoreSlot found = { 0 };
     sql_take_runs(batch, &found, &rows);
     RunRow run = *(const RunRow *)found.rows;
-    const Cell upto[] = { key[0], key[1], cell_u64(op->number) };
-    if ((err = SQL_RUN(db, "SELECT COUNT(*) FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq <= ?3", upto, batch->arena, &rows, error)))
-        return err;
-    if ((uint64_t)rows.set.cells[0].i != op->number)
-        return err_set(error, ERR_NOT_FOUND, "no state of run `%.*s` at %llu", STR_ARG(batch->run_id), (unsigned long long)op->number);
     run.causation = run.run_id;
     run.run_id = op->text;
     run.status = RUN_READY;
@@ -216,9 +211,7 @@ static Err fork_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     run.cancel_requested = false;
     if ((err = insert_run(db, batch, &run, false, error)))
         return err;
-    const Cell copy[] = { upto[0], upto[1], upto[2], cell_text(op->text) };
-    return SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) SELECT tenant, ?4, seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq <= ?3",
-                   copy, batch->arena, NULL, error);
+    return sql_copy_journal(db, batch, batch->run_id, op->number, op->text, error);
 }
 
 Err sql_apply_run_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)

@@ -121,6 +121,8 @@ static const char *const MIGRATIONS[] = {
     "DROP TABLE flow_journal_wide;",
     /* 10: what the caller of a run may do, for plans */
     "ALTER TABLE flow_runs ADD COLUMN scopes TEXT NOT NULL DEFAULT '';",
+    /* 11: a row of the journal may hold several, up to last_seq (sql_journal.c) */
+    "ALTER TABLE flow_journal ADD COLUMN last_seq INTEGER;",
 };
 enum { SCHEMA_VERSION = sizeof MIGRATIONS / sizeof *MIGRATIONS };
 
@@ -131,7 +133,7 @@ static const char *const append_only[] = {
 };
 
 static const SqlDialect DIALECT = {
-    .name = "sqlite", .module_of_run = "r.module_hash", .placeholder = '?',
+    .name = "sqlite", .module_of_run = "r.module_hash", .log_of_run = "0", .placeholder = '?',
     .type_bool = "INTEGER", .type_int = "INTEGER", .type_float = "REAL", .type_decimal = "TEXT COLLATE decimal", .type_text = "TEXT", .type_blob = "BLOB",
     .row_no = "INTEGER PRIMARY KEY",
     .same = "IS", .differs = "IS NOT",

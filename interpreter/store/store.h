@@ -222,6 +222,7 @@ int  store_claim_again(StoreBatch *batch, Str worker, int64_t now_us, int64_t le
 bool store_claim_more(const StoreBatch *batch, int index);            /* the claim did not look at all that is there */
 uint32_t store_taken_over(const StoreBatch *batch, int index);        /* so many of a claim's first runs came from workers whose lease had ended */
 int  store_next_claim(StoreBatch *batch, Str worker);                 /* when a run wants a worker next: the first timer of a parked run, the first end of a lease of another worker; store_time() */
+void store_settle(StoreBatch *batch);                                 /* what the store keeps aside for a running run is put where the rest of it is, as its end would do */
 void store_renew(StoreBatch *batch, int64_t lease_until_us);          /* nothing happens when the run does not run any more */
 
 typedef struct StoreResult {

@@ -66,7 +66,7 @@ def measure(store, outside, env):
         until("all have ended", ended, 0.02)
         over = time.monotonic() - began
         steps = {}
-        for _, run, _, row in journal(store, "ended_us >= %d" % restart_us):
+        for _, run, _, row in journal(store, from_us=restart_us):
             if row["started_us"] >= restart_us and row["request"] > 0:
                 steps[run] = min(row["started_us"], steps.get(run, row["started_us"]))
         waits = [(steps[run] - restart_us) / 1e6 for run in orphans if run in steps]

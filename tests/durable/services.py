@@ -10,42 +10,87 @@ import tempfile
 SCRIPT = os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "services.sh")
 
 
-def journal_row(hex_body):
-    """A row of the journal as interpreter/store/journal_row.c writes it."""
-    data, at = bytes.fromhex(hex_body), 1
-    assert data[0] == 1, data
+class Bytes:
+    """Reads what base/buf.h writes."""
 
-    def varint():
-        nonlocal at
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def raw(self, size):
+        self.at += size
+        assert self.at <= len(self.data)
+        return self.data[self.at - size:self.at]
+
+    def varint(self):
         value = shift = 0
         while True:
-            byte = data[at]
-            at += 1
+            byte = self.raw(1)[0]
             value |= (byte & 127) << shift
             shift += 7
             if byte < 128:
                 return value
 
-    def text():
-        nonlocal at
-        size = varint()
-        at += size
-        return data[at - size:at]
+    def zigzag(self):
+        value = self.varint()
+        return value >> 1 ^ -(value & 1)
 
-    row = {name: varint() for name in ("request", "fiber", "span", "parent_span", "entry", "effect", "target", "agent", "took")}
-    row.update({name: text() for name in ("name", "args_json", "payload", "detail_json")})
-    assert at == len(data)
+    def text(self):
+        return self.raw(self.varint())
+
+    def entries(self, count):
+        """(ended_us, bytes of the row) of each."""
+        return [(self.zigzag(), self.raw(int.from_bytes(self.raw(4), "little"))) for _ in range(count)]
+
+    def done(self):
+        return self.at == len(self.data)
+
+
+def journal_row(data):
+    """A row of the journal as interpreter/store/journal_row.c writes it."""
+    read = Bytes(data)
+    assert read.raw(1) == b"\1", data
+    row = {name: read.varint() for name in ("request", "fiber", "span", "parent_span", "entry", "effect", "target", "agent")}
+    row["took"] = read.zigzag()
+    row.update({name: read.text() for name in ("name", "args_json", "payload", "detail_json")})
+    assert read.done()
     return row
 
 
-def journal(store, condition="1 = 1"):
-    """The rows of all runs, or of some, by the time of their end: (tenant, run, seq, fields)."""
-    body = "encode(body, 'hex')" if isinstance(store, PostgresStore) else "hex(body)"
+def journal_entries(store):
+    """{(tenant, run, seq): (ended_us, bytes)} of all that is durable: chunks, and what lies in the logs of workers."""
+    hexed = "encode(body, 'hex')" if isinstance(store, PostgresStore) else "hex(body)"
+    found = {}
+    if isinstance(store, PostgresStore):                           # first, since what is in the log goes into the journal
+        for tenant, text in store.query("SELECT tenant, %s FROM flow_log" % hexed):
+            read = Bytes(bytes.fromhex(text))
+            assert read.raw(1) == b"\1"
+            while not read.done():
+                run, first, count = read.text().decode(), read.varint(), read.varint()
+                found.update({(tenant, run, first + i): entry for i, entry in enumerate(read.entries(count))})
+    chunks = set()
+    for tenant, run, first, last, ended, text in store.query("SELECT tenant, run_id, seq, COALESCE(last_seq, seq), ended_us, %s FROM flow_journal" % hexed):
+        data, count = bytes.fromhex(text), int(last) - int(first) + 1
+        its = {(tenant, run, int(first) + i) for i in range(count)}
+        assert not its & chunks, "rows of the journal lie in two chunks: %s" % sorted(its & chunks)
+        chunks |= its
+        if count == 1:
+            found[tenant, run, int(first)] = int(ended), data
+            continue
+        read = Bytes(data)
+        assert read.raw(1) == b"\2"
+        found.update({(tenant, run, int(first) + i): entry for i, entry in enumerate(read.entries(count))})
+        assert read.done()
+    return found
+
+
+def journal(store, run_id=None, from_us=0):
+    """The rows of all runs, or of one, that ended then or later, by the time of their end: (tenant, run, seq, fields)."""
     rows = []
-    for tenant, run, seq, ended, text in store.query("SELECT tenant, run_id, seq, ended_us, %s FROM flow_journal WHERE %s ORDER BY ended_us, seq" % (body, condition)):
-        row = journal_row(text)
-        took = row["took"] >> 1 ^ -(row["took"] & 1)
-        rows.append((tenant, run, int(seq), dict(row, started_us=int(ended) - took, ended_us=int(ended))))
+    for (tenant, run, seq), (ended, data) in sorted(journal_entries(store).items(), key=lambda item: (item[1][0], item[0][2])):
+        if ended < from_us or run_id not in (None, run):
+            continue
+        row = journal_row(data)
+        rows.append((tenant, run, seq, dict(row, started_us=ended - row["took"], ended_us=ended)))
     return rows
 
 

@@ -89,6 +89,8 @@ static int raw_shop_teardown(void **state)
 #define RAW_TEST(name) cmocka_unit_test_setup_teardown(name, raw_setup, raw_teardown)
 #define RAW_SHOP_TEST(name) cmocka_unit_test_setup_teardown(name, raw_shop_setup, raw_shop_teardown)
 
+#include "tests/unit/store_pg_log.h"
+
 /* ---- row security ---- */
 
 static void the_rows_of_programs_are_walled_off_for_the_stores_own_role(void **state)
@@ -728,6 +730,8 @@ int main(void)
         RAW_TEST(after_its_connections_were_cut_the_store_goes_on), RAW_TEST(work_waits_for_a_server_that_comes_back_and_not_for_ever), RAW_TEST(a_transaction_that_was_cut_says_so_and_nothing_of_it_stands),
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop), RAW_TEST(the_dispatcher_lets_waits_that_are_being_written_pass),
         GROUP_TESTS,
+        PG_LOG_TESTS,
     };
+    if (getenv("FLOW_TEST_ONLY")) cmocka_set_test_filter(getenv("FLOW_TEST_ONLY"));      /* a pattern: *_log* */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
