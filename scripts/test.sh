@@ -121,7 +121,7 @@ a cli sh scripts/cli.sh
 a plans python3 tests/plans/schema_test.py $build
 b requests python3 tests/plans/requests.py $build $FLOW_TEST_SERVICES
 a terminal python3 tests/terminal/terminal.py $build
-a crash python3 tests/crash/crash_loop.py $build
+b crash python3 tests/crash/crash_loop.py $build
 a crash_pg python3 tests/crash/crash_loop.py $build --services $FLOW_TEST_SERVICES
 b login python3 tests/identity/test_login.py $build
 b authorization python3 tests/identity/test_authorization.py $build
@@ -135,8 +135,8 @@ b question python3 tests/gateway/question_test.py $build
 b page python3 tests/ui/page_test.py $build
 b lease python3 tests/durable/lease.py $build
 b chaos CHAOS_STORE=sqlite CHAOS_SECONDS=4 python3 tests/durable/chaos.py $build
-b state python3 tests/durable/state.py $build
-b partitions sh tests/durable/partitions.sh $build
+a state python3 tests/durable/state.py $build
+a partitions sh tests/durable/partitions.sh $build
 b chaos_pg CHAOS_SECONDS=${CHAOS_SECONDS:-10} python3 tests/durable/chaos.py $build
 SUITES
     while read -r _ name _; do
