@@ -2,13 +2,20 @@
  *
  * Blocks double up to BLOCK_BYTES_MAX, so a small phase costs one malloc and a
  * large one few. A request that does not fit takes a block of its own size. The
- * newest block is the head; the first one made is the last in the chain and the
- * only one that arena_reset() keeps. arena_reuse() keeps the largest: what was
- * asked for once is asked for again.
+ * newest block is the head; the first one is part of the arena, the last in the
+ * chain and the only one that arena_reset() keeps. arena_reuse() keeps the
+ * largest as well: what was asked for once is asked for again.
+ *
+ * Arenas that are freed wait for arena_new(), up to ARENA_SPARE_MAX a thread.
+ * Where hundreds live at once, more come from slabs on huge pages: thousands of
+ * small pages, each touched once in a while, cost more in address translation
+ * than in all else. Slabs stay with their thread.
  */
 #include "base/arena.h"
 
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -22,9 +29,34 @@ typedef struct Block {
 } Block;
 
 struct Arena {
-    Block *head;
+    Block *head;                                                /* NULL: a spare one */
+    Arena *next_spare;
     size_t handed_out;
+    bool in_slab;
+    Block first;                                                /* up to BLOCK_BYTES_MIN bytes of the arena's start */
 };
+
+#if defined(__SANITIZE_ADDRESS__)
+#define ARENA_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ARENA_ASAN 1
+#endif
+#endif
+#ifdef ARENA_ASAN
+enum { ARENA_SPARE_MAX = 0, ARENA_SLABS_MAX = 0 };              /* what is used after it was freed shall be found */
+#else
+enum { ARENA_SPARE_MAX = 256, ARENA_SLABS_MAX = 16 };
+#endif
+enum {
+    ARENA_SLAB_FROM = 128,                                      /* arenas of one thread that live at once, from which on there are slabs */
+    ARENA_SLAB_STRIDE = BLOCK_BYTES_MIN + 64                    /* not a power of two: their starts, which are used most, would share a few sets of the caches */
+};
+
+static _Thread_local struct {
+    Arena *spare, *in_slabs;
+    uint32_t spare_count, slab_count, live;
+} pool;
 
 static void out_of_memory(void)
 {
@@ -71,7 +103,7 @@ void *mem_alloc_large(size_t size_bytes)
 
 static __attribute__((noinline)) void block_add(Arena *arena, size_t size_min)
 {
-    size_t whole = arena->head ? (arena->head->cap + sizeof(Block)) * 2 : BLOCK_BYTES_MIN;
+    size_t whole = arena->head == &arena->first ? 2 * BLOCK_BYTES_MIN : (arena->head->cap + sizeof(Block)) * 2;
     if (whole > BLOCK_BYTES_MAX)
         whole = BLOCK_BYTES_MAX;
     if (size_min > SIZE_MAX - sizeof(Block))
@@ -83,16 +115,48 @@ static __attribute__((noinline)) void block_add(Arena *arena, size_t size_min)
     arena->head = block;
 }
 
+/* Only where many live at once: a process that needs few gives its memory back. */
+static void slab_add(void)
+{
+    char *slab = mem_alloc_large(HUGE_PAGE_BYTES);
+    for (size_t at = 0; at + BLOCK_BYTES_MIN <= HUGE_PAGE_BYTES; at += ARENA_SLAB_STRIDE) {
+        Arena *arena = (Arena *)(slab + at);
+        *arena = (Arena){ .next_spare = pool.in_slabs, .in_slab = true };
+        pool.in_slabs = arena;
+    }
+    pool.slab_count++;
+}
+
+static Arena *arena_take_spare(void)
+{
+    if (!pool.in_slabs && !pool.spare && pool.live >= ARENA_SLAB_FROM && pool.slab_count < ARENA_SLABS_MAX)
+        slab_add();
+    Arena **list = pool.in_slabs ? &pool.in_slabs : &pool.spare, *arena = *list;
+    if (!arena)
+        return NULL;
+    *list = arena->next_spare;
+    if (!arena->in_slab)
+        pool.spare_count--;
+    return arena;
+}
+
 Arena *arena_new(void)
 {
-    Arena *arena = mem_alloc(sizeof *arena);
-    block_add(arena, 0);
+    Arena *arena = arena_take_spare();
+    if (!arena) {
+        arena = mem_realloc(NULL, BLOCK_BYTES_MIN);
+        arena->in_slab = false;
+    }
+    pool.live++;
+    arena->first = (Block){ .cap = BLOCK_BYTES_MIN - offsetof(Arena, first) - sizeof(Block) };
+    arena->head = &arena->first;
+    arena->handed_out = 0;
     return arena;
 }
 
 void arena_reset(Arena *arena)
 {
-    while (arena->head->older) {
+    while (arena->head != &arena->first) {
         Block *older = arena->head->older;
         free(arena->head);
         arena->head = older;
@@ -104,19 +168,21 @@ void arena_reset(Arena *arena)
 void arena_reuse(Arena *arena)
 {
     Block *kept = NULL;
-    for (Block *block = arena->head; block; block = block->older)
+    for (Block *block = arena->head; block != &arena->first; block = block->older)
         if (block->cap + sizeof(Block) <= BLOCK_BYTES_MAX && (!kept || block->cap > kept->cap))
             kept = block;
-    while (arena->head) {
+    while (arena->head != &arena->first) {
         Block *block = arena->head;
         arena->head = block->older;
         if (block != kept)
             free(block);
     }
-    kept->older = NULL;                                     /* there is one: the first is small */
+    arena_reset(arena);
+    if (!kept)
+        return;
+    kept->older = &arena->first;
     kept->used = 0;
     arena->head = kept;
-    arena->handed_out = 0;
 }
 
 void arena_free(Arena *arena)
@@ -124,8 +190,17 @@ void arena_free(Arena *arena)
     if (!arena)
         return;
     arena_reset(arena);
-    free(arena->head);
-    free(arena);
+    arena->head = NULL;
+    pool.live--;
+    if (!arena->in_slab && pool.spare_count >= ARENA_SPARE_MAX) {
+        free(arena);
+        return;
+    }
+    Arena **list = arena->in_slab ? &pool.in_slabs : &pool.spare;
+    arena->next_spare = *list;
+    *list = arena;
+    if (!arena->in_slab)
+        pool.spare_count++;
 }
 
 /* Bytes that the caller fills itself. */

@@ -19,7 +19,7 @@ typedef struct Arena Arena;
 Arena *arena_new(void);
 void   arena_free(Arena *arena);                              /* NULL is fine */
 void   arena_reset(Arena *arena);                             /* keeps the first block */
-void   arena_reuse(Arena *arena);                             /* keeps the largest one (of 4 MB at most): for the one arena that much goes through, not for each of many */
+void   arena_reuse(Arena *arena);                             /* keeps the largest one, too (of 4 MB at most): for the one arena that much goes through, not for each of many */
 void  *arena_alloc(Arena *arena, size_t size_bytes);          /* zeroed, aligned for any type */
 void  *arena_take(Arena *arena, size_t size_bytes);           /* the same, not zeroed */
 void  *arena_alloc_array(Arena *arena, size_t count, size_t item_bytes);   /* a product that overflows is out of memory */

@@ -20,7 +20,8 @@ enum { BUF_BYTES_MIN = 64, FILE_READ_BYTES = 64 * 1024 };
 
 void buf_free(Buf *buf)
 {
-    free(buf->ptr);
+    if (!buf->borrowed)
+        free(buf->ptr);
     *buf = (Buf){ 0 };
 }
 
@@ -38,8 +39,12 @@ char *buf_reserve(Buf *buf, size_t more_bytes)
         size_t cap = buf->cap < BUF_BYTES_MIN ? BUF_BYTES_MIN : buf->cap;
         while (cap < need)
             cap = cap > SIZE_MAX / 2 ? need : cap * 2;
-        buf->ptr = mem_realloc(buf->ptr, cap);
+        char *room = mem_realloc(buf->borrowed ? NULL : buf->ptr, cap);
+        if (buf->borrowed && buf->len)
+            memcpy(room, buf->ptr, buf->len);
+        buf->ptr = room;
         buf->cap = cap;
+        buf->borrowed = false;
     }
     return buf->ptr + buf->len;
 }

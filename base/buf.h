@@ -1,6 +1,6 @@
 /* buf.h - a growable run of bytes, and a bounded reader of the same encodings.
  *
- * Writer: start from (Buf){0}; buf_free() when done. Integers are little-endian
+ * Writer: start from (Buf){0} or buf_on(); buf_free() when done. Integers are little-endian
  * or LEB128 ("varint"; signed ones zigzag). Reader: never reads past its end;
  * the first violation sets `failed` and every later read returns zero, so a
  * decoder checks once at a convenient place.
@@ -12,8 +12,11 @@
 typedef struct Buf {
     char *ptr;
     size_t len, cap;
+    bool borrowed;                                            /* ptr is somebody else's, until more room is needed */
 } Buf;
 
+/* Begins in memory of the caller, usually on his stack: most texts are short, and cost no allocation then. */
+static inline Buf buf_on(char *room, size_t size) { return (Buf){ .ptr = room, .cap = size, .borrowed = true }; }
 void buf_free(Buf *buf);
 void buf_clear(Buf *buf);                                     /* keeps the memory */
 char *buf_reserve(Buf *buf, size_t more_bytes);               /* where the next bytes go */

@@ -30,6 +30,7 @@ struct event;
 
 enum {
     ENGINE_SNAPSHOT_EVERY = 64, ENGINE_CLAIM_MAX = 256, ENGINE_LIVE_MAX = 4000, ENGINE_MAIL_MAX = 1000, ENGINE_IMAGES_MAX = 1000,
+    ENGINE_STEPS_AT_ONCE = 8,                            /* steps of a run before the others have their turn */
     ENGINE_RELOADS_MAX = 40,                             /* transactions in a row that lost against another writer */
     ENGINE_ROWS_MAX = 256,                               /* journal rows that wait for a commit to ride in */
     EVENT_HOPS_MAX = 32, EVENT_BATCH = 64, HANDLER_ATTEMPTS_MAX = 5,
@@ -151,6 +152,7 @@ struct Engine {
     int64_t virtual_now;
     Map live;
     LiveRun *ready_first, *ready_last;
+    LiveRun *stepping; bool steps_again;                 /* the run whose step is under way; it became ready again in it */
     uint32_t open_txns;
     Map images;                                          /* hash hex -> Image */
     Map reaches;                                         /* scopes.c */

@@ -83,12 +83,12 @@ static void answer_by_rules(LiveRun *run, Act *act, const LlmQuestion *question)
 /* A test says what a model answers: it is checked like a model's, and what is refused is followed by the next. False: the test says nothing of plans. */
 static bool answer_by_script(LiveRun *run, Act *act, const LlmQuestion *question) {
     EngineScript *script = run->engine->options.script;
+    if (question->kind != EFFECT_LLM_PLAN || !script || !script_has_plans(script)) return false;
     Str key = str_of(arena_printf(act->asked, "%.*s:%" PRIu64, STR_ARG(run->row.run_id), act->id)), said;
     Buf report = { 0 };
     uint32_t round = 0;
     bool ok = false, good = false;
     Value value = { 0 };
-    if (question->kind != EFFECT_LLM_PLAN || !script || !script_has_plans(script)) return false;
     for (; round <= LLM_PLAN_REPAIRS_MAX && !good && script_plan(script, key, round, &said); round++) {
         buf_clear(&report);
         good = llm_read_answer(question, said, &ok, &value, &report);
@@ -127,7 +127,7 @@ void perform_llm(LiveRun *run, Act *act, const VmRequest *request) {
     Engine *engine = run->engine;
     bool fill = act->effect->kind == EFFECT_PLAN_FILL;
     if (!engine->planner) engine->planner = planner_new();
-    act->asked = arena_new();
+    if (fill || act->effect->kind == EFFECT_LLM_PLAN) act->asked = arena_new();
     LlmQuestion question = { .image = run->image, .kind = (EffectKind)act->effect->kind, .result = act->effect->result, .text = value_str(request->args[fill ? 1 : 0]), .now_us = engine_now(engine),
                              .planner = engine->planner };
     if (act->effect->kind == EFFECT_LLM_PLAN) question.agents = texts_of(request->args[1], act->asked, &question.agent_count);

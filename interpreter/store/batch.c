@@ -21,7 +21,7 @@ StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, u
 
 StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch)
 {
-    return store_batch_in(store_arena_take(store), store, tenant, run_id, epoch);
+    return store_batch_in(arena_new(), store, tenant, run_id, epoch);
 }
 
 void store_announce(StoreBatch *batch)
@@ -74,10 +74,8 @@ void store_batch_free(StoreBatch *batch)
 {
     if (!batch)
         return;
-    Store *store = batch->store;
-    Arena *arena = batch->arena;
     store_batch_release(batch);
-    store_arena_give(store, arena);
+    arena_free(batch->arena);
 }
 
 StoreOp *store_add_op(StoreBatch *batch, StoreDo kind, bool result)

@@ -127,8 +127,6 @@ void store_close(Store *store)
     free(store->seats);
     if (store->state)
         store->ops->close(store->state);
-    for (int i = 0; i < store->spare_count; i++)
-        arena_free(store->spare[i]);
     explicit_bzero(store->key, sizeof store->key);
     free(store);
 }
@@ -183,21 +181,6 @@ const char *run_status_name(RunStatus status)
 {
     static const char *const NAMES[] = { "ready", "running", "parked", "completed", "failed", "cancelled" };
     return (unsigned)status < sizeof NAMES / sizeof *NAMES ? NAMES[status] : "unknown";
-}
-
-Arena *store_arena_take(Store *store)
-{
-    return store->spare_count ? store->spare[--store->spare_count] : arena_new();
-}
-
-void store_arena_give(Store *store, Arena *arena)
-{
-    if (store->spare_count == STORE_SPARE_ARENAS) {
-        arena_free(arena);
-        return;
-    }
-    arena_reset(arena);
-    store->spare[store->spare_count++] = arena;
 }
 
 /* ---- upkeep -------------------------------------------------------------------------------------------- */

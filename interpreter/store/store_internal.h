@@ -12,7 +12,6 @@
 enum {
     STORE_GROUP_MAX = 512,               /* batches in one commit */
     STORE_BUSY_TRIES = 4,                /* a batch that lost a race in its group is tried alone this often before ERR_BUSY */
-    STORE_SPARE_ARENAS = 64,             /* emptied arenas that are kept */
 };
 
 typedef enum {
@@ -113,6 +112,4 @@ StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, u
 void store_batch_release(StoreBatch *batch);                       /* drops what the operations hold; the arena stays */
 void store_batch_reset(StoreBatch *batch);                         /* forgets its results, to be applied again */
 bool store_batch_wakes(const StoreBatch *batch);                   /* leaves work that another worker could do */
-Arena *store_arena_take(Store *store);
-void store_arena_give(Store *store, Arena *arena);
 #endif

@@ -107,7 +107,7 @@ void queue_finish(Store *store, Work *work, Err err, const Error *error)
 void queue_let_go(StoreTxn *txn)
 {
     if (--txn->holds == 0)
-        store_arena_give(txn->store, txn->arena);
+        arena_free(txn->arena);
 }
 
 static void deliver_begin(Work *work)
@@ -144,7 +144,7 @@ static void deliver(Store *store)
 
 void store_txn_begin(Store *store, Str tenant, Str run_id, uint64_t epoch, void (*ready)(Err err, StoreTxn *txn, void *arg), void *arg)
 {
-    Arena *arena = store_arena_take(store);
+    Arena *arena = arena_new();
     StoreTxn *txn = ARENA_NEW(arena, StoreTxn);
     txn->store = store;
     txn->arena = arena;

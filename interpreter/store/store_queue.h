@@ -57,7 +57,6 @@ struct Store {
     uint64_t last_write[STORE_RUN_BUCKETS], last_common; /* newest write submitted, by its run, and of none */
     uint64_t crash_in; CrashSide crash_side; bool crash_kills;
     uint32_t key_id; uint8_t key[32];
-    Arena *spare[STORE_SPARE_ARENAS]; int spare_count;
 };
 
 /* store_queue.c */

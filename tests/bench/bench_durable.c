@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/map.h"
 #include "base/time.h"
 #include "compiler/typed.h"
 #include "interpreter/sched/engine.h"
@@ -54,17 +55,11 @@ typedef struct Stream {
     uint32_t runs, launched, settled, others;
     double *begun, *took;                /* s, by the order of launching; took by the order of settling */
     double first, last;
-    struct Slot { char run_id[64]; uint32_t nth; bool used; } *slots; uint32_t slot_count;
+    struct Slot { char run_id[64]; uint32_t nth; } *slots; uint32_t slot_count;
+    Map by_run;                          /* run id -> slot, so that the measured time is not spent on looking through all of them */
 } Stream;
 
 static void launch(Stream *s, struct Slot *slot);
-
-static struct Slot *slot_of(Stream *s, Str run_id)
-{
-    for (uint32_t i = 0; i < s->slot_count; i++)
-        if (s->slots[i].used && str_is(run_id, s->slots[i].run_id)) return &s->slots[i];
-    return NULL;
-}
 
 static void on_settled(const RunRow *run, void *arg)
 {
@@ -77,11 +72,10 @@ static void on_settled(const RunRow *run, void *arg)
     }
     if (s->wanted && (run->status != RUN_COMPLETED || !str_is(run->result_json, s->wanted))) die(s->flow, run->result_json.len ? run->result_json.ptr : run_status_name(run->status));
     if (!s->wanted && run->status != RUN_PARKED) die(s->flow, "did not park");
-    struct Slot *slot = slot_of(s, run->run_id);
+    struct Slot *slot = map_remove(&s->by_run, run->run_id);
     if (!slot) return;                                   /* woken: not of this stream any more */
     s->last = wall_s();
     s->took[s->settled++] = s->last - s->begun[slot->nth];
-    slot->used = false;
     if (s->launched < s->runs) launch(s, slot);
 }
 
@@ -95,9 +89,9 @@ static void launch(Stream *s, struct Slot *slot)
     Error error = { 0 };
     slot->run_id[0] = '\0';
     slot->nth = s->launched++;
-    slot->used = true;
     s->begun[slot->nth] = wall_s();
     need(engine_launch(s->engine, s->image, str_of(s->flow), str_of(s->input), &WHO, slot->run_id, on_started, NULL, &error), &error, "launch");
+    map_put(&s->by_run, str_of(slot->run_id), slot);
 }
 
 static void open_engine(Stream *s)
@@ -124,6 +118,7 @@ static void stream(Stream *s, uint32_t in_flight)
 static void stream_deinit(Stream *s)
 {
     free(s->slots), free(s->begun), free(s->took);
+    map_free(&s->by_run);
     engine_close(s->engine);
 }
 
@@ -228,8 +223,7 @@ static void bench_park(Image *image, uint32_t runs)
     open_engine(&warm);
     stream(&warm, 1000);
     double each = (warm.last - warm.first) / few;
-    free(warm.slots), free(warm.begun), free(warm.took);
-    engine_close(warm.engine);
+    stream_deinit(&warm);
 
     bool server = strncmp(url, "postgres", 8) == 0;
     int64_t bytes = server ? store_bytes_on_disk() : 0, wake = clock_now() + (int64_t)(each * runs * 2e6) + INT64_C(3000000);
@@ -242,7 +236,7 @@ static void bench_park(Image *image, uint32_t runs)
     stream(&s, 1000);
     double took = s.last - s.first;
     printf("parked_per_s %.0f\n", runs / took);
-    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun, now = mallinfo2().uordblks;
+    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun + s.by_run.entry_cap * sizeof(MapEntry) + s.by_run.slot_cap * sizeof(uint32_t), now = mallinfo2().uordblks;
     printf("process_bytes_per_parked_run %.1f\n", now > heap + mine ? (double)(now - heap - mine) / runs : 0);
     if (server) printf("stored_bytes_per_parked_run %.0f\n", (double)(store_bytes_on_disk() - bytes) / runs);
     if (clock_now() > wake) die("park", "parking took longer than was foreseen; nothing is measured");

@@ -88,6 +88,29 @@ static void test_reuse(void **state)
     arena_free(arena);
 }
 
+/* More than come from malloc, more than all slabs hold, given back in another order than they were taken in, and again. */
+static void test_many_arenas(void **state)
+{
+    enum { MANY = 10000, SIZE = 100 };
+    static Arena *arenas[MANY];
+    static char *texts[MANY];
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++) {
+            arenas[i] = arena_new();
+            assert_int_equal(arena_size(arenas[i]), 0);
+            texts[i] = arena_alloc(arenas[i], SIZE);
+            assert_true(all_zero(texts[i], SIZE));
+            memset(texts[i], i & 0xFF, SIZE);
+            if (i % 100 == 0) memset(arena_alloc(arenas[i], 10000), 0xAA, 10000);
+        }
+        for (int i = 0; i < MANY; i++) {
+            int at = (i * 7) % MANY;                        /* each once: 7 does not divide MANY */
+            for (int k = 0; k < SIZE; k++) assert_int_equal((unsigned char)texts[at][k], at & 0xFF);
+            arena_free(arenas[at]);
+        }
+    }
+}
+
 static void test_text(void **state)
 {
     Arena *arena = arena_new();
@@ -122,7 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_many_sizes), cmocka_unit_test(test_empty_allocations_differ), cmocka_unit_test(test_large),
-        cmocka_unit_test(test_reset), cmocka_unit_test(test_reuse), cmocka_unit_test(test_text), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_reset), cmocka_unit_test(test_reuse), cmocka_unit_test(test_many_arenas), cmocka_unit_test(test_text), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
