@@ -107,17 +107,18 @@ bool commit_state_changed(LiveRun *run) {
 /* ---- batches ------------------------------------------------------------------------------------------- */
 
 /* The row goes first: whoever asks again after a lost answer is told before anything else that the run is there. */
-static StoreBatch *first_batch(LiveRun *run) {
-    StoreBatch *batch = store_batch(run->store, run->row.tenant, run->row.run_id, 0);
+static void put_birth(LiveRun *run, StoreBatch *batch) {
     const Birth *birth = run->birth;
     store_put_run(batch, &run->row);
     if (birth->rate_limit && run->store == run->engine->store) store_take_rate(batch, birth->rate_key, run->row.func_name, birth->rate_limit, birth->rate_unit_us, run->row.created_us);
-    return batch;
 }
 
+/* The batch takes the rows over as they are, with their arena; should it fail, record_keep has them back. */
 StoreBatch *commit_batch(LiveRun *run) {
-    StoreBatch *batch = run->birth ? first_batch(run) : store_batch(run->store, run->row.tenant, run->row.run_id, run->row.epoch);
-    for (uint32_t i = 0; i < run->row_count && !session_is_unjournalled(run); i++) store_append_journal(batch, &run->rows[i]);
+    StoreBatch *batch = store_batch_in(record_arena(run), run->store, run->row.tenant, run->row.run_id, run->birth ? 0 : run->row.epoch);
+    run->row_arena = NULL;
+    if (run->birth) put_birth(run, batch);
+    for (uint32_t i = 0; i < run->row_count && !session_is_unjournalled(run); i++) store_append_journal_here(batch, &run->rows[i]);
     put_waits(run, batch);
     clear_timers(run, batch, false);
     if (run->watched) store_announce(batch);
@@ -159,13 +160,13 @@ static void on_done(const StoreResult *result, void *arg) {
     LiveRun *run = s->run;
     CommitNext next = s->next;
     bool rows = s->rows;
-    uint64_t snapshot_at = s->snapshot_at;
-    free(s);
+    uint64_t snapshot_at = s->snapshot_at;               /* it lies in the batch, which goes after this */
     run->busy = run->undelivered = false;
     if (run->emits) run->engine->outbox_dirty = true;
     run->emits = false;
     if (run->birth && !live_born(run, result->err, &result->error)) { live_callback_done(run); return; }
     if (!run->dead) {
+        if (result->err) record_keep(run);
         if (!result->err && rows) record_durable(run);
         if (result->err) run->row.snapshot_seq = run->snapshot_at = snapshot_at;         /* one that rode along is not there */
         next(run, result);
@@ -173,8 +174,8 @@ static void on_done(const StoreResult *result, void *arg) {
     live_callback_done(run);
 }
 
-static Submitted *submitted(LiveRun *run, CommitNext next, bool rows) {
-    Submitted *s = mem_alloc(sizeof *s);
+static Submitted *submitted(LiveRun *run, StoreBatch *batch, CommitNext next, bool rows) {
+    Submitted *s = ARENA_NEW(store_batch_arena(batch), Submitted);
     *s = (Submitted){ run, next, rows, run->snapshot_at };
     run->busy = true;
     run->callbacks++;
@@ -182,7 +183,7 @@ static Submitted *submitted(LiveRun *run, CommitNext next, bool rows) {
 }
 
 void commit_submit(LiveRun *run, StoreBatch *batch, CommitNext next) {
-    Submitted *s = submitted(run, next, true);
+    Submitted *s = submitted(run, batch, next, true);
     maybe_snapshot(run, batch);
     store_submit(batch, on_done, s);
 }
@@ -194,17 +195,17 @@ void commit_statement(LiveRun *run, StoreBatch *batch, int result, StoreEncode t
     commit_submit(run, batch, next);
 }
 
-void commit_read(LiveRun *run, StoreBatch *batch, CommitNext next) { store_submit(batch, on_done, submitted(run, next, false)); }
+void commit_read(LiveRun *run, StoreBatch *batch, CommitNext next) { store_submit(batch, on_done, submitted(run, batch, next, false)); }
 
 void commit_in_txn(LiveRun *run, StoreBatch *batch, CommitNext next) {
-    store_txn_run(run->txn, batch, on_done, submitted(run, next, false));
+    store_txn_run(run->txn, batch, on_done, submitted(run, batch, next, false));
 }
 
 void commit_last(LiveRun *run, StoreBatch *batch, CommitNext next) {
     StoreTxn *txn = run->txn;
     run->txn = NULL;
     run->engine->open_txns--;
-    store_txn_commit(txn, batch, on_done, submitted(run, next, !session_is(run)));
+    store_txn_commit(txn, batch, on_done, submitted(run, batch, next, !session_is(run)));
 }
 
 static void flushed(LiveRun *run, const StoreResult *result) {
@@ -291,7 +292,7 @@ void commit_park(LiveRun *run) {
     if (run->untold_park_us) record_park(run);
     else if (moved && !replays) record_row(run, JOURNAL_PARKED, NULL);       /* else its waits say so, without a word of when they began */
     StoreBatch *batch = commit_batch(run);
-    Submitted *s = submitted(run, parked, true);
+    Submitted *s = submitted(run, batch, parked, true);
     put_timers(run, batch);
     mail_drop_stale(run, batch);
     if (moved && !replays && may_snapshot(run)) put_snapshot(run, batch, state_seq);
@@ -325,7 +326,7 @@ static void end_with(LiveRun *run, RunStatus status, Str result_json) {
     put_row(run, batch);
     if (status == RUN_FAILED) events_retry_handler(run, batch, result_json);
     if (!run->birth) store_release(batch, status);
-    store_submit(batch, on_done, submitted(run, ended, true));
+    store_submit(batch, on_done, submitted(run, batch, ended, true));
 }
 
 /* A run that parked while it cleaned up knows of its cancellation only from its row. */

@@ -18,7 +18,9 @@
 
 static void on_timer(evutil_socket_t fd, short what, void *arg) { (void)fd, (void)what, (void)arg; }      /* it only wakes the loop */
 
-int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : clock_now(); }
+/* A step is over in microseconds, and what it records is told as one moment. */
+int64_t engine_now(const Engine *engine) { return engine->options.virtual_time ? engine->virtual_now : engine->stepping ? engine->step_us : clock_now(); }
+void engine_tick(Engine *engine) { engine->step_us = clock_now(); }
 struct event_base *engine_loop(Engine *engine) { return engine->loop; }
 HttpClient *engine_http(Engine *engine) { return engine->http; }
 Store *engine_store(Engine *engine) { return engine->store; }
@@ -253,6 +255,7 @@ static void step_run(Engine *engine, LiveRun *run) {
     engine->stepping = run;
     do {
         engine->steps_again = false;
+        engine_tick(engine);
         if (engine->broken && !run->dead) live_drop(run);                /* is stepped again, to be freed */
         else live_step(run);
     } while (engine->steps_again && ++steps < ENGINE_STEPS_AT_ONCE);
@@ -548,6 +551,6 @@ void engine_stats(const Engine *engine, uint32_t *live_runs, size_t *live_bytes)
     MAP_EACH(&engine->live, entry) {
         const LiveRun *run = entry->value;
         ++*live_runs;
-        *live_bytes += sizeof *run + arena_size(run->arena) + arena_size(run->row_arena) + (run->vm ? vm_heap(run->vm)->live_bytes : 0);
+        *live_bytes += sizeof *run + arena_size(run->arena) + (run->row_arena ? arena_size(run->row_arena) : 0) + (run->vm ? vm_heap(run->vm)->live_bytes : 0);
     }
 }

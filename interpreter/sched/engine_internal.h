@@ -84,51 +84,58 @@ typedef struct Birth { EngineStarted done; void *arg; Str rate_key; uint32_t rat
 
 typedef struct Mail { struct Mail *next; MailRow row; } Mail;                      /* copied into the run's arena; in the order of arrival */
 
+/* What every step looks at comes first: between two steps of a run thousands of others may have had theirs. */
 struct LiveRun {
     Engine *engine;
     Store *store;                                        /* where it lives: the engine's, or that of the sessions */
     LiveRun *ready_next;
     bool ready, busy, dead, loaded, needs_run, failing;
-    VmStatus status;                                     /* of the last vm_run */
-    uint32_t callbacks;                                  /* store callbacks still to come; a dead run is freed at the last */
-    Arena *arena;                                        /* the row's texts, mail: as long as the live run */
-    char *key;                                           /* tenant, NUL, run id: in engine->live */
-    size_t key_len;
-    RunRow row;
-    Birth *birth;                                        /* its row is not in the store yet; NULL afterwards */
-    Image *base;                                         /* its module */
-    Image *image;                                        /* the same, or what the plans that it loaded have made of it (the machine's); same indexes, same rows */
-    VmRun *vm;
-    Act **acts; uint32_t act_count, act_cap;             /* ascending id */
-    Arena *row_arena;
-    JournalRow *rows; uint32_t row_count, row_cap;       /* not durable yet */
-    uint64_t seq;                                        /* newest given out */
-    uint64_t snapshot_at;                                /* seq of the newest snapshot */
-    uint64_t *timers; uint32_t timer_count, timer_cap;   /* requests with a timer row in the store (0: a deadline) */
-    uint64_t *old_waits; uint32_t old_wait_count, old_wait_cap;      /* wait rows whose request is gone */
-    StoreTxn *txn; uint32_t txn_fiber;
-    JournalRow *told; uint32_t told_count;               /* session.c: a transaction that committed in an earlier try, told instead of executed */
-    Error refusal;                                       /* session.c: why a change was refused, while it is found out whether it was done before */
-    Mail *mail;
     bool mail_wanted;                                    /* read the mailbox before the next decision */
     bool watched;                                        /* another process waits for what it does: its commits call others */
     bool cancelled;                                      /* a cancellation was delivered */
     bool resumed;                                        /* the next delivery is the first after a park: a row says so */
     bool parked_before;                                  /* the journal ends with a park */
-    int64_t untold_park_us;                              /* of a run that parked at its beginning: its journal does not say so yet; 0: it does */
-    int64_t wake_us;                                     /* earliest thing it waits for in memory */
     bool waits_stale;                                    /* waits_json in the store names a question that is answered */
     bool emits;                                          /* the commit under way puts an event into the outbox; nobody can read it there before */
     bool undelivered;                                    /* the newest row waits for its commit before the VM gets it */
+    bool hot_asked;                                      /* hot_copy.c: Redis was asked for hot_bytes */
+    bool current_ok, current_counted, may_fail;
+    VmStatus status;                                     /* of the last vm_run */
+    uint32_t callbacks;                                  /* store callbacks still to come; a dead run is freed at the last */
+    uint32_t act_count, row_count, timer_count, old_wait_count, told_count, reloads;
+    VmRun *vm;
+    Image *image;                                        /* its module, or what the plans that it loaded have made of it (the machine's); same indexes, same rows */
+    Birth *birth;                                        /* its row is not in the store yet; NULL afterwards */
+    Act **acts;                                          /* ascending id */
+    Act *spare_act;                                      /* the next one's memory, or NULL */
+    JournalRow *rows;                                    /* not durable yet */
+    Arena *row_arena;                                    /* theirs; NULL: there are none, or a batch that is under way has it */
+    uint64_t seq;                                        /* newest given out */
+    uint64_t snapshot_at;                                /* seq of the newest snapshot */
+    StoreTxn *txn;
+    Mail *mail;
+    int64_t wake_us;                                     /* earliest thing it waits for in memory */
+    int64_t untold_park_us;                              /* of a run that parked at its beginning: its journal does not say so yet; 0: it does */
+    uint64_t current;                                    /* request whose store operation is under way */
+    Value current_value;
+    RunRow row;
+    Arena *arena;                                        /* the row's texts, mail: as long as the live run */
+    char *key;                                           /* tenant, NUL, run id: in engine->live */
+    size_t key_len;
+    Image *base;                                         /* its module */
+    uint64_t *timers;                                    /* requests with a timer row in the store (0: a deadline) */
+    uint64_t *old_waits;                                 /* wait rows whose request is gone */
+    uint32_t act_cap, row_cap, timer_cap, old_wait_cap, written_cap;
+    uint32_t txn_fiber;
     uint32_t scope;                                      /* whose deadline is being made durable */
+    int current_result;                                  /* index of its query's rows in the batch */
+    JournalRow *told;                                    /* session.c: a transaction that committed in an earlier try, told instead of executed */
     Str cancel_reason;
     Buf parked_bytes;                                    /* hot_copy.c: the snapshot of the park that is under way */
-    Str hot_bytes; bool hot_asked;                       /* hot_copy.c: the same from Redis, at a load; empty: none */
-    uint32_t reloads; int64_t reload_us;                 /* how often in a row it lost a race; when it is loaded again */
-    uint16_t *written; uint32_t written_count, written_cap;          /* tables whose cached results are old once its commit is durable */
-    uint64_t current;                                    /* request whose store operation is under way */
-    Value current_value; bool current_ok, current_counted, may_fail;
-    int current_result;                                  /* index of its query's rows in the batch */
+    Str hot_bytes;                                       /* hot_copy.c: the same from Redis, at a load; empty: none */
+    int64_t reload_us;                                   /* reloads: how often in a row it lost a race; when it is loaded again */
+    uint16_t *written; uint32_t written_count;           /* tables whose cached results are old once its commit is durable */
+    Error refusal;                                       /* session.c: why a change was refused, while it is found out whether it was done before */
 };
 
 /* A run that parked while this engine watched: whom to ask, how far time may jump. */
@@ -152,7 +159,7 @@ struct Engine {
     int64_t virtual_now;
     Map live;
     LiveRun *ready_first, *ready_last;
-    LiveRun *stepping; bool steps_again;                 /* the run whose step is under way; it became ready again in it */
+    LiveRun *stepping; bool steps_again; int64_t step_us;              /* the run whose step is under way; it became ready again in it; the time of the step */
     uint32_t open_txns;
     Map images;                                          /* hash hex -> Image */
     Map reaches;                                         /* scopes.c */
@@ -174,6 +181,7 @@ struct Engine {
 Err  engine_broken(const Engine *engine, Error *error);
 void engine_break(Engine *engine, Err err, const Error *error);
 void engine_ready(LiveRun *run);
+void engine_tick(Engine *engine);                        /* the clock is read again for the step that is under way */
 bool engine_step(Engine *engine);                        /* every ready run once, and what they submitted is begun; false: nothing moved */
 void engine_pump(Engine *engine);                        /* everything that can be done without waiting */
 void engine_settle(Engine *engine);                      /* the same, and the store owes no answer any more */
@@ -284,6 +292,7 @@ void session_tell(LiveRun *run, Act *act);
 void session_commit(LiveRun *run, Act *act);
 
 /* record.c */
+Arena *record_arena(LiveRun *run);                       /* for texts of rows that are about to be recorded */
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request);      /* appended to the buffer with the next seq */
 JournalRow *record_answer(LiveRun *run, const VmRequest *request, bool ok);         /* without what it says: record_tell fills that in */
 void record_model(LiveRun *run, Act *act);               /* before the answer of a model: what it took */
@@ -293,6 +302,7 @@ void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, J
 void record_resumed(LiveRun *run);                       /* before the first delivery after a park */
 void record_park(LiveRun *run);                          /* the row that a park at the beginning left out */
 void record_take_back(LiveRun *run);                     /* the newest row, which did not become durable */
+void record_keep(LiveRun *run);                          /* the commit that had the buffer failed */
 void record_durable(LiveRun *run);                       /* the buffer is in the store */
 void record_waits(LiveRun *run, Buf *out);               /* waits_json */
 Str  record_bounded(Arena *arena, Buf *json);

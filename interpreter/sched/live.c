@@ -31,21 +31,7 @@ Act *live_act(LiveRun *run, uint64_t id) {
     return i < run->act_count && run->acts[i]->id == id ? run->acts[i] : NULL;
 }
 
-typedef struct Search { uint64_t id; VmRequest *out; bool found; } Search;
-
-static bool search_visit(const VmRequest *request, void *arg) {
-    Search *s = arg;
-    if (request->id != s->id || request->is_note) return true;
-    *s->out = *request;
-    s->found = true;
-    return false;
-}
-
-bool live_request(LiveRun *run, uint64_t id, VmRequest *out) {
-    Search search = { id, out, false };
-    vm_pending_each(run->vm, search_visit, &search);
-    return search.found;
-}
+bool live_request(LiveRun *run, uint64_t id, VmRequest *out) { return vm_pending_find(run->vm, id, out); }
 
 uint16_t live_result_type(const Image *image, const ImageEffect *effect) {
     switch (effect->kind) {
@@ -83,7 +69,8 @@ static void remove_act(LiveRun *run, uint32_t i) {
         run->old_waits[run->old_wait_count++] = act->id;
     }
     perform_cancel(act);
-    free(act);
+    if (run->spare_act) free(act);
+    else run->spare_act = act;
     run->act_count--;
     memmove(&run->acts[i], &run->acts[i + 1], (run->act_count - i) * sizeof *run->acts);
 }
@@ -93,7 +80,8 @@ static Act *add_act(LiveRun *run, const VmRequest *request) {
         run->act_cap = run->act_cap ? run->act_cap * 2 : 8;
         run->acts = mem_realloc(run->acts, run->act_cap * sizeof *run->acts);
     }
-    Act *act = mem_alloc(sizeof *act);
+    Act *act = run->spare_act ? run->spare_act : mem_alloc(sizeof *act);
+    run->spare_act = NULL;
     *act = (Act){ .run = run, .id = request->id, .fiber = request->fiber, .effect = request->effect, .pending = true, .due_us = TIME_NEVER, .started_us = engine_now(run->engine), .scripted = request->scripted };
     uint32_t i = act_index(run, request->id);
     memmove(&run->acts[i + 1], &run->acts[i], (run->act_count - i) * sizeof *run->acts);
@@ -102,17 +90,9 @@ static Act *add_act(LiveRun *run, const VmRequest *request) {
     return act;
 }
 
-static bool mark_pending(const VmRequest *request, void *arg) {
-    Act *act = live_act(arg, request->id);
-    if (act) act->pending = true;
-    return true;
-}
-
 /* A fiber that was cancelled or whose deadline passed waits no more: what was under way for it is let go. */
 static void prune(LiveRun *run) {
-    if (run->act_count == 0) return;
-    for (uint32_t i = 0; i < run->act_count; i++) run->acts[i]->pending = false;
-    vm_pending_each(run->vm, mark_pending, run);
+    for (uint32_t i = 0; i < run->act_count; i++) run->acts[i]->pending = vm_pending_find(run->vm, run->acts[i]->id, NULL);
     for (uint32_t i = run->act_count; i-- > 0;)
         if (!run->acts[i]->pending) remove_act(run, i);
 }
@@ -405,7 +385,6 @@ static LiveRun *new_live(Engine *engine, Store *store, const RunRow *row) {
     run->engine = engine;
     run->store = store;
     run->arena = arena_new();
-    run->row_arena = arena_new();
     copy_row(run, row);
     run->row.status = RUN_RUNNING;
     run->row.lease_until_us = engine_lease_until(engine);
@@ -512,7 +491,7 @@ static void live_free(LiveRun *run) {
     while (run->act_count) remove_act(run, run->act_count - 1);
     vm_free(run->vm);
     buf_free(&run->parked_bytes);
-    free(run->acts), free(run->rows), free(run->timers), free(run->old_waits), free(run->written);
+    free(run->acts), free(run->spare_act), free(run->timers), free(run->old_waits), free(run->written);
     arena_free(run->row_arena);
     arena_free(run->arena);
     free(run);
@@ -696,6 +675,7 @@ void live_step(LiveRun *run) {
     run->wake_us = TIME_NEVER;
     if (run->needs_run) {
         run->status = vm_run(run->vm);
+        engine_tick(run->engine);                        /* that may have been a long computation */
         take_requests(run, NULL);
         if (run->status == VM_SLICE_ENDED) {             /* what it has learned should not wait for the end of a long computation */
             if ((run->birth || run->row_count) && !run->txn) commit_flush(run); else engine_ready(run);

@@ -212,8 +212,8 @@ static Told tell_plan(LiveRun *run, const VmRequest *request, Str extension) {
     char hash[SHA256_HEX + 1];
     plan_put_audit(run, request, &audit);
     hex_encode(sha256(extension).bytes, SHA256_BYTES, hash);
-    Told told = { .payload = pack(run->engine, run->row.tenant, run->row.run_id, request->id, extension, buf_str(&audit), run->row_arena),
-                  .detail = str_of(arena_printf(run->row_arena, "{\"extension\":\"%s\",\"bytes\":%zu}", hash, extension.len)) };
+    Told told = { .payload = pack(run->engine, run->row.tenant, run->row.run_id, request->id, extension, buf_str(&audit), record_arena(run)),
+                  .detail = str_of(arena_printf(record_arena(run), "{\"extension\":\"%s\",\"bytes\":%zu}", hash, extension.len)) };
     buf_free(&audit);
     return told;
 }

@@ -4,10 +4,13 @@
  * that order and without holes, so whatever prefix of the journal a crash leaves is a state the run really was in.
  *
  * Texts for people are redacted by the labels of the types and cut to JOURNAL_ARGS_MAX, as JSON still. */
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include "base/time.h"
 #include "interpreter/sched/engine_internal.h"
+
+enum { ROW_TEXT_ROOM = 256 /* most texts of a row are shorter */, ROWS_FEW = 2 /* most commits carry no more */ };
 
 Str record_bounded(Arena *arena, Buf *json) {
     if (json->len > JOURNAL_ARGS_MAX) {
@@ -46,10 +49,11 @@ enum { SHOWN_PROMPT_MAX = 1000 };                        /* a prompt may hold a 
 
 static void put_prompt(Str text, Buf *out) {
     size_t len = text.len < SHOWN_PROMPT_MAX ? text.len : SHOWN_PROMPT_MAX;
+    if (len == text.len) { json_put_string(out, text); return; }
     while (len < text.len && len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) len--;
     Buf shown = { 0 };
     buf_put(&shown, text.ptr, len);
-    if (len < text.len) buf_put_text(&shown, "…");
+    buf_put_text(&shown, "…");
     json_put_string(out, buf_str(&shown));
     buf_free(&shown);
 }
@@ -106,7 +110,8 @@ static void span_result_json(LiveRun *run, const VmRequest *request, Buf *out) {
 }
 
 void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, JournalRow *row) {
-    Buf bytes = { 0 };
+    char room[ROW_TEXT_ROOM];
+    Buf bytes = buf_on(room, sizeof room);
     value_encode(image, type, value, &bytes);
     row->payload = arena_str(arena, buf_str(&bytes));
     buf_clear(&bytes);
@@ -115,10 +120,20 @@ void record_tell(const Image *image, uint16_t type, Value value, Arena *arena, J
     buf_free(&bytes);
 }
 
+Arena *record_arena(LiveRun *run) {
+    if (run->row_arena) return run->row_arena;
+    assert(run->row_count == 0);                         /* rows that are on their way get no company */
+    run->row_cap = 0;
+    return run->row_arena = arena_new();
+}
+
 static JournalRow *add_row(LiveRun *run, uint8_t entry) {
+    Arena *arena = record_arena(run);
     if (run->row_count == run->row_cap) {
-        run->row_cap = run->row_cap ? run->row_cap * 2 : 16;
-        run->rows = mem_realloc(run->rows, run->row_cap * sizeof *run->rows);
+        JournalRow *before = run->rows;
+        run->row_cap = run->row_cap ? run->row_cap * 2 : ROWS_FEW;
+        run->rows = arena_take(arena, run->row_cap * sizeof *run->rows);
+        if (run->row_count) memcpy(run->rows, before, run->row_count * sizeof *run->rows);
     }
     JournalRow *row = &run->rows[run->row_count++];
     int64_t now = engine_now(run->engine);
@@ -129,7 +144,8 @@ static JournalRow *add_row(LiveRun *run, uint8_t entry) {
 JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request) {
     JournalRow *row = add_row(run, entry);
     if (!request) return row;
-    Buf text = { 0 };
+    char room[ROW_TEXT_ROOM];
+    Buf text = buf_on(room, sizeof room);
     row->request = request->id;
     row->fiber = request->fiber;
     row->span = request->span;
@@ -137,7 +153,7 @@ JournalRow *record_row(LiveRun *run, uint8_t entry, const VmRequest *request) {
     row->effect = request->effect->kind;
     row->target = request->effect->target;
     row->agent = request->func < run->image->func_count ? run->image->funcs[request->func].agent : NO_INDEX;
-    row->name = arena_str(run->row_arena, request->effect->name.len ? request->effect->name : str_of(effect_name(request->effect->kind)));
+    row->name = request->effect->name.len ? request->effect->name : str_of(effect_name(request->effect->kind));      /* the image's, which the run holds */
     args_json(run, request, &text);
     row->args_json = record_bounded(run->row_arena, &text);
     buf_clear(&text);
@@ -272,7 +288,23 @@ void record_durable(LiveRun *run) {
         for (uint32_t i = 0; i < run->row_count; i++) options->on_note(&run->row, &run->rows[i], options->arg);
     run->row_count = 0;
     run->reloads = 0;
-    arena_reset(run->row_arena);
+    arena_free(run->row_arena);                          /* NULL when the batch had it */
+    run->row_arena = NULL;
+}
+
+/* The batch that had them goes, and they are not durable. */
+void record_keep(LiveRun *run) {
+    if (run->row_count == 0 || run->row_arena) return;
+    Arena *arena = arena_new();
+    JournalRow *rows = ARENA_ARRAY(arena, JournalRow, run->row_count);
+    for (uint32_t i = 0; i < run->row_count; i++) {
+        rows[i] = run->rows[i];
+        Str *texts[] = { &rows[i].name, &rows[i].args_json, &rows[i].payload, &rows[i].detail_json };
+        for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) *texts[k] = arena_str(arena, *texts[k]);
+    }
+    run->rows = rows;
+    run->row_cap = run->row_count;
+    run->row_arena = arena;
 }
 
 /* ---- what a parked run waits for ------------------------------------------------------------------ */

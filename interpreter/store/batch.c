@@ -16,6 +16,7 @@ StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, u
     batch->tenant = arena_str(arena, tenant);
     batch->run_id = arena_str(arena, run_id);
     batch->epoch = epoch;
+    batch->run_hash = hash64(run_id, hash64(tenant, 0));
     return batch;
 }
 
@@ -237,6 +238,11 @@ void store_update_run(StoreBatch *batch, const RunRow *row)
 void store_append_journal(StoreBatch *batch, const JournalRow *row)
 {
     store_add_op(batch, DO_APPEND_JOURNAL, false)->row = copy_journal(batch, row);
+}
+
+void store_append_journal_here(StoreBatch *batch, const JournalRow *row)
+{
+    store_add_op(batch, DO_APPEND_JOURNAL, false)->row = row;
 }
 
 void store_append_journal_of(StoreBatch *batch, const JournalRow *row, int result, StoreEncode encode, void *arg)

@@ -600,7 +600,7 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     PgRun *runs[STORE_GROUP_MAX];
     if (!g.arena)
         g.arena = c->group = arena_new();
-    arena_reset(g.arena);
+    arena_reuse(g.arena);                                   /* a group of hundreds needs megabytes, and the next one again */
     pg_log_begin(c);
     g.rest = count - look_at(&g, batches, count, hot, runs, &census);
     Err err = g.rest == count ? ERR_UNSUPPORTED : read_count(c, error);

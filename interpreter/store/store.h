@@ -138,6 +138,7 @@ bool store_is_up(const Store *store);                              /* false whil
 
 /* ---- batches -------------------------------------------------------------------------------------- */
 StoreBatch *store_batch(Store *store, Str tenant, Str run_id, uint64_t epoch);
+StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, uint64_t epoch);    /* on an arena that it takes over, with what lies there */
 void store_announce(StoreBatch *batch);                             /* other processes are called (store_on_wake) when it is durable, whatever it does */
 Arena *store_batch_arena(StoreBatch *batch);                        /* lives as long as the batch: put texts here */
 /* Writes. Rows are copied. */
@@ -147,6 +148,7 @@ void store_put_run_or_ignore(StoreBatch *batch, const RunRow *row);
 void store_amend_run(StoreBatch *batch, const RunRow *row);         /* what the batch's store_put_run, its first operation, puts instead; gives no lease but to a RUNNING one */
 void store_update_run(StoreBatch *batch, const RunRow *row);        /* any status but RUNNING gives the lease back, an ended one drops timers, waits and mail; status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us of the batch's run */
 void store_append_journal(StoreBatch *batch, const JournalRow *row);/* ERR_CONFLICT when seq exists */
+void store_append_journal_here(StoreBatch *batch, const JournalRow *row);           /* not copied: it and its texts live as long as the batch */
 /* The same, with the payload and detail_json of a row that is the answer of this batch's query `result`: `encode` is called when the query was done, inside the
    commit, and puts its texts into store_batch_arena(batch). What it returns is the batch's error. So a statement and its journal row share the group's commit.
    It may be called again when the group is tried again; it must not look at anything that may be gone by then but `arg`. */

@@ -196,8 +196,9 @@ static Err commit_each(Seat *seat, Error *error)
         Work *work = seat->work[i];
         if (work->err)
             continue;
-        work->err = errs[at];
-        work->error = errors[at++];
+        if ((work->err = errs[at]))
+            work->error = errors[at];
+        at++;
         wakes |= !work->err && store_batch_wakes(work->batch);
     }
     free(errors);

@@ -52,15 +52,14 @@ struct StoreBatch {
     Store *store;
     Arena *arena;
     Str tenant, run_id;
-    uint64_t epoch;
+    uint64_t epoch, run_hash;            /* run_hash: of tenant and run */
     StoreOp *first, *last;
     StoreSlot *slots; int slot_count, slot_cap;
     bool writes;                         /* has an operation that may change something */
     bool announces;                      /* somebody watches what it changes */
     bool keep;                           /* store_run_batch: the caller frees */
     bool finished;
-    Err err; Error error;
-    StoreDone done; void *arg;
+    Err err; Error *error;               /* error: NULL without err */
 };
 
 /* What a connection is for. An embedded store has one for everything; a server has lanes, each with a connection of its own. */
@@ -108,7 +107,6 @@ extern const StoreOps STORE_SQLITE, STORE_POSTGRES, STORE_REDIS;
 bool store_do_reads(StoreDo kind);                                 /* changes nothing whatever its arguments are */
 StoreOp *store_add_op(StoreBatch *batch, StoreDo kind, bool result);
 StoreSlot *store_slot(StoreBatch *batch, const StoreOp *op);
-StoreBatch *store_batch_in(Arena *arena, Store *store, Str tenant, Str run_id, uint64_t epoch);
 void store_batch_release(StoreBatch *batch);                       /* drops what the operations hold; the arena stays */
 void store_batch_reset(StoreBatch *batch);                         /* forgets its results, to be applied again */
 bool store_batch_wakes(const StoreBatch *batch);                   /* leaves work that another worker could do */

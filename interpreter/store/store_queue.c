@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <event2/event.h>
+#include <stddef.h>
 
 /* ---- lists --------------------------------------------------------------------------------------------- */
 
@@ -52,7 +53,7 @@ static uint64_t *last_write_of(Store *store, const StoreBatch *batch)
 {
     if (batch->run_id.len == 0)
         return &store->last_common;
-    return &store->last_write[(hash64(batch->run_id, hash64(batch->tenant, 0))) % STORE_RUN_BUCKETS];
+    return &store->last_write[batch->run_hash % STORE_RUN_BUCKETS];
 }
 
 /* What reads a run waits for its writes and for those that belong to no run; what belongs to none waits for all. */
@@ -66,7 +67,8 @@ static uint64_t newest_before(Store *store, const StoreBatch *batch)
 
 static Work *new_work(Store *store, WorkKind kind, Arena *arena, StoreBatch *batch, StoreTxn *txn, StoreDone done, void *arg)
 {
-    Work *work = ARENA_NEW(arena, Work);
+    Work *work = arena_take(arena, sizeof *work);
+    memset(work, 0, offsetof(Work, error));                 /* the error is written when there is one: it is longer than all else */
     work->kind = kind;
     work->batch = batch;
     work->txn = txn;
@@ -90,14 +92,12 @@ static void submit(Store *store, WorkList *list, Work *work)
 void queue_finish(Store *store, Work *work, Err err, const Error *error)
 {
     work->err = err;
-    if (err && error)
-        work->error = *error;
+    if (err && error != &work->error)
+        work->error = error ? *error : (Error){ 0 };
     work->error.code = err;
     if (work->batch) {
         work->batch->err = err;
-        work->batch->error.code = err;
-        if (err)
-            work->batch->error = work->error;
+        work->batch->error = err ? &work->error : NULL;     /* both are in the batch's arena */
         work->batch->finished = true;
         store_batch_release(work->batch);
     }
@@ -130,7 +130,13 @@ static void deliver(Store *store)
         bool keep = batch && batch->keep;
         StoreTxn *ended = work->kind == WORK_TXN_COMMIT ? work->txn : NULL;
         if (work->done) {
-            StoreResult result = { .err = work->err, .error = work->error, .batch = batch };
+            StoreResult result;
+            result.err = work->err;
+            result.batch = batch;
+            if (work->err)
+                result.error = work->error;
+            else
+                result.error.code = ERR_OK, result.error.text[0] = '\0';
             work->done(&result, work->arg);
         }
         if (batch && !keep)
@@ -188,7 +194,7 @@ void queue_free_seat(Seat *seat)
     seat->store->open_txns--;
 }
 
-static uint32_t held_bit(const StoreBatch *batch) { return hash64(batch->run_id, hash64(batch->tenant, 0)) % STORE_HELD_BITS; }
+static uint32_t held_bit(const StoreBatch *batch) { return batch->run_hash % STORE_HELD_BITS; }
 
 static void hold(Seat *seat, const StoreBatch *batch)
 {
@@ -561,11 +567,12 @@ Err store_run_batch(StoreBatch *batch, Error *error)
         withdraw(store, batch);
         store_batch_release(batch);
         batch->finished = true;
-        batch->err = err_set(&batch->error, ERR_IO, "could not run the batch: a transaction is open and waits");
+        batch->error = ARENA_NEW(batch->arena, Error);
+        batch->err = err_set(batch->error, ERR_IO, "could not run the batch: a transaction is open and waits");
     }
     deliver(store);
     arm(store);
     if (batch->err && error)
-        *error = batch->error;
+        *error = *batch->error;
     return batch->err;
 }

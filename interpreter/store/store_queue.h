@@ -17,8 +17,8 @@ typedef struct Work {
     uint64_t ticket, after;              /* after: the newest write that must be done before */
     StoreBatch *batch;                   /* COMMIT: may be NULL */
     StoreTxn *txn;
-    Err err; Error error;
     StoreDone done; void *arg;
+    Err err; Error error;                /* error: only with err; last, since it is not set before */
 } Work;
 typedef struct WorkList { Work *first, *last; } WorkList;
 

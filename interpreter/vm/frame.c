@@ -66,6 +66,7 @@ void mark_push(Fiber *fiber, Mark mark)
     }
     heap_charge(sizeof(Mark));
     fiber->marks[fiber->mark_count++] = mark;
+    fiber->run->mark_count++;
     fiber->shield += mark.shield;
 }
 
@@ -74,6 +75,7 @@ static void mark_remove(Fiber *fiber, uint32_t index)
     fiber->shield -= fiber->marks[index].shield;
     memmove(&fiber->marks[index], &fiber->marks[index + 1], (fiber->mark_count - index - 1) * sizeof(Mark));
     fiber->mark_count--;
+    fiber->run->mark_count--;
     heap_discharge(sizeof(Mark));
 }
 

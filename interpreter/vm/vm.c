@@ -300,6 +300,14 @@ bool vm_next_request(VmRun *run, VmRequest *out)
     return false;
 }
 
+bool vm_pending_find(const VmRun *run, uint64_t id, VmRequest *out)
+{
+    const Pending *pending = pending_find(run, id);
+    if (!pending || !pending->fetched) return false;
+    if (out) *out = request_of(run, pending->fiber);
+    return true;
+}
+
 bool vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void *arg), void *arg)
 {
     for (uint32_t k = 0; k < run->pending_count; k++) {
@@ -414,7 +422,7 @@ bool vm_decline(VmRun *run, uint64_t request_id)
 int64_t vm_next_deadline(const VmRun *run, uint32_t *scope)
 {
     int64_t earliest = INT64_MAX;
-    if (run_ended(run)) return earliest;
+    if (run->mark_count == 0 || run_ended(run)) return earliest;       /* most have none, and their fibers need not be looked at */
     for (uint32_t f = 0; f < run->fiber_count; f++)
         for (uint32_t k = 0; k < run->fibers[f]->mark_count; k++) {
             const Mark *mark = &run->fibers[f]->marks[k];

@@ -67,6 +67,7 @@ void   vm_free(VmRun *run);
 VmStatus vm_run(VmRun *run);
 bool   vm_next_request(VmRun *run, VmRequest *out);                 /* not delivered yet ones, in order */
 bool   vm_pending_each(VmRun *run, bool (*visit)(const VmRequest *request, void *arg), void *arg);    /* all that were fetched and still wait, by id (after a restore: start them again, then vm_next_request for the rest); false when a visit said so */
+bool   vm_pending_find(const VmRun *run, uint64_t id, VmRequest *out);         /* that one of them (NULL: only whether); false: nobody waits for it */
 /* Deliver. Unknown or no longer awaited ids (cancelled meanwhile) are ignored: returns false. The value is taken when true is returned;
    a result nobody awaits stays the caller's (its type is the caller's knowledge), an error is released. A value over a limit is raised instead. */
 bool   vm_resume(VmRun *run, uint64_t request_id, Value result);

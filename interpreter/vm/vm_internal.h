@@ -137,32 +137,36 @@ typedef struct Meter {
 } Meter;
 
 enum { VM_INFO_COUNT = 7 };
+/* What every turn looks at comes first: between two turns of a run thousands of others may have had theirs. */
 struct VmRun {
     Image *image;                        /* the newest extension, or the root */
-    Image *root;                         /* what the run began with, and is pinned to; below `image` or the same */
     ImageLive *live;
     Heap heap;
-    VmLimits limits;
-    Value info[VM_INFO_COUNT];
-    uint16_t func;
     VmStatus status;
-    Value result, error;                 /* VM_DONE, VM_FAILED */
-    Value raised;                        /* on the way from the place that raises to vm_raise_begin */
-    Fiber *main;
-    Fiber **fibers; uint32_t fiber_count, fiber_cap;       /* ascending ids */
+    uint32_t fiber_count, pending_count, mark_count;       /* mark_count: of all fibers */
     Fiber *ready_first, *ready_last;
-    Group **groups; uint32_t group_count, group_cap;       /* ascending ids */
-    Out *outs; uint32_t out_first, out_count, out_cap;
-    Out fetched;                         /* the note handed out last */
-    Pending *pendings; uint32_t pending_count, pending_cap;
-    uint64_t last_request, comp_seq, fuel_used, output_used;
-    uint32_t last_fiber, last_group, last_span, last_scope;
+    Out *outs; uint32_t out_first, out_count;
+    Pending *pendings;
+    uint64_t last_request, fuel_used, output_used;
     int64_t fuel, slice, turn;           /* what is left of the slice, its size, and what earlier slices of this vm_run used */
-    Meter meter;
+    VmLimits limits;
     bool metered;                        /* who runs now belongs to the open plan; false outside of vm_run */
     bool fuel_reserve, memory_reserve;   /* the reserve that failing programs clean up with is in use */
-    uint8_t *intercepts;                 /* by tool */
     bool intercepts_any;
+    uint16_t func;
+    Value raised;                        /* on the way from the place that raises to vm_raise_begin */
+    Meter meter;
+    Out fetched;                         /* the note handed out last */
+    Fiber *main;
+    Fiber **fibers; uint32_t fiber_cap;  /* ascending ids */
+    uint32_t out_cap, pending_cap;
+    Group **groups; uint32_t group_count, group_cap;       /* ascending ids */
+    uint64_t comp_seq;
+    uint32_t last_fiber, last_group, last_span, last_scope;
+    Image *root;                         /* what the run began with, and is pinned to; below `image` or the same */
+    Value result, error;                 /* VM_DONE, VM_FAILED */
+    Value info[VM_INFO_COUNT];
+    uint8_t *intercepts;                 /* by tool */
 };
 
 /* How an instruction ended. */
