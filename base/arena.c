@@ -50,7 +50,7 @@ enum { ARENA_SPARE_MAX = 256, ARENA_SLABS_MAX = 16 };
 #endif
 enum {
     ARENA_SLAB_FROM = 128,                                      /* arenas of one thread that live at once, from which on there are slabs */
-    ARENA_SLAB_STRIDE = BLOCK_BYTES_MIN + 64                    /* not a power of two: their starts, which are used most, would share a few sets of the caches */
+    ARENA_SLAB_STRIDE = BLOCK_BYTES_MIN + 64                    /* no power of two: their starts, which are used most, would share a few sets of the caches */
 };
 
 static _Thread_local struct {

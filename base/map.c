@@ -1,7 +1,6 @@
 /* map.c - open addressing over an array of entries in order of insertion.
  *
- * A slot holds the index of an entry plus one; zero is free. A removed entry
- * keeps its slot as a tombstone until the next rebuild. At most half of the
+ * A removed entry keeps its slot as a tombstone until the next rebuild. At most half of the
  * slots are taken, because there are twice as many as entries have room.
  * The hash is seeded per process: keys come from outside.
  */
@@ -28,26 +27,41 @@ static uint64_t process_seed(void)
     return atomic_compare_exchange_strong(&seed, &now, fresh) ? fresh : now;
 }
 
+static uint32_t hash_of(Str key)
+{
+    return (uint32_t)hash64(key, process_seed());
+}
+
 /* The slot of the key, or the free one where it would go. */
-static uint32_t *slot_of(const Map *map, Str key)
+static MapSlot *slot_of(const Map *map, Str key, uint32_t hash)
 {
     uint32_t mask = map->slot_cap - 1;
-    for (uint32_t i = (uint32_t)hash64(key, process_seed()) & mask;; i = (i + 1) & mask) {
-        uint32_t *slot = &map->slots[i];
-        if (*slot == 0)
+    for (uint32_t i = hash & mask;; i = (i + 1) & mask) {
+        MapSlot *slot = &map->slots[i];
+        if (slot->entry == 0)
             return slot;
-        const MapEntry *entry = &map->entries[*slot - 1];
+        if (slot->hash != hash)
+            continue;
+        const MapEntry *entry = &map->entries[slot->entry - 1];
         if (entry->key.ptr && str_eq(entry->key, key))
             return slot;
     }
+}
+
+static MapSlot *free_slot(const Map *map, uint32_t hash)
+{
+    uint32_t mask = map->slot_cap - 1, i = hash & mask;
+    while (map->slots[i].entry)
+        i = (i + 1) & mask;
+    return &map->slots[i];
 }
 
 static MapEntry *entry_of(const Map *map, Str key)
 {
     if (map->count == 0)
         return NULL;
-    uint32_t index = *slot_of(map, key);
-    return index ? &map->entries[index - 1] : NULL;
+    const MapSlot *slot = slot_of(map, key, hash_of(key));
+    return slot->entry ? &map->entries[slot->entry - 1] : NULL;
 }
 
 /* Closes the gaps, and doubles the room when there are few. */
@@ -66,9 +80,9 @@ static void rebuild(Map *map)
     }
     free(map->slots);
     map->slot_cap = map->entry_cap * 2;
-    map->slots = mem_alloc(sizeof(uint32_t) * map->slot_cap);
+    map->slots = mem_alloc(sizeof(MapSlot) * map->slot_cap);
     for (uint32_t i = 0; i < map->used; i++)
-        *slot_of(map, map->entries[i].key) = i + 1;
+        *free_slot(map, map->entries[i].hash) = (MapSlot){ i + 1, map->entries[i].hash };
 }
 
 void map_free(Map *map)
@@ -86,21 +100,22 @@ void *map_find(const Map *map, Str key)
 
 void *map_put(Map *map, Str key, void *value)
 {
-    uint32_t *slot = map->slot_cap ? slot_of(map, key) : NULL;
-    if (slot && *slot) {
-        MapEntry *entry = &map->entries[*slot - 1];
+    uint32_t hash = hash_of(key);
+    MapSlot *slot = map->slot_cap ? slot_of(map, key, hash) : NULL;
+    if (slot && slot->entry) {
+        MapEntry *entry = &map->entries[slot->entry - 1];
         void *old = entry->value;
         entry->value = value;
         return old;
     }
     if (map->used == map->entry_cap) {
         rebuild(map);
-        slot = slot_of(map, key);
+        slot = free_slot(map, hash);
     }
     if (!key.ptr)
         key.ptr = "";                                       /* NULL marks the removed */
-    *slot = map->used + 1;
-    map->entries[map->used++] = (MapEntry){ key, value };
+    *slot = (MapSlot){ map->used + 1, hash };
+    map->entries[map->used++] = (MapEntry){ key, value, hash };
     map->count++;
     return NULL;
 }

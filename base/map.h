@@ -6,11 +6,17 @@
 typedef struct MapEntry {
     Str key;
     void *value;
+    uint32_t hash;
 } MapEntry;
+
+typedef struct MapSlot {
+    uint32_t entry;             /* its index plus one; 0: free */
+    uint32_t hash;              /* the entry's: most that are not looked for are passed over without a look at them */
+} MapSlot;
 
 typedef struct Map {
     MapEntry *entries;          /* in order of insertion; removed ones have key.ptr == NULL */
-    uint32_t *slots;
+    MapSlot *slots;
     uint32_t count, used, entry_cap, slot_cap;
 } Map;
 

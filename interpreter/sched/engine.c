@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/time.h"
@@ -252,6 +253,7 @@ void engine_note_park(Engine *engine, const LiveRun *run, bool asks, int64_t jum
 /* What can go on does so at once, for a few steps: its memory is in the processor's caches now, and would not be after a thousand others. */
 static void step_run(Engine *engine, LiveRun *run) {
     int steps = 0;
+    assert(!engine->stepping);                           /* no step lies below another */
     engine->stepping = run;
     do {
         engine->steps_again = false;
@@ -261,6 +263,22 @@ static void step_run(Engine *engine, LiveRun *run) {
     } while (engine->steps_again && ++steps < ENGINE_STEPS_AT_ONCE);
     engine->stepping = NULL;
     if (engine->steps_again) engine_ready(run);
+}
+
+static void fetch_lines(const void *at, size_t size) {
+    enum { CACHE_LINE = 64 };
+    for (size_t k = 0; k < size; k += CACHE_LINE) __builtin_prefetch((const char *)at + k);
+}
+
+/* With a thousand runs a step begins on memory that no cache has, and each thing in it says where the next one lies. So while a run is stepped those behind it
+   are fetched: of the fourth the run, of the third its machine, of the second its main fiber, of the first that fiber's registers. */
+static void fetch_ahead(const LiveRun *first) {
+    const LiveRun *second = first ? first->ready_next : NULL, *third = second ? second->ready_next : NULL;
+    if (!third) return;
+    if (third->ready_next) fetch_lines(third->ready_next, offsetof(LiveRun, arena));
+    if (third->vm) vm_fetch(third->vm, 0);
+    if (second->vm) vm_fetch(second->vm, 1);
+    if (first->vm) vm_fetch(first->vm, 2);
 }
 
 static bool pump_once(Engine *engine) {
@@ -273,6 +291,7 @@ static bool pump_once(Engine *engine) {
         run->ready = false;
         moved = true;
         bool at_end = run == last;
+        fetch_ahead(engine->ready_first);
         step_run(engine, run);
         if (at_end) break;
     }

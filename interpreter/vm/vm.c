@@ -5,6 +5,7 @@
  */
 #include "interpreter/vm/vm.h"
 #include "interpreter/vm/vm_internal.h"
+#include <stddef.h>
 #include <stdlib.h>
 
 /* ---- making and freeing ---- */
@@ -482,6 +483,26 @@ Value vm_result(const VmRun *run) { return run->result; }
 Value vm_error(const VmRun *run) { return run->error; }
 Image *vm_image(const VmRun *run) { return run->image; }
 const Heap *vm_heap(const VmRun *run) { return &run->heap; }
+
+void vm_fetch(const VmRun *run, int stage)
+{
+    const char *first = (const char *)run, *fiber = stage == 1 ? (const char *)run->main : NULL;
+    switch (stage) {
+    case 0:
+        for (size_t k = 0; k < offsetof(VmRun, meter); k += 64) __builtin_prefetch(first + k);
+        break;
+    case 1:
+        for (size_t k = 0; fiber && k < sizeof *run->main; k += 64) __builtin_prefetch(fiber + k);
+        __builtin_prefetch(run->pendings);
+        __builtin_prefetch(run->outs);
+        break;
+    default:
+        if (!run->main || !run->main->frame) break;
+        __builtin_prefetch(run->main->frame);
+        __builtin_prefetch(run->main->stack);
+        break;
+    }
+}
 uint64_t vm_fuel_used(const VmRun *run) { return run->fuel_used; }
 uint64_t vm_last_request(const VmRun *run) { return run->last_request; }
 uint16_t vm_func(const VmRun *run) { return run->func; }

@@ -88,6 +88,7 @@ enum { VM_PLANS_MAX = 16 };
 bool   vm_extend(VmRun *run, Image *extension);
 uint32_t vm_extensions(const VmRun *run);                            /* how many so far */
 bool   vm_meter_tokens(VmRun *run, uint64_t tokens);                 /* a model really used them: charged to the open plan, if any. False: over its bound; the next call of a tool or model in it raises PLAN_TOKENS_MAX. A delivery: the same on replay */
+void   vm_fetch(const VmRun *run, int stage);                        /* into the processor's caches, before a turn; stage 0, 1, 2: each reads what the one before fetched */
 const Heap *vm_heap(const VmRun *run);
 uint64_t vm_fuel_used(const VmRun *run);
 uint64_t vm_last_request(const VmRun *run);                          /* id of the newest request asked */

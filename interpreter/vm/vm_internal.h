@@ -144,7 +144,7 @@ struct VmRun {
     Heap heap;
     VmStatus status;
     uint32_t fiber_count, pending_count, mark_count;       /* mark_count: of all fibers */
-    Fiber *ready_first, *ready_last;
+    Fiber *main, *ready_first, *ready_last;
     Out *outs; uint32_t out_first, out_count;
     Pending *pendings;
     uint64_t last_request, fuel_used, output_used;
@@ -157,7 +157,6 @@ struct VmRun {
     Value raised;                        /* on the way from the place that raises to vm_raise_begin */
     Meter meter;
     Out fetched;                         /* the note handed out last */
-    Fiber *main;
     Fiber **fibers; uint32_t fiber_cap;  /* ascending ids */
     uint32_t out_cap, pending_cap;
     Group **groups; uint32_t group_count, group_cap;       /* ascending ids */

@@ -236,7 +236,8 @@ static void bench_park(Image *image, uint32_t runs)
     stream(&s, 1000);
     double took = s.last - s.first;
     printf("parked_per_s %.0f\n", runs / took);
-    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun + s.by_run.entry_cap * sizeof(MapEntry) + s.by_run.slot_cap * sizeof(uint32_t), now = mallinfo2().uordblks;
+    size_t map = s.by_run.entry_cap * sizeof(MapEntry) + s.by_run.slot_cap * sizeof(MapSlot);
+    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun + map, now = mallinfo2().uordblks;
     printf("process_bytes_per_parked_run %.1f\n", now > heap + mine ? (double)(now - heap - mine) / runs : 0);
     if (server) printf("stored_bytes_per_parked_run %.0f\n", (double)(store_bytes_on_disk() - bytes) / runs);
     if (clock_now() > wake) die("park", "parking took longer than was foreseen; nothing is measured");

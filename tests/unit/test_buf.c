@@ -39,6 +39,27 @@ static void test_text(void **state)
     assert_string_equal(buf_str(&buf).ptr, "");
 }
 
+static void test_borrowed(void **state)
+{
+    char room[8];
+    Buf buf = buf_on(room, sizeof room);
+    buf_put_text(&buf, "12345678");
+    assert_ptr_equal(buf.ptr, room);                        /* fits exactly */
+    buf_clear(&buf);
+    buf_put_text(&buf, "1234");
+    buf_put_text(&buf, "567890");
+    assert_ptr_not_equal(buf.ptr, room);                    /* what was there moved along */
+    assert_string_equal(buf_cstr(&buf), "1234567890");
+    buf_free(&buf);
+    buf = buf_on(room, sizeof room);
+    buf_put_char(&buf, 'x');
+    buf_free(&buf);                                         /* the room is the caller's */
+    assert_int_equal(buf.len, 0);
+    buf_put_char(&buf, 'y');
+    assert_ptr_not_equal(buf.ptr, room);
+    buf_free(&buf);
+}
+
 static void test_fixed_width(void **state)
 {
     Buf buf = { 0 };
@@ -194,7 +215,7 @@ static void test_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text), cmocka_unit_test(test_fixed_width), cmocka_unit_test(test_varint),
+        cmocka_unit_test(test_text), cmocka_unit_test(test_borrowed), cmocka_unit_test(test_fixed_width), cmocka_unit_test(test_varint),
         cmocka_unit_test(test_bytes), cmocka_unit_test(test_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,8 +191,9 @@ static void every_order_of_expiry_takeover_and_revival_ends_with_one_owner(void 
 {
     static const Move ORDERS[6][MOVES] = { { EXPIRE, TAKEOVER, REVIVE }, { EXPIRE, REVIVE, TAKEOVER }, { TAKEOVER, EXPIRE, REVIVE },
                                            { TAKEOVER, REVIVE, EXPIRE }, { REVIVE, EXPIRE, TAKEOVER }, { REVIVE, TAKEOVER, EXPIRE } };
+    enum { ROUNDS = 4 };                                 /* one more, and its transaction is open: nobody else writes until it ends */
     int n = 0;
-    for (int paused_after = 0; paused_after <= 6; paused_after++)
+    for (int paused_after = 0; paused_after <= ROUNDS; paused_after++)
         for (int order = 0; order < 6; order++) make_moves(ORDERS[order], paused_after, ++n);
 }
 
