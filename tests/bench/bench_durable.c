@@ -210,6 +210,13 @@ static int64_t store_bytes_on_disk(void)
     return bytes;
 }
 
+/* From malloc: large pieces, such as slabs of arenas, are mapped one by one. */
+static size_t bytes_in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 /* Some first, to learn how long the rest will take: the instant must lie behind the last park. */
 static void bench_park(Image *image, uint32_t runs)
 {
@@ -232,12 +239,12 @@ static void bench_park(Image *image, uint32_t runs)
     snprintf(input, sizeof input, "{\"due\":\"%.*s\"}", (int)due.len, due.ptr);
     Stream s = { .image = image, .flow = "sleeps", .input = input, .runs = runs };
     open_engine(&s);
-    size_t heap = mallinfo2().uordblks;
+    size_t heap = bytes_in_use();
     stream(&s, 1000);
     double took = s.last - s.first;
     printf("parked_per_s %.0f\n", runs / took);
     size_t map = s.by_run.entry_cap * sizeof(MapEntry) + s.by_run.slot_cap * sizeof(MapSlot);
-    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun + map, now = mallinfo2().uordblks;
+    size_t mine = s.slot_count * sizeof *s.slots + 2 * s.runs * sizeof *s.begun + map, now = bytes_in_use();
     printf("process_bytes_per_parked_run %.1f\n", now > heap + mine ? (double)(now - heap - mine) / runs : 0);
     if (server) printf("stored_bytes_per_parked_run %.0f\n", (double)(store_bytes_on_disk() - bytes) / runs);
     if (clock_now() > wake) die("park", "parking took longer than was foreseen; nothing is measured");

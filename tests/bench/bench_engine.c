@@ -232,6 +232,13 @@ static void start_many(Engine *engine, Image *image, int count)
     work(engine, "");
 }
 
+/* From malloc: large pieces, such as slabs of arenas, are mapped one by one. */
+static size_t bytes_in_use(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
 /* Runs held in memory by a call under way. Counted is everything the process took from malloc for them. */
 static void bench_memory(Image *image)
 {
@@ -245,9 +252,9 @@ static void bench_memory(Image *image)
     need(engine_deploy(engine, image, &error), &error, "deploy");
     start_many(engine, image, LIVE_RUNS_WARM);
     engine_stats(engine, &warm, &bytes);
-    size_t before = mallinfo2().uordblks;
+    size_t before = bytes_in_use();
     start_many(engine, image, LIVE_RUNS);
-    size_t after = mallinfo2().uordblks;
+    size_t after = bytes_in_use();
     engine_stats(engine, &live, &bytes);
     if (live == warm) fprintf(stderr, "bench_engine: no run stayed in memory\n"), exit(1);
     printf("live_runs %u\nbytes_per_live_run %.0f\n", live - warm, (double)(after - before) / (live - warm));
