@@ -281,8 +281,12 @@ static void fetch_ahead(const LiveRun *first) {
     if (first->vm) vm_fetch(first->vm, 2);
 }
 
+/* The callbacks of what came in come before the runs, so that an answer and what follows from it are one turn. */
 static bool pump_once(Engine *engine) {
     bool moved = false;
+    store_call_back(engine->store);
+    if (engine->sessions) store_call_back(engine->sessions);
+    if (engine->memory) store_call_back(engine->memory);
     LiveRun *last = engine->ready_last;                  /* those that become ready meanwhile have their turn after the flush */
     while (engine->ready_first) {
         LiveRun *run = engine->ready_first;

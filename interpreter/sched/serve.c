@@ -278,7 +278,8 @@ static Err serve(Engine *engine, Error *error) {
         store_flush(engine->store);
         if (engine->sessions) store_flush(engine->sessions);
         if (engine->memory) store_flush(engine->memory);
-        engine_wait(engine, moved || engine->ready_first ? 0 : next_time(engine));
+        if (moved && !engine->ready_first) continue;     /* nothing is left, most likely: one more look at what the callbacks wanted, then it sleeps */
+        engine_wait(engine, engine->ready_first ? 0 : next_time(engine));
     }
 }
 

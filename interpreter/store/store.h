@@ -234,6 +234,7 @@ typedef struct StoreResult {
 typedef void (*StoreDone)(const StoreResult *result, void *arg);
 void store_submit(StoreBatch *batch, StoreDone done, void *arg);    /* takes the batch; done may be NULL */
 void store_flush(Store *store);                                     /* begins everything submitted now (the loop does it when idle); a store without a server has done it when this returns */
+void store_call_back(Store *store);                                   /* calls back what is done; begins nothing */
 bool store_busy(const Store *store);                                /* something submitted is not done, or its callback not called */
 void store_wait(Store *store);                                      /* flushes, waits for a server to answer, calls what is done; not from a callback */
 Err  store_run_batch(StoreBatch *batch, Error *error);              /* submit, flush, wait, and keep the batch for the getters; then store_batch_free. ERR_IO while an interactive transaction is open that does not end by flushing */

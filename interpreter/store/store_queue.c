@@ -484,6 +484,8 @@ void store_flush(Store *store)
     uint64_t until = store->ticket;                         /* not what the callbacks add */
     if (store->lanes) {
         start_seats(store);
+        if (store->idle)
+            event_del(store->idle);                         /* what it was to begin has begun; what the callbacks submit asks for it again */
         deliver(store);
         return;
     }
@@ -494,6 +496,11 @@ void store_flush(Store *store)
     }
     deliver(store);
     arm(store);
+}
+
+void store_call_back(Store *store)
+{
+    deliver(store);
 }
 
 void store_wait(Store *store)
