@@ -129,7 +129,7 @@ static void slab_add(void)
 
 static Arena *arena_take_spare(void)
 {
-    if (!pool.in_slabs && !pool.spare && pool.live >= ARENA_SLAB_FROM && pool.slab_count < ARENA_SLABS_MAX)
+    if (!pool.in_slabs && !pool.spare && pool.live >= ARENA_SLAB_FROM && pool.slab_count + 1 <= ARENA_SLABS_MAX)
         slab_add();
     Arena **list = pool.in_slabs ? &pool.in_slabs : &pool.spare, *arena = *list;
     if (!arena)
@@ -192,7 +192,7 @@ void arena_free(Arena *arena)
     arena_reset(arena);
     arena->head = NULL;
     pool.live--;
-    if (!arena->in_slab && pool.spare_count >= ARENA_SPARE_MAX) {
+    if (!arena->in_slab && pool.spare_count + 1 > ARENA_SPARE_MAX) {
         free(arena);
         return;
     }
