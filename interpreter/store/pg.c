@@ -171,6 +171,7 @@ static Err pg_apply(void *conn, StoreBatch *batch, bool *changed, Error *error)
     PgConn *c = conn;
     bool before = c->db.changed;
     PgPiece **mark = pg_log_mark(c);
+    pg_run_clothe(c->store, batch);
     Err err = pg_send(c, STR("SAVEPOINT batch"), NULL, 0, NULL, error);
     if (err)
         return err;

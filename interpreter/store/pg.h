@@ -33,6 +33,7 @@ enum {
     PG_LOG_ROWS_MAX = 256, PG_LOG_BYTES_MAX = 4 << 20,       /* of this process in the log; with more, the oldest tails are folded */
     PG_LOG_TRIM_MIN = 16,                /* rows of the log that are worth a statement to delete them */
     PG_LOG_FOLD_MAX = 64,                /* oldest tails that one group folds */
+    PG_ROW_COLUMNS_MAX = 31, PG_ROW_MORE_MAX = 2,            /* pg_rows.c: columns, and arguments behind them */
 };
 
 #define PG_NOBODY "\001"                /* in flow.user: a run without a user; empty is: nobody was told */
@@ -44,6 +45,7 @@ typedef struct PgStatement PgStatement;
 /* A run as this process knows it (pg_runs.c). Freed when nothing is known of it any more. */
 typedef struct PgRun {
     uint64_t epoch; int64_t taken; bool owned;               /* found to be ours at that epoch when the count was `taken` */
+    bool bare;                                               /* while owned: it began here, and has had neither timer nor wait */
     uint32_t pins;                                           /* what is under way and holds it */
     uint32_t batches;                                        /* of the group that is gathered */
     uint64_t last_seq;                                       /* its newest journal row, if known */
@@ -69,7 +71,7 @@ typedef struct PgPiece {
     int64_t log_id;
 } PgPiece;
 
-typedef struct PgFenced { struct PgFenced *next; PgRun *run; uint64_t epoch; int64_t taken; } PgFenced;
+typedef struct PgFenced { struct PgFenced *next; PgRun *run; uint64_t epoch; int64_t taken; bool bare; } PgFenced;
 
 /* A row of the log that this process wrote. */
 typedef struct PgLogRow { struct PgLogRow *next; int64_t id; size_t bytes; enum { LOG_ROW_SENT, LOG_ROW_STANDS, LOG_ROW_GOES, LOG_ROW_GONE } state; struct PgConn *by; Str tenant, worker; char text[]; } PgLogRow;
@@ -80,6 +82,7 @@ typedef struct PgConn {
     ConnRole role;
     PGconn *pg;                          /* NULL: not connected */
     Map statements; uint32_t serial;     /* text → PgStatement */
+    Map texts;                           /* pg_rows.c: template and arrays → PgText */
     PgStatement *recent[PG_RECENT];      /* of them, by where the text stood: what is said again and again need not be hashed */
     uint32_t unread;                     /* answers under way */
     bool unsynced;                       /* something was sent since the last Sync */
@@ -143,6 +146,7 @@ PgRun *pg_run_know(PgStore *store, Str tenant, Str key);
 void   pg_run_let_go(PgStore *store, PgRun *run);            /* frees it if nothing is known of it any more */
 bool   pg_run_is_ours(const PgStore *store, const PgRun *run, uint64_t epoch);                /* run may be NULL */
 void   pg_run_disown(PgStore *store, PgRun *run);
+void   pg_run_clothe(PgStore *store, const StoreBatch *batch);                        /* it may have timers and waits from now on */
 void   pg_runs_forget(PgStore *store);                       /* whose they are; tails stay */
 void   pg_runs_drop(PgStore *store);                         /* everything */
 void   pg_own_fenced(PgConn *c);                             /* its commit stands */
@@ -180,6 +184,15 @@ bool   pg_logged_next(Reader *r, PgLogged *out);
 /* pg_log_take.c: the log of a worker that is gone */
 Err  pg_log_take_over(SqlDb *db, StoreBatch *batch, const SqlTaken *taken, uint32_t count, Error *error);             /* SqlDb.take_over */
 Err  pg_log_gc(SqlDb *db, StoreBatch *batch, Error *error);                                  /* SqlDb.gc_log */
+
+/* pg_rows.c: rows of one kind as the parameters of one statement. */
+enum { PG_EACH = 'a' - 1 };              /* its own value in each row: an array as soon as there are two */
+typedef struct PgColumn { const char *name; char type /* t text, i bigint, b bytea */, bundle /* PG_EACH, or 'a' to 'z': those of a bundle are arrays together */; } PgColumn;
+typedef struct PgRows { Cell *column[PG_ROW_COLUMNS_MAX]; uint32_t count, cap; uint64_t varies; /* bit for each column */ } PgRows;
+void pg_rows_add(PgRows *rows, const PgColumn *columns, uint32_t count, const Cell *cells);            /* below its cap */
+/* The template is a literal, in which `@name` is the value of a column in the row and `@rows` what stands in FROM; ?N beyond `count` are those of `more`. */
+Err  pg_rows_send(PgConn *c, Str template, const PgColumn *columns, uint32_t count, const PgRows *rows, const Cell *more, uint32_t more_count, Error *error);
+void pg_rows_forget(PgConn *c);          /* the texts */
 
 /* pg_group.c */
 Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */

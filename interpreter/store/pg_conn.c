@@ -63,6 +63,7 @@ void pg_conn_free(PgConn *c)
     sql_db_deinit(&c->db);
     buf_free(&c->tenant);
     buf_free(&c->user);
+    pg_rows_forget(c);
     if (c->group)
         arena_free(c->group);
     free(c);

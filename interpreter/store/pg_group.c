@@ -26,55 +26,69 @@
 #include <stdlib.h>
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
-enum { GROUP_COLUMNS_MAX = 31 };
 
 /* Whether no run was taken from anybody since ?2 was read, under the lock of worker ?1 until the transaction ends; never without the lock, so in this order. */
 #define UNTAKEN "CASE WHEN pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0)) IS NULL THEN false " \
     "ELSE pg_sequence_last_value('flow_takeovers') IS NOT DISTINCT FROM CAST(?2 AS bigint) END"
 
-/* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in `must`. */
-#define EVERY(statement) "WITH done AS (" statement " RETURNING 1) SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
-#define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, status, user_id, user_name, correlation, causation, hops, input, input_json, result_json, " \
-    "waits_json, concurrency_key, limit_key, limit_count, priority, epoch, worker, lease_until_us, last_seq, snapshot_seq, created_us, updated_us, started_us, ended_us, durability, cancel_requested, scopes) " \
-    "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bytea[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::text[], ?8::text[], ?9::text[], ?10::text[], ?11::bigint[], ?12::bytea[], ?13::text[], ?14::text[], " \
-    "?15::text[], ?16::text[], ?17::text[], ?18::bigint[], ?19::bigint[], ?20::bigint[], ?21::text[], ?22::bigint[], ?23::bigint[], ?24::bigint[], ?25::bigint[], ?26::bigint[], ?27::bigint[], ?28::bigint[], ?29::bigint[], ?30::bigint[], ?31::text[])"
+/* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in EVERY. A kind with a list of columns is a
+   template of pg_rows.c; the others take an array for each of their columns. */
+#define EVERY(statement, also) "WITH done AS (" statement " RETURNING 1)" also " SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
+/* Nobody takes the mail of a run that has ended. What else it may have left behind is in V_ENDED. */
+#define DROP_MAIL ", mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM @rows WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0)"
+#define HAS_NO_KEY "(@status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))"
+#define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, priority, durability, user_id, user_name, scopes, status, result_json, waits_json, epoch, worker, last_seq, " \
+    "snapshot_seq, ended_us, cancel_requested, correlation, causation, hops, concurrency_key, limit_key, limit_count, input, input_json, created_us, updated_us, started_us, lease_until_us) " \
+    "SELECT @tenant, @run_id, @module_hash, @func_name, @func, @priority, @durability, @user_id, @user_name, @scopes, @status, @result_json, @waits_json, @epoch, @worker, @last_seq, " \
+    "@snapshot_seq, @ended_us, @cancel_requested, @correlation, @causation, @hops, @concurrency_key, @limit_key, @limit_count, @input, @input_json, @created_us, @created_us + @updated_after, " \
+    "@created_us + @started_after, @created_us + @lease_after FROM @rows"
 
-static const struct { uint32_t columns; Str sql; } KINDS[V_COUNT] = {
-    [V_FENCE] = { 3, STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, epoch) "
-                           "JOIN flow_runs AS r ON r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND r.worker = ?5") },
-    [V_RUN] = { 31, STR(INSERT_RUNS) },
-    [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING") },
-    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[])") },
-    [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT u.tenant, ?5, u.id, u.body FROM unnest(?1::text[], ?2::bigint[], ?3::bytea[]) AS u (tenant, id, body)") },
-    [V_TRIM] = { 3, STR(PG_LOG_TRIM) },
+#define EACH PG_EACH
+static const PgColumn RUN[] = {
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "module_hash", 'b', 'b' }, { "func_name", 't', 'b' }, { "func", 'i', 'b' }, { "priority", 'i', 'b' }, { "durability", 'i', 'b' },
+    { "user_id", 't', 'c' }, { "user_name", 't', 'c' }, { "scopes", 't', 'c' }, { "status", 'i', 'd' }, { "result_json", 't', 'd' }, { "waits_json", 't', 'd' }, { "epoch", 'i', 'd' },
+    { "worker", 't', 'd' }, { "last_seq", 'i', 'd' }, { "snapshot_seq", 'i', 'd' }, { "ended_us", 'i', 'd' }, { "cancel_requested", 'i', 'd' }, { "correlation", 't', 'e' },
+    { "causation", 't', 'e' }, { "hops", 'i', 'e' }, { "concurrency_key", 't', 'f' }, { "limit_key", 't', 'f' }, { "limit_count", 'i', 'f' }, { "input", 'b', EACH }, { "input_json", 't', EACH },
+    { "created_us", 'i', EACH }, { "updated_after", 'i', 'g' }, { "started_after", 'i', 'h' }, { "lease_after", 'i', 'i' },
+};
+static const PgColumn UPDATE[] = {
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "ended_after", 'i', 'b' }, { "waits_json", 't', 'c' }, { "snapshot_seq", 'i', 'c' }, { "result_json", 't', EACH },
+    { "last_seq", 'i', EACH }, { "updated_us", 'i', EACH }, { "started_us", 'i', EACH }, { "lease_until_us", 'i', 'd' }, { "epoch", 'i', 'e' },
+};
+static const PgColumn RELEASE[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "epoch", 'i', 'c' } };
+static const PgColumn OF_RUN[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "epoch", 'i', 'b' } };           /* the fence; those that ended have the first two */
+
+static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V_COUNT] = {
+    [V_FENCE] = { 3, STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM @rows JOIN flow_runs AS r ON r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND r.worker = ?5"), OF_RUN },
+    [V_RUN] = { 31, STR(INSERT_RUNS), RUN },
+    [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING"), RUN },
+    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[])"), NULL },
+    [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT u.tenant, ?5, u.id, u.body FROM unnest(?1::text[], ?2::bigint[], ?3::bytea[]) AS u (tenant, id, body)"), NULL },
+    [V_TRIM] = { 3, STR(PG_LOG_TRIM), NULL },
     [V_SNAPSHOT] = { 4, STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
-                              "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes") },
+                              "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes"), NULL },
     [V_CLEAR_TIMER] = { 3, STR("DELETE FROM flow_timers AS t USING unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, request) "
-                                 "WHERE t.tenant = u.tenant AND t.run_id = u.run_id AND t.request = u.request") },
+                                 "WHERE t.tenant = u.tenant AND t.run_id = u.run_id AND t.request = u.request"), NULL },
     [V_SET_TIMER] = { 4, STR("INSERT INTO flow_timers (tenant, run_id, request, due_us) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) "
-                               "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us") },
+                               "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us"), NULL },
     [V_EVENT] = { 13, STR("INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
-                            "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])") },
+                            "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])"), NULL },
     [V_TAKE_MAIL] = { 3, STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
-                                     "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0") "4 AS int)") },
-    [V_UPDATE] = { 12, STR(EVERY("UPDATE flow_runs AS r SET status = u.status, result_json = u.result_json, waits_json = u.waits_json, last_seq = u.last_seq, snapshot_seq = u.snapshot_seq, updated_us = u.updated_us, "
-                                   "started_us = u.started_us, ended_us = u.ended_us, lease_until_us = u.lease_until_us, worker = CASE WHEN u.status = 1 THEN worker ELSE '' END "
-                                   "FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::text[], ?5::text[], ?6::bigint[], ?7::bigint[], ?8::bigint[], ?9::bigint[], ?10::bigint[], ?11::bigint[], ?12::bigint[]) "
-                                   "AS u (tenant, run_id, status, result_json, waits_json, last_seq, snapshot_seq, updated_us, started_us, ended_us, lease_until_us, epoch) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "13 AS int)") },
-    [V_RELEASE] = { 4, STR(EVERY("UPDATE flow_runs AS r SET status = u.status, worker = '', lease_until_us = NULL FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[]) AS u (tenant, run_id, status, epoch) "
-                                   "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.epoch = u.epoch AND (u.status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))") "5 AS int)") },
+                                     "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0", "") "4 AS int)"), NULL },
+    [V_UPDATE] = { 12, STR(EVERY("UPDATE flow_runs AS r SET status = @status, result_json = @result_json, waits_json = @waits_json, last_seq = @last_seq, snapshot_seq = @snapshot_seq, "
+                                   "updated_us = @updated_us, started_us = @started_us, ended_us = @updated_us + @ended_after, lease_until_us = @lease_until_us, "
+                                   "worker = CASE WHEN @status = 1 THEN worker ELSE '' END FROM @rows "
+                                   "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL) "13 AS int)"), UPDATE },
+    [V_RELEASE] = { 4, STR(EVERY("UPDATE flow_runs AS r SET status = @status, worker = '', lease_until_us = NULL FROM @rows "
+                                   "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL) "5 AS int)"), RELEASE },
     [V_RENEW] = { 3, STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
-                           "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1") },
-    [V_ENDED] = { 2, STR("WITH u (tenant, run_id) AS (SELECT * FROM unnest(?1::text[], ?2::text[])), "
-                         "timers AS (DELETE FROM flow_timers AS t USING u WHERE t.tenant = u.tenant AND t.run_id = u.run_id), "
-                         "waits AS (DELETE FROM flow_waits AS w USING u WHERE w.tenant = u.tenant AND w.run_id = u.run_id) "
-                         "UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM u WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.taken = 0") },
+                           "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1"), NULL },
+    [V_ENDED] = { 2, STR("WITH timers AS (DELETE FROM flow_timers AS t USING @rows WHERE t.tenant = @tenant AND t.run_id = @run_id) "
+                         "DELETE FROM flow_waits AS w USING @rows WHERE w.tenant = @tenant AND w.run_id = @run_id"), OF_RUN },
 };
 
-typedef struct Rows { Cell *column[GROUP_COLUMNS_MAX]; uint32_t count, cap; } Rows;
 typedef struct Insert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } Insert;       /* of a program */
-typedef struct Group { PgConn *c; Arena *arena; Rows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, rest /* batches that follow statement by statement */; bool counted; } Group;
+typedef struct Group { PgConn *c; Arena *arena; PgRows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, rest /* batches that follow statement by statement */; bool counted; } Group;
 
 /* ---- what is ours --------------------------------------------------------------------------------------- */
 
@@ -139,11 +153,19 @@ static bool is_hot(const StoreBatch *batch, Census *census)
     return true;
 }
 
+static bool has_op(const StoreBatch *batch, StoreDo kind)
+{
+    for (const StoreOp *op = batch->first; op; op = op->next)
+        if (op->kind == kind)
+            return true;
+    return false;
+}
+
 /* ---- gathering ------------------------------------------------------------------------------------------ */
 
 static void make_rows(Group *g, Kind kind, uint32_t cap)
 {
-    Rows *rows = &g->rows[kind];
+    PgRows *rows = &g->rows[kind];
     if (rows->cap || !cap)
         return;
     rows->cap = cap;
@@ -153,30 +175,34 @@ static void make_rows(Group *g, Kind kind, uint32_t cap)
 
 static void add(Group *g, Kind kind, const Cell *cells)
 {
-    Rows *rows = &g->rows[kind];
+    PgRows *rows = &g->rows[kind];
+    if (KINDS[kind].list) {
+        pg_rows_add(rows, KINDS[kind].list, KINDS[kind].columns, cells);
+        return;
+    }
     for (uint32_t i = 0; i < KINDS[kind].columns; i++)
         rows->column[i][rows->count] = cells[i];
     rows->count++;
 }
 
 /* Ours, once the group stands. */
-static void note_fenced(Group *g, PgRun *run, uint64_t epoch)
+static void note_fenced(Group *g, PgRun *run, uint64_t epoch, bool bare)
 {
     PgFenced *fenced = ARENA_NEW(g->arena, PgFenced);
-    *fenced = (PgFenced){ g->c->fenced, run, epoch, g->c->store->taken };
+    *fenced = (PgFenced){ g->c->fenced, run, epoch, g->c->store->taken, bare };
     g->c->fenced = fenced;
     run->pins++;
 }
 
 /* Nobody can take it before the commit, and who takes it afterwards moves the count. */
-static PgRun *own_new(Group *g, const RunRow *r)
+static PgRun *own_new(Group *g, const StoreBatch *batch, const RunRow *r)
 {
     Buf key = { 0 };
     if (!r->worker.len || r->status != RUN_RUNNING)
         return NULL;
     PgRun *run = pg_run_know(g->c->store, r->tenant, pg_run_key(r->tenant, r->run_id, &key));
     buf_free(&key);
-    note_fenced(g, run, r->epoch);
+    note_fenced(g, run, r->epoch, !has_op(batch, DO_SET_TIMER));
     return run;
 }
 
@@ -186,11 +212,11 @@ static void add_run(Group *g, const StoreOp *op)
 {
     const RunRow *r = op->row;
     add(g, op->or_ignore ? V_RUN_OR_IGNORE : V_RUN, (const Cell[]){
-        cell_text(r->tenant), cell_text(r->run_id), sql_hash_cell(&PG_DIALECT, r->module_hash, g->arena), cell_text(r->func_name), cell_int(r->func), cell_int(r->status), cell_text(r->user),
-        cell_text(r->user_name), str_eq(r->correlation, r->run_id) ? cell_null() : cell_text(r->correlation), cell_text(r->causation), cell_if(r->hops), cell_blob(r->input), cell_text(r->input_json),
-        cell_text(r->result_json), cell_text(r->waits_json), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_if(r->limit_count), cell_int(r->priority),
-        cell_u64(r->epoch), cell_text(r->worker), cell_if((uint64_t)r->lease_until_us), cell_if(r->last_seq), cell_if(r->snapshot_seq), cell_int(r->created_us),
-        cell_int(r->updated_us), cell_int(r->started_us), cell_if((uint64_t)r->ended_us), cell_if(r->durability), cell_if(r->cancel_requested), cell_text(r->scopes) });
+        cell_text(r->tenant), cell_text(r->run_id), sql_hash_cell(&PG_DIALECT, r->module_hash, g->arena), cell_text(r->func_name), cell_int(r->func), cell_int(r->priority), cell_if(r->durability),
+        cell_text(r->user), cell_text(r->user_name), cell_text(r->scopes), cell_int(r->status), cell_text(r->result_json), cell_text(r->waits_json), cell_u64(r->epoch),
+        cell_text(r->worker), cell_if(r->last_seq), cell_if(r->snapshot_seq), cell_if((uint64_t)r->ended_us), cell_if(r->cancel_requested), str_eq(r->correlation, r->run_id) ? cell_null() : cell_text(r->correlation),
+        cell_text(r->causation), cell_if(r->hops), cell_text(r->concurrency_key), cell_text(r->limit_key), cell_if(r->limit_count), cell_blob(r->input), cell_text(r->input_json),
+        cell_int(r->created_us), cell_int(r->updated_us - r->created_us), cell_int(r->started_us - r->created_us), r->lease_until_us ? cell_int(r->lease_until_us - r->created_us) : cell_null() });
 }
 
 static void add_event(Group *g, const EventRow *r)
@@ -200,18 +226,21 @@ static void add_event(Group *g, const EventRow *r)
         cell_text(r->causation), cell_int(r->hops), cell_text(r->run_id), cell_u64(r->seq), cell_int(r->created_us), cell_int(r->dispatched) });
 }
 
-/* The last update of a batch says all that those before it said; a release behind it only gives the lease back, which an update to that status did. */
-static void add_end(Group *g, const StoreBatch *batch, const RunRow *update, const StoreOp *release)
+/* The last update of a batch says all that those before it said; a release behind it only gives the lease back, which an update to that status did.
+   Timers and waits are made by batches of the run itself, so of a bare one there are none. Whatever undoes that it is bare was seen before its end: a batch of
+   a run waits for the answer to the one before, and one that this file does not do itself makes it no longer bare (pg_run_clothe). */
+static void add_end(Group *g, const StoreBatch *batch, const PgRun *run, const RunRow *update, const StoreOp *release)
 {
+    bool bare = pg_run_is_ours(g->c->store, run, batch->epoch) && run->bare;
     RunStatus status = release ? (RunStatus)release->number : update->status;
     const Cell tenant = cell_text(batch->tenant), run_id = cell_text(batch->run_id);
     if (update)
-        add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), cell_text(update->result_json), cell_text(update->waits_json), cell_if(update->last_seq), cell_if(update->snapshot_seq),
-                                         cell_int(update->updated_us), cell_int(update->started_us), cell_if((uint64_t)update->ended_us),
+        add(g, V_UPDATE, (const Cell[]){ tenant, run_id, cell_int(status), update->ended_us ? cell_int(update->ended_us - update->updated_us) : cell_null(), cell_text(update->waits_json),
+                                         cell_if(update->snapshot_seq), cell_text(update->result_json), cell_if(update->last_seq), cell_int(update->updated_us), cell_int(update->started_us),
                                          status == RUN_RUNNING && !release ? cell_int(update->lease_until_us) : cell_null(), cell_u64(batch->epoch) });
     else
         add(g, V_RELEASE, (const Cell[]){ tenant, run_id, cell_int(status), cell_u64(batch->epoch) });
-    if (run_status_ended(status))
+    if (run_status_ended(status) && !bare)
         add(g, V_ENDED, (const Cell[]){ tenant, run_id });
 }
 
@@ -236,7 +265,7 @@ static Err gather(Group *g, StoreBatch *batch, PgRun *run, Error *error)
     Err err = ERR_OK;
     for (const StoreOp *op = batch->first; op && !err; op = op->next)
         switch (op->kind) {
-        case DO_PUT_RUN:        add_run(g, op); owned |= own_new(g, op->row) == run; break;
+        case DO_PUT_RUN:        add_run(g, op); owned |= own_new(g, batch, op->row) == run; break;
         case DO_APPEND_JOURNAL: err = add_told(g, batch, run, op, error); break;
         case DO_QUERY:          break;
         case DO_PUT_SNAPSHOT:   settles = true, add(g, V_SNAPSHOT, (const Cell[]){ tenant, run_id, cell_u64(op->number), cell_blob(op->bytes) }); break;
@@ -250,7 +279,7 @@ static Err gather(Group *g, StoreBatch *batch, PgRun *run, Error *error)
         default:                release = op; break;
         }
     if (!err && (update || release))
-        add_end(g, batch, update, release);
+        add_end(g, batch, run, update, release);
     if (!err && run)
         err = pg_log_end(g->c, run, batch, settles || update || release, !owned || run->batches > 1, error);
     if (run && (release || (update && update->status != RUN_RUNNING)))
@@ -278,16 +307,18 @@ static void make_all_rows(Group *g, const Census *census, uint32_t batches)
 
 static Err send_kind(Group *g, Kind kind, Error *error)
 {
-    const Rows *rows = &g->rows[kind];
-    Cell args[GROUP_COLUMNS_MAX + 2];
+    const PgRows *rows = &g->rows[kind];
+    Cell args[PG_ROW_COLUMNS_MAX + PG_ROW_MORE_MAX];
     uint32_t n = KINDS[kind].columns;
+    const Cell more[PG_ROW_MORE_MAX] = { cell_int(rows->count), cell_text(buf_str(&g->c->store->worker)) };
     if (rows->count == 0)
         return ERR_OK;
+    if (KINDS[kind].list)
+        return pg_rows_send(g->c, KINDS[kind].sql, KINDS[kind].list, n, rows, more, PG_ROW_MORE_MAX, error);
     for (uint32_t i = 0; i < n; i++)
         args[i] = (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
-    args[n] = cell_int(rows->count);
-    args[n + 1] = cell_text(buf_str(&g->c->store->worker));
-    return pg_send(g->c, KINDS[kind].sql, args, n + 2, g->arena, error);
+    memcpy(&args[n], more, sizeof more);
+    return pg_send(g->c, KINDS[kind].sql, args, n + PG_ROW_MORE_MAX, g->arena, error);
 }
 
 /* Where the journal rows go, and what may leave the log for it. */
@@ -311,7 +342,7 @@ static void add_journal(Group *g)
     }
     g->counted |= count > 0;
     make_rows(g, V_TRIM, g->c->store->log_rows < PG_LOG_ROWS_MAX ? g->c->store->log_rows : PG_LOG_ROWS_MAX);
-    Rows *trim = &g->rows[V_TRIM];
+    PgRows *trim = &g->rows[V_TRIM];
     if (trim->cap)
         trim->count = pg_log_trim(g->c, trim->column[0], trim->column[1], trim->column[2]);
 }
@@ -331,7 +362,7 @@ static bool is_append(const Group *g)
 static Err send_append(Group *g, Error *error)
 {
     bool log = g->rows[V_LOG].count > 0;
-    const Rows *rows = &g->rows[log ? V_LOG : V_JOURNAL];
+    const PgRows *rows = &g->rows[log ? V_LOG : V_JOURNAL];
     uint32_t columns = KINDS[log ? V_LOG : V_JOURNAL].columns;
     Cell args[2 + 6] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
     for (uint32_t i = 0; i < columns; i++)
@@ -511,24 +542,19 @@ static void learn_worker(PgStore *store, const StoreBatch *batch)
     }
 }
 
-static bool has_op(const StoreBatch *batch, StoreDo kind)
-{
-    for (const StoreOp *op = batch->first; op; op = op->next)
-        if (op->kind == kind)
-            return true;
-    return false;
-}
-
 static void add_fence(Group *g, const StoreBatch *batch, PgRun *run)
 {
     if (batch->epoch == 0)
         return;
+    bool ours = pg_run_is_ours(g->c->store, run, batch->epoch);
     g->counted = true;
-    if (pg_run_is_ours(g->c->store, run, batch->epoch) && !has_op(batch, DO_RENEW))
+    if (ours && has_op(batch, DO_SET_TIMER))
+        run->bare = false;
+    if (ours && !has_op(batch, DO_RENEW))
         return;
     add(g, V_FENCE, (const Cell[]){ cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(batch->epoch) });
     if (!has_op(batch, DO_RELEASE))                         /* it parks or ends with this very batch */
-        note_fenced(g, run, batch->epoch);
+        note_fenced(g, run, batch->epoch, ours && run->bare);
 }
 
 /* A row that is there already is for the ordinary way to refuse. */

@@ -58,6 +58,15 @@ void pg_run_disown(PgStore *store, PgRun *run)
     }
 }
 
+void pg_run_clothe(PgStore *store, const StoreBatch *batch)
+{
+    Buf key = { 0 };
+    PgRun *run = batch->run_id.len ? pg_run_find(store, pg_run_key(batch->tenant, batch->run_id, &key)) : NULL;
+    if (run)
+        run->bare = false;
+    buf_free(&key);
+}
+
 void pg_runs_forget(PgStore *store)
 {
     MAP_EACH(&store->runs, e)
@@ -91,6 +100,7 @@ void pg_own_fenced(PgConn *c)
         f->run->owned = true;
         f->run->epoch = f->epoch;
         f->run->taken = f->taken;
+        f->run->bare = f->bare;
     }
     pg_unfence(c);
 }

@@ -39,6 +39,7 @@ typedef struct SqlDialect {
     uint32_t name_max;                   /* bytes of a name that the database tells apart; longer ones are shortened with a hash */
     const char *const *append_only;      /* statements that make table @t refuse to change rows and to lose them; @u and @d name what refuses; NULL ends */
     bool packs_hashes;                   /* a run's module_hash is bytes: sql_hash_cell, sql_hash_of */
+    bool running_apart;                  /* runs that work are in no index by their beginning: a list looks for them by themselves */
     const char *module_of_run;           /* the hash of run r as flow_modules has it */
     const char *log_of_run;              /* condition: the worker of run r keeps journal rows of it aside */
     const char *integrity;               /* statement for fsck whose rows other than `ok` are problems, or NULL */

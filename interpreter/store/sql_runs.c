@@ -152,30 +152,54 @@ static Err get_run(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 }
 
 /* The text depends on which filters are set, so that each has its index. */
+static void put_filters(const RunFilter *f, Buf *sql)
+{
+    if (!f->any_tenant)
+        buf_put_text(sql, " AND tenant = ?1");
+    if (f->correlation.len)
+        buf_put_text(sql, " AND ((correlation = ?2 AND correlation <> run_id) OR (run_id = ?2 AND COALESCE(correlation, run_id) = ?2))");           /* most runs are their own root, and in no index for that */
+    if (f->func_name.len)
+        buf_put_text(sql, " AND func_name = ?3");
+    if (f->status >= 0)
+        buf_put_text(sql, " AND status = ?4");
+    if (f->unended)
+        buf_put_text(sql, " AND status < 3");
+    if (f->worker.len)
+        buf_put_text(sql, " AND worker = ?6");
+    if (f->called)
+        buf_put_text(sql, " AND (tenant, run_id) IN (SELECT m.tenant, m.run_id FROM flow_mail m WHERE m.fresh = 1)");
+    if (f->user.len)
+        buf_put_text(sql, " AND user_id = ?7");
+    if (f->until_us)
+        buf_put_text(sql, " AND created_us <= ?8");
+}
+
+/* Only a run that works has a worker. */
+static void put_list(const SqlDialect *dialect, const RunFilter *f, Buf *sql)
+{
+    static const char NEWEST[] = " ORDER BY created_us DESC, row_no DESC LIMIT ?5";
+    const char *one = f->worker.len || f->status == RUN_RUNNING ? "status = 1" : !dialect->running_apart ? "1 = 1" : f->status >= 0 ? "status <> 1" : NULL;
+    static const char *const PARTS[] = { "(SELECT * FROM (SELECT " SQL_RUN_COLUMNS ", row_no FROM flow_runs WHERE status <> 1", " UNION ALL SELECT * FROM (SELECT " SQL_RUN_COLUMNS ", row_no FROM flow_runs WHERE status = 1" };
+    buf_put_text(sql, "SELECT " SQL_RUN_COLUMNS " FROM ");
+    if (one) {
+        buf_printf(sql, "flow_runs WHERE %s", one);
+        put_filters(f, sql);
+    } else {
+        for (int i = 0; i < 2; i++) {
+            buf_put_text(sql, PARTS[i]);
+            put_filters(f, sql);
+            buf_printf(sql, "%s) AS part%d", NEWEST, i);
+        }
+        buf_put_text(sql, ") AS runs");
+    }
+    buf_put_text(sql, NEWEST);
+}
+
 static Err list_runs(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     const RunFilter *f = op->row;
     Buf sql = { 0 };
-    buf_put_text(&sql, "SELECT " SQL_RUN_COLUMNS " FROM flow_runs WHERE 1 = 1");
-    if (!f->any_tenant)
-        buf_put_text(&sql, " AND tenant = ?1");
-    if (f->correlation.len)
-        buf_put_text(&sql, " AND ((correlation = ?2 AND correlation <> run_id) OR (run_id = ?2 AND COALESCE(correlation, run_id) = ?2))");          /* most runs are their own root, and in no index for that */
-    if (f->func_name.len)
-        buf_put_text(&sql, " AND func_name = ?3");
-    if (f->status >= 0)
-        buf_put_text(&sql, " AND status = ?4");
-    if (f->unended)
-        buf_put_text(&sql, " AND status < 3");
-    if (f->worker.len)
-        buf_put_text(&sql, " AND status = 1 AND worker = ?6");
-    if (f->called)
-        buf_put_text(&sql, " AND (tenant, run_id) IN (SELECT m.tenant, m.run_id FROM flow_mail m WHERE m.fresh = 1)");
-    if (f->user.len)
-        buf_put_text(&sql, " AND user_id = ?7");
-    if (f->until_us)
-        buf_put_text(&sql, " AND created_us <= ?8");
-    buf_put_text(&sql, " ORDER BY created_us DESC, row_no DESC LIMIT ?5");
+    put_list(db->dialect, f, &sql);
     const Cell args[] = { cell_text(batch->tenant), cell_text(f->correlation), cell_text(f->func_name), cell_int(f->status), cell_int(f->limit ? f->limit : INT64_MAX), cell_text(f->worker),
                           cell_text(f->user), cell_int(f->until_us) };
     SqlRows rows;

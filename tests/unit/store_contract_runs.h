@@ -88,10 +88,19 @@ static void runs_are_listed_newest_first_through_every_filter(void **state)
         if (i == 2) row.tenant = STR("other");
         put_run(&row);
     }
-    list_ids("acme", (RunFilter){ .status = -1 }, ids), assert_string_equal(ids, "r5 r4 r3 r1 ");
-    list_ids("acme", (RunFilter){ .status = -1, .any_tenant = true }, ids), assert_string_equal(ids, "r5 r4 r3 r2 r1 ");
+    RunRow works = run_row("r6");
+    works.created_us = 35;
+    works.status = RUN_RUNNING;
+    works.worker = STR("w");
+    works.epoch = 1;
+    put_run(&works);
+    list_ids("acme", (RunFilter){ .status = -1 }, ids), assert_string_equal(ids, "r5 r4 r6 r3 r1 ");
+    list_ids("acme", (RunFilter){ .status = -1, .any_tenant = true }, ids), assert_string_equal(ids, "r5 r4 r6 r3 r2 r1 ");
     list_ids("acme", (RunFilter){ .status = -1, .limit = 2 }, ids), assert_string_equal(ids, "r5 r4 ");
-    list_ids("acme", (RunFilter){ .status = -1, .unended = true }, ids), assert_string_equal(ids, "r5 r4 r1 ");
+    list_ids("acme", (RunFilter){ .status = -1, .limit = 3 }, ids), assert_string_equal(ids, "r5 r4 r6 ");
+    list_ids("acme", (RunFilter){ .status = -1, .unended = true }, ids), assert_string_equal(ids, "r5 r4 r6 r1 ");
+    list_ids("acme", (RunFilter){ .status = RUN_RUNNING }, ids), assert_string_equal(ids, "r6 ");
+    list_ids("acme", (RunFilter){ .status = -1, .worker = STR("w") }, ids), assert_string_equal(ids, "r6 ");
     list_ids("acme", (RunFilter){ .status = RUN_COMPLETED }, ids), assert_string_equal(ids, "r3 ");
     list_ids("acme", (RunFilter){ .status = RUN_READY }, ids), assert_string_equal(ids, "r5 r1 ");
     list_ids("acme", (RunFilter){ .status = -1, .correlation = STR("trip") }, ids), assert_string_equal(ids, "r5 r4 ");

@@ -87,6 +87,7 @@ static int raw_shop_teardown(void **state)
 }
 
 #define RAW_TEST(name) cmocka_unit_test_setup_teardown(name, raw_setup, raw_teardown)
+#include "tests/unit/store_pg_rows.h"
 #define RAW_SHOP_TEST(name) cmocka_unit_test_setup_teardown(name, raw_shop_setup, raw_shop_teardown)
 
 #include "tests/unit/store_pg_log.h"
@@ -731,6 +732,7 @@ int main(void)
         RAW_TEST(another_process_that_leaves_work_wakes_the_loop), RAW_TEST(the_dispatcher_lets_waits_that_are_being_written_pass),
         GROUP_TESTS,
         PG_LOG_TESTS,
+        ROWS_TESTS,
     };
     if (getenv("FLOW_TEST_ONLY")) cmocka_set_test_filter(getenv("FLOW_TEST_ONLY"));      /* a pattern: *_log* */
     return cmocka_run_group_tests(tests, NULL, NULL);
