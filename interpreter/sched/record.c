@@ -127,6 +127,8 @@ Arena *record_arena(LiveRun *run) {
     return run->row_arena = arena_new();
 }
 
+#define NO_TEXT { "", 0 }                                /* stores take rows as they are, and no store takes a NULL */
+
 static JournalRow *add_row(LiveRun *run, uint8_t entry) {
     Arena *arena = record_arena(run);
     if (run->row_count == run->row_cap) {
@@ -137,7 +139,8 @@ static JournalRow *add_row(LiveRun *run, uint8_t entry) {
     }
     JournalRow *row = &run->rows[run->row_count++];
     int64_t now = engine_now(run->engine);
-    *row = (JournalRow){ .seq = ++run->seq, .entry = entry, .target = NO_INDEX, .agent = NO_INDEX, .started_us = now, .ended_us = now };
+    *row = (JournalRow){ .seq = ++run->seq, .entry = entry, .target = NO_INDEX, .agent = NO_INDEX, .started_us = now, .ended_us = now,
+                          .name = NO_TEXT, .args_json = NO_TEXT, .payload = NO_TEXT, .detail_json = NO_TEXT };
     return row;
 }
 

@@ -84,7 +84,8 @@ Str journal_chunk(Arena *arena, Str older, Str newer, uint32_t count)
     size_t len = 1 + older.len + newer.len;
     char *bytes = arena_take(arena, len);
     bytes[0] = JOURNAL_CHUNK_VERSION;
-    memcpy(bytes + 1, older.ptr, older.len);
+    if (older.len)
+        memcpy(bytes + 1, older.ptr, older.len);
     memcpy(bytes + 1 + older.len, newer.ptr, newer.len);
     return (Str){ bytes, len };
 }
