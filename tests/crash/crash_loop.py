@@ -80,6 +80,7 @@ class Life:
     def __init__(self, name, env):
         self.name, self.spec = name, FLOWS[name]
         self.store = PostgresStore(SERVICES) if SERVICES else SqliteStore()
+        self.sound = False
         self.env = dict(env, FLOW_AS="anna@family", **self.store.env)
 
     def flowd(self, *args, crash=None):
@@ -136,6 +137,7 @@ class Life:
         assert " 0 problems" in fsck, fsck
         unended = [r["status"] for r in self.runs() if r["status"] in ("ready", "running", "parked")]
         assert not unended, unended
+        self.sound = True
         return {"status": root["status"], "result": result, "calls": sorted(n or m for _, n, m in calls), "undone": undone, "tables": self.tables()}
 
     def tables(self):
@@ -146,7 +148,11 @@ class Life:
         return rows
 
     def close(self):
-        self.store.close()
+        """A store that is not known to be sound is not used again."""
+        if SERVICES and self.sound:
+            self.store.recycle()
+        else:
+            self.store.close()
 
 
 def undisturbed(name, env):
