@@ -3,6 +3,8 @@
 #ifndef TESTS_STORE_PG_GROUP_H
 #define TESTS_STORE_PG_GROUP_H
 
+#include "interpreter/store/store_queue.h"
+
 enum { GROUP = 20 };
 
 typedef struct Outcome { Err err[GROUP + 2]; int done; } Outcome;
@@ -222,7 +224,7 @@ static void a_run_taken_between_two_steps_is_fenced_and_no_other(void **state)
     store_close(taker);
 }
 
-enum { STREAM_RUNS = 60, STREAM_STEPS = 5 };
+enum { STREAM_RUNS = 2 * STORE_SPLIT_MIN + 44, STREAM_STEPS = 5 };
 
 static void count_done(const StoreResult *result, void *arg)
 {
