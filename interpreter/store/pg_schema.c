@@ -181,7 +181,10 @@ static const char *const MIGRATIONS[] = {
     "DROP INDEX flow_runs_unended; CREATE INDEX flow_runs_unended ON flow_runs (status) WHERE status < 3;"       /* equal keys take next to no room */
     "CREATE TRIGGER flow_taken AFTER UPDATE OF epoch ON flow_runs FOR EACH ROW WHEN (old.status = 1 AND old.epoch <> new.epoch) EXECUTE FUNCTION flow_note_taken();",
     /* 17: a row of the journal may hold several, up to last_seq (sql_journal.c); the rows of many runs as one, until each is in its own journal (pg_log.c).
-       A log row is small, short-lived and read by no index but its key, so nothing is compressed. */
+       A log row is small, short-lived and read by no index but its key, so nothing is compressed. Who knows neither must not work beside it: he would not see
+       a run's newest rows and repeat what they say was done. */
+    "DO $$ DECLARE held bigint; BEGIN SELECT COUNT(*) INTO held FROM flow_runs WHERE status = 1 AND lease_until_us > extract(epoch FROM clock_timestamp()) * 1000000;"
+    " IF held > 0 THEN RAISE EXCEPTION 'workers of an older version hold % run(s) and could not read what this one writes: stop all of them, then migrate', held; END IF; END $$;"
     "ALTER TABLE flow_journal ADD COLUMN last_seq BIGINT;"
     "CREATE TABLE flow_log (tenant " T " NOT NULL, worker " T " NOT NULL, id BIGINT NOT NULL, body BYTEA NOT NULL, PRIMARY KEY (tenant, worker, id));"
     "ALTER TABLE flow_log ALTER COLUMN body SET STORAGE EXTERNAL;",

@@ -238,6 +238,11 @@ static void runs_of_a_wide_schema_say_the_same(void **state)
            " VALUES ('acme', 'old', repeat('0a', 32), 'book', 65535, 1, 'u', 'U', 'old', '', 0, '\\x01', '{}', '', '[]', '', '', 0, -3, 7, 'w', 900, 0, 0, 100, 101, 102, 0, 0, 0, ''),"
            " ('acme', 'child', 'odd', 'book', 1, 4, 'u', 'U', 'old', 'old', 2, '', '{}', 'no', '[]', 'k', 'l', 4000000000, 9, 1, '', 0, 0, 0, 200, 201, 202, 203, 3, 1, 's')");
     Error error;
+    raw_do("UPDATE flow_runs SET lease_until_us = extract(epoch FROM now()) * 1000000 + 3600000000 WHERE run_id = 'old'");
+    assert_int_not_equal(store_open(contract_url, &(StoreOptions){ .migrate = true }, &contract_store, &error), ERR_OK);         /* a worker of before version 17 is at work */
+    assert_non_null(strstr(error.text, "hold 1 run(s)"));
+    assert_int_equal(raw_int("SELECT version FROM flow_schema"), WIDE);
+    raw_do("UPDATE flow_runs SET lease_until_us = 900 WHERE run_id = 'old'");
     if (store_open(contract_url, &(StoreOptions){ .migrate = true }, &contract_store, &error)) fail_msg("%s", error.text);
     StoreBatch *batch = batch_of("", 0);
     int index = store_list_runs(batch, &(RunFilter){ .status = -1, .correlation = STR("old") });
