@@ -58,12 +58,15 @@ static const PgColumn UPDATE[] = {
 static const PgColumn RELEASE[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "epoch", 'i', 'c' } };
 static const PgColumn OF_RUN[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "epoch", 'i', 'b' } };           /* the fence; those that ended have the first two */
 
+static const PgColumn CHUNK[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "seq", 'i', 'b' }, { "last_seq", 'i', 'b' }, { "ended_us", 'i', EACH }, { "body", 'b', EACH } };
+static const PgColumn LOG[] = { { "tenant", 't', 'a' }, { "id", 'i', EACH }, { "body", 'b', EACH } };
+
 static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V_COUNT] = {
     [V_FENCE] = { 3, STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM @rows JOIN flow_runs AS r ON r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND r.worker = ?5"), OF_RUN },
     [V_RUN] = { 31, STR(INSERT_RUNS), RUN },
     [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING"), RUN },
-    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bigint[], ?5::bigint[], ?6::bytea[])"), NULL },
-    [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT u.tenant, ?5, u.id, u.body FROM unnest(?1::text[], ?2::bigint[], ?3::bytea[]) AS u (tenant, id, body)"), NULL },
+    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT @tenant, @run_id, @seq, @last_seq, @ended_us, @body FROM @rows"), CHUNK },
+    [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT @tenant, ?5, @id, @body FROM @rows"), LOG },
     [V_TRIM] = { 3, STR(PG_LOG_TRIM), NULL },
     [V_SNAPSHOT] = { 4, STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
                               "ON CONFLICT (tenant, run_id) DO UPDATE SET seq = excluded.seq, bytes = excluded.bytes"), NULL },
