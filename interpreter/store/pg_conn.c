@@ -61,6 +61,7 @@ void pg_conn_free(PgConn *c)
 {
     pg_drop(c);
     sql_db_deinit(&c->db);
+    buf_free(&c->entries);
     buf_free(&c->tenant);
     buf_free(&c->user);
     pg_rows_forget(c);
