@@ -74,6 +74,13 @@ Str journal_entries_read(Reader *r, uint64_t count)
     return r->failed ? (Str){ 0 } : (Str){ from, (size_t)((const char *)r->ptr - from) };
 }
 
+static char *put_at(char *at, Str bytes)
+{
+    if (bytes.len)                                          /* else it may be NULL */
+        memcpy(at, bytes.ptr, bytes.len);
+    return at + bytes.len;
+}
+
 Str journal_chunk(Arena *arena, Str older, Str newer, uint32_t count)
 {
     if (count == 1) {
@@ -84,9 +91,7 @@ Str journal_chunk(Arena *arena, Str older, Str newer, uint32_t count)
     size_t len = 1 + older.len + newer.len;
     char *bytes = arena_take(arena, len);
     bytes[0] = JOURNAL_CHUNK_VERSION;
-    if (older.len)
-        memcpy(bytes + 1, older.ptr, older.len);
-    memcpy(bytes + 1 + older.len, newer.ptr, newer.len);
+    put_at(put_at(bytes + 1, older), newer);
     return (Str){ bytes, len };
 }
 

@@ -62,6 +62,16 @@ static void chunks_of_every_size_come_back(void **state)
         }
 }
 
+static void either_half_of_a_chunk_may_be_nothing(void **state)
+{
+    Arena *arena = arena_new();
+    Buf bytes = { 0 };
+    Str five = entries(&bytes, 1, 5), none = { 0 };
+    assert_true(str_eq(journal_chunk(arena, five, none, 5), journal_chunk(arena, none, five, 5)));
+    buf_free(&bytes);
+    arena_free(arena);
+}
+
 static void a_chunk_of_one_is_the_row_itself(void **state)
 {
     Arena *arena = arena_new();
@@ -106,6 +116,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(chunks_of_every_size_come_back),
+        cmocka_unit_test(either_half_of_a_chunk_may_be_nothing),
         cmocka_unit_test(a_chunk_of_one_is_the_row_itself),
         cmocka_unit_test(damaged_chunks_are_refused),
     };
