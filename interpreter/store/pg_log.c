@@ -29,6 +29,11 @@ void pg_log_begin(PgConn *c)
     buf_clear(&c->entries);
 }
 
+static Str entries_of(const PgConn *c, const PgPiece *piece)
+{
+    return piece->len ? (Str){ c->entries.ptr + piece->at, piece->len } : (Str){ 0 };
+}
+
 static PgPiece *new_piece(PgConn *c, PgRun *run, const StoreBatch *batch)
 {
     PgPiece *piece = ARENA_NEW(c->group, PgPiece);
@@ -142,7 +147,7 @@ static void make_body(PgConn *c, PgShare *share)
         buf_put_bytes(&body, piece->run_id);
         buf_put_varint(&body, piece->first);
         buf_put_varint(&body, piece->rows);
-        buf_put(&body, c->entries.ptr + piece->at, piece->len);
+        buf_put_str(&body, entries_of(c, piece));
         piece->log_id = share->id;
     }
     share->body = arena_str(c->group, buf_str(&body));
@@ -181,7 +186,7 @@ PgShare *pg_log_share_out(PgConn *c)
 uint32_t pg_log_chunks(PgConn *c, const PgPiece *piece, PgChunk out[2])
 {
     const PgRun *run = piece->run;
-    const Str tail = buf_str(&run->tail), entries = { c->entries.ptr + piece->at, piece->len }, none = { 0 };
+    const Str tail = buf_str(&run->tail), entries = entries_of(c, piece), none = { 0 };
     uint32_t n = 0;
     if (piece->folds && piece->direct && piece->rows && follows_tail(piece) && fits_tail(piece)) {
         out[n++] = (PgChunk){ run->tail_first, run->tail_rows + piece->rows, piece->ended_us, journal_chunk(c->group, tail, entries, run->tail_rows + piece->rows) };
@@ -284,7 +289,7 @@ static void end_piece(PgConn *c, PgPiece *piece, bool stands)
     if (stands && (piece->folds || piece->drops))
         pg_tail_clear(c->store, run);
     if (stands && piece->rows && !piece->direct)
-        pg_tail_extend(c->store, run, piece, (Str){ c->entries.ptr + piece->at, piece->len });
+        pg_tail_extend(c->store, run, piece, entries_of(c, piece));
     if (stands && piece->rows)
         run->last_seq = piece->first + piece->rows - 1;
     run->pins--;
