@@ -14,6 +14,9 @@
 
 enum { JOURNAL_CHUNK_ROWS = 64 };       /* the most rows of one chunk: what holds row n begins less than that before it */
 
+/* Whatever chunk holds row `seq` begins behind this row. */
+static inline int64_t journal_chunk_behind(uint64_t seq) { return seq < JOURNAL_CHUNK_ROWS ? 0 : (int64_t)(seq - JOURNAL_CHUNK_ROWS); }
+
 /* What append must refuse: ERR_LIMIT. */
 Err journal_row_check(const JournalRow *row, Error *error);
 /* Everything but seq and ended_us. */

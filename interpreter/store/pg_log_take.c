@@ -103,8 +103,7 @@ static Err put_found(Take *t)
         Found *rows = t->found + i;
         for (n = 1; i + n < t->count && str_eq(rows[n].run_id, rows[0].run_id);)
             n++;
-        int64_t from = rows[0].seq < JOURNAL_CHUNK_ROWS ? 0 : (int64_t)(rows[0].seq - JOURNAL_CHUNK_ROWS);
-        const Cell args[] = { cell_text(t->tenant), cell_text(rows[0].run_id), cell_int(from) };
+        const Cell args[] = { cell_text(t->tenant), cell_text(rows[0].run_id), cell_int(journal_chunk_behind(rows[0].seq)) };
         err = SQL_RUN(t->db, "SELECT r.status, j.seq, j.last_seq FROM flow_runs AS r LEFT JOIN flow_journal AS j ON j.tenant = r.tenant AND j.run_id = r.run_id AND j.seq > ?3 "
                              "WHERE r.tenant = ?1 AND r.run_id = ?2", args, t->batch->arena, &chunks, t->error);
         if (!err && chunks.set.rows)                        /* else the run is gone */

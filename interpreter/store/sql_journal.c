@@ -8,8 +8,6 @@
 #include "interpreter/store/journal_row.h"
 #include "interpreter/store/sql.h"
 
-static Cell first_that_may_hold(uint64_t seq) { return cell_int(seq < JOURNAL_CHUNK_ROWS ? 0 : (int64_t)(seq - JOURNAL_CHUNK_ROWS)); }
-
 /* ---- writing -------------------------------------------------------------------------------------------- */
 
 /* A row that lies in a chunk is taken, too: then the insert is made to hit the chunk's own key. */
@@ -23,7 +21,7 @@ static Err append_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *erro
         return err;
     Buf body = { 0 };
     journal_row_put(&row, &body);
-    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(row.seq), cell_int(row.ended_us), cell_blob(buf_str(&body)), first_that_may_hold(row.seq) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_u64(row.seq), cell_int(row.ended_us), cell_blob(buf_str(&body)), cell_int(journal_chunk_behind(row.seq)) };
     err = SQL_RUN(db, "INSERT INTO flow_journal (tenant, run_id, seq, ended_us, body) VALUES (?1, ?2, "
                       "COALESCE((SELECT seq FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?6 AND seq < ?3 AND last_seq >= ?3), ?3), ?4, ?5)", args, batch->arena, NULL, error);
     buf_free(&body);
@@ -97,7 +95,7 @@ Err sql_read_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t after, i
     Rows out = { 0 };
     JournalRow *log = NULL;
     uint32_t log_count = 0;
-    const Cell args[] = { cell_text(batch->tenant), cell_text(run_id), cell_u64(after), first_that_may_hold(after + 1), cell_int(limit) };
+    const Cell args[] = { cell_text(batch->tenant), cell_text(run_id), cell_u64(after), cell_int(journal_chunk_behind(after + 1)), cell_int(limit) };
     Err err = db->read_log ? db->read_log(db, batch, run_id, &log, &log_count, error) : ERR_OK;           /* first: what moves into the journal meanwhile is found there */
     if (!err)
         err = SQL_RUN(db, "SELECT seq, last_seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?4 AND COALESCE(last_seq, seq) > ?3 ORDER BY seq LIMIT ?5",
