@@ -38,6 +38,7 @@ enum {
 
 #define PG_NOBODY "\001"                /* in flow.user: a run without a user; empty is: nobody was told */
 #define PG_UNTOLD "FL001"                /* the state in which flow_user() fails when nobody was told */
+#define PG_WORKER_LOCK(name) "hashtextextended(current_schema() || '/' || " name ", 0)"          /* the advisory lock of a worker's name */
 
 typedef struct PgStore PgStore;
 typedef struct PgStatement PgStatement;
@@ -107,7 +108,7 @@ struct PgStore {
     bool tells_users;                    /* some table is `visible by`: row security asks for the user, too */
     int wait_ms;
     int64_t down_since_ms;               /* monotonic */
-    Buf worker;                          /* pg_group.c: as whom it writes */
+    Buf worker; int64_t worker_lock;     /* pg_group.c: as whom it writes, and the lock of that name */
     int64_t taken; bool count_doubted;   /* how often runs were taken from workers; to be read again */
     Map runs;                            /* pg_runs.c: tenant NUL run → PgRun */
     PgRun *oldest, *newest; uint32_t tails;                  /* those with a tail */

@@ -27,9 +27,8 @@
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
 
-/* Whether no run was taken from anybody since ?2 was read, under the lock of worker ?1 until the transaction ends; never without the lock, so in this order. */
-#define UNTAKEN "CASE WHEN pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || ?1, 0)) IS NULL THEN false " \
-    "ELSE pg_sequence_last_value('flow_takeovers') IS NOT DISTINCT FROM CAST(?2 AS bigint) END"
+/* Whether no run was taken from anybody since ?2 was read, under the worker's lock ?1 until the transaction ends; never without the lock, so in this order. */
+#define UNTAKEN "CASE WHEN pg_advisory_xact_lock_shared(?1::bigint) IS NULL THEN false ELSE pg_sequence_last_value('flow_takeovers') IS NOT DISTINCT FROM ?2::bigint END"
 
 /* Behind the columns stand the number of rows and, for the fence, the worker. What must hit every row says so in EVERY. A kind with a list of columns is a
    template of pg_rows.c; the others take an array for each of their columns. */
@@ -99,15 +98,18 @@ enum { NEVER_TAKEN = -1 /* the sequence has not moved yet */ };
 
 static Cell count_known(const PgStore *store) { return store->taken == NEVER_TAKEN ? cell_null() : cell_int(store->taken); }
 
-/* A group failed since it was read, and that it has moved may be why. */
+/* A group failed since it was read, and that it has moved may be why; or the worker's name is another one. */
 static Err read_count(PgConn *c, Error *error)
 {
     SqlRows rows;
-    if (!c->store->count_doubted)
+    PgStore *store = c->store;
+    const Cell args[] = { cell_text(buf_str(&store->worker)) };
+    if (!store->count_doubted)
         return ERR_OK;
-    Err err = pg_query(c, STR("SELECT pg_sequence_last_value('flow_takeovers')"), NULL, 0, c->group, &rows, error);
-    c->store->taken = !err && rows.set.cells[0].kind == CELL_INT ? rows.set.cells[0].i : NEVER_TAKEN;
-    c->store->count_doubted = err != ERR_OK;
+    Err err = pg_query(c, STR("SELECT pg_sequence_last_value('flow_takeovers'), " PG_WORKER_LOCK("?1")), args, 1, c->group, &rows, error);
+    store->taken = !err && rows.set.cells[0].kind == CELL_INT ? rows.set.cells[0].i : NEVER_TAKEN;
+    store->worker_lock = err ? 0 : rows.set.cells[1].i;
+    store->count_doubted = err != ERR_OK;
     return err ? err : pg_log_recheck(c, error);
 }
 
@@ -367,21 +369,23 @@ static Err send_append(Group *g, Error *error)
     bool log = g->rows[V_LOG].count > 0;
     const PgRows *rows = &g->rows[log ? V_LOG : V_JOURNAL];
     uint32_t columns = KINDS[log ? V_LOG : V_JOURNAL].columns;
-    Cell args[2 + 6] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
+    Cell args[2 + 6] = { cell_int(g->c->store->worker_lock), count_known(g->c->store) };
     for (uint32_t i = 0; i < columns; i++)
         args[2 + i] = rows->count == 1 ? rows->column[i][0] : (Cell){ .kind = CELL_LIST, .items = rows->column[i], .count = rows->count };
     g->c->appends = true;
-    if (log)
-        return pg_send(g->c, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT ?3::text, ?1::text, ?4::bigint, ?5::bytea WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
+    if (log) {
+        args[2 + columns] = cell_text(buf_str(&g->c->store->worker));
+        return pg_send(g->c, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT ?3::text, ?6::text, ?4::bigint, ?5::bytea WHERE " UNTAKEN), args, 3 + columns, g->arena, error);
+    }
     return rows->count == 1
-        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bigint, ?8::bytea WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error)
+        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bigint, ?8::bytea WHERE " UNTAKEN), args, 2 + columns, g->arena, error)
         : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
 }
 
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
 static Err send_fence(Group *g, Error *error)
 {
-    const Cell args[] = { cell_text(buf_str(&g->c->store->worker)), count_known(g->c->store) };
+    const Cell args[] = { cell_int(g->c->store->worker_lock), count_known(g->c->store) };
     if (!g->counted)
         return ERR_OK;
     Err err = pg_send(g->c, STR("SELECT 1 / CAST(" UNTAKEN " AS int)"), args, 2, g->arena, error);

@@ -169,7 +169,7 @@ Err pg_log_gc(SqlDb *db, StoreBatch *batch, Error *error)
     for (uint32_t i = 0; i < logs.set.rows && !err; i++) {
         const Cell *c = &logs.set.cells[2 * i];
         Take take = { .db = db, .batch = batch, .tenant = c[0].text, .worker = c[1].text, .error = error };
-        err = SQL_RUN(db, "SELECT pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || ?1, 0))", (const Cell[]){ c[1] }, batch->arena, &locked, error);
+        err = SQL_RUN(db, "SELECT pg_try_advisory_xact_lock(" PG_WORKER_LOCK("?1") ")", (const Cell[]){ c[1] }, batch->arena, &locked, error);
         if (!err && locked.set.cells[0].i)
             err = take_log(&take);
     }

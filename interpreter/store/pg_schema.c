@@ -251,7 +251,7 @@ const SqlDialect PG_DIALECT = {
     .append_only = append_only, .packs_hashes = true, .running_apart = true,
     .module_of_run = "CASE WHEN octet_length(r.module_hash) = 32 THEN encode(r.module_hash, 'hex') ELSE convert_from(r.module_hash, 'UTF8') END",
     .log_of_run = "EXISTS (SELECT 1 FROM flow_log AS l WHERE l.tenant = r.tenant AND l.worker = r.worker AND position(convert_to(r.run_id, 'UTF8') IN l.body) > 0)",
-    .lone_worker = "pg_try_advisory_xact_lock(hashtextextended(current_schema() || '/' || r.worker, 0))",
+    .lone_worker = "pg_try_advisory_xact_lock(" PG_WORKER_LOCK("r.worker") ")",
     .secure_table = "ALTER TABLE @a ENABLE ROW LEVEL SECURITY; ALTER TABLE @a FORCE ROW LEVEL SECURITY;"
                     "CREATE POLICY flow_tenant ON @a USING (tenant_id = (SELECT current_setting('flow.tenant', true)))",
     .secure_visible = secure_visible, .scope_tenant = "(SELECT current_setting('flow.tenant', true))", .scope_user = "(SELECT flow_user())",
