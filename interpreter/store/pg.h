@@ -33,7 +33,7 @@ enum {
     PG_LOG_ROWS_MAX = 256, PG_LOG_BYTES_MAX = 4 << 20,       /* of this process in the log; with more, the oldest tails are folded */
     PG_LOG_TRIM_MIN = 16,                /* rows of the log that are worth a statement to delete them */
     PG_LOG_FOLD_MAX = 64,                /* oldest tails that one group folds */
-    PG_ROW_COLUMNS_MAX = 31, PG_ROW_MORE_MAX = 2,            /* pg_rows.c: columns, and arguments behind them */
+    PG_ROW_COLUMNS_MAX = 35, PG_ROW_MORE_MAX = 2,            /* pg_rows.c: columns, and arguments behind them */
 };
 
 #define PG_NOBODY "\001"                /* in flow.user: a run without a user; empty is: nobody was told */
@@ -93,7 +93,7 @@ typedef struct PgConn {
     Err failed; Error failure;           /* the first error among answers nobody waited for */
     uint64_t begun;                      /* transactions and single reads */
     Buf tenant, user; bool tenant_set, user_told;            /* what row security was told in this transaction, or on this connection */
-    bool appends;                        /* pg_group.c: the group is one insert, which left everything out if the fence did not hold */
+    bool appends;                        /* pg_group.c: the group is one statement, which left everything out if the fence did not hold */
     int64_t heard_us;                    /* monotonic: when an answer came last */
     PgFenced *fenced;                    /* runs of the group that is under way, ours once it stands; in its arena */
     PgPiece *pieces, **pieces_end, *gathered;                /* pg_log.c: what the transaction that is under way does to tails; the one that takes the next row */

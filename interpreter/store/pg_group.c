@@ -15,8 +15,8 @@
  * compared in its first group; while the count stays what it was then, reading it fences the run again. Renewals are always compared, and an end
  * or a park looks at the run's row anyway.
  *
- * A group of nothing but journal rows is one insert and its own transaction; it inserts nothing at all when the count has moved. Any other begins with its first
- * statement and ends with the Sync, so there is no BEGIN and no COMMIT to send.
+ * A group of nothing but journal rows is one insert and its own transaction; it inserts nothing at all when the count has moved. The start or the end of a run
+ * alone, with its journal row, is one statement as well. Any other group begins with its first statement and ends with the Sync, so there is no BEGIN and no COMMIT to send.
  *
  * The end of a run that holds a key or a place under a limit is not hot: it lets the next one go, under a lock (sql_claims.c). */
 #include "interpreter/store/pg.h"
@@ -36,35 +36,40 @@ typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_
 /* Nobody takes the mail of a run that has ended. What else it may have left behind is in V_ENDED. */
 #define DROP_MAIL ", mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM @rows WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0)"
 #define HAS_NO_KEY "(@status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))"
+#define UPDATE_RUNS "UPDATE flow_runs AS r SET status = @status, result_json = @result_json, waits_json = @waits_json, last_seq = @last_seq, snapshot_seq = @snapshot_seq, " \
+    "updated_us = @updated_us, started_us = @started_us, ended_us = @updated_us + @ended_after, lease_until_us = @lease_until_us, worker = CASE WHEN @status = 1 THEN worker ELSE '' END " \
+    "FROM @rows WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY
 #define INSERT_RUNS "INSERT INTO flow_runs (tenant, run_id, module_hash, func_name, func, priority, durability, user_id, user_name, scopes, status, result_json, waits_json, epoch, worker, last_seq, " \
     "snapshot_seq, ended_us, cancel_requested, correlation, causation, hops, concurrency_key, limit_key, limit_count, input, input_json, created_us, updated_us, started_us, lease_until_us) " \
     "SELECT @tenant, @run_id, @module_hash, @func_name, @func, @priority, @durability, @user_id, @user_name, @scopes, @status, @result_json, @waits_json, @epoch, @worker, @last_seq, " \
     "@snapshot_seq, @ended_us, @cancel_requested, @correlation, @causation, @hops, @concurrency_key, @limit_key, @limit_count, @input, @input_json, @created_us, @created_us + @updated_after, " \
     "@created_us + @started_after, @created_us + @lease_after FROM @rows"
 
+#define INSERT_ROW "INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT @tenant, @run_id, @seq, @chunk_last_seq, @row_ended_us, @body "
+
 #define EACH PG_EACH
-static const PgColumn RUN[] = {
-    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "module_hash", 'b', 'b' }, { "func_name", 't', 'b' }, { "func", 'i', 'b' }, { "priority", 'i', 'b' }, { "durability", 'i', 'b' },
-    { "user_id", 't', 'c' }, { "user_name", 't', 'c' }, { "scopes", 't', 'c' }, { "status", 'i', 'd' }, { "result_json", 't', 'd' }, { "waits_json", 't', 'd' }, { "epoch", 'i', 'd' },
-    { "worker", 't', 'd' }, { "last_seq", 'i', 'd' }, { "snapshot_seq", 'i', 'd' }, { "ended_us", 'i', 'd' }, { "cancel_requested", 'i', 'd' }, { "correlation", 't', 'e' },
-    { "causation", 't', 'e' }, { "hops", 'i', 'e' }, { "concurrency_key", 't', 'f' }, { "limit_key", 't', 'f' }, { "limit_count", 'i', 'f' }, { "input", 'b', EACH }, { "input_json", 't', EACH },
-    { "created_us", 'i', EACH }, { "updated_after", 'i', 'g' }, { "started_after", 'i', 'h' }, { "lease_after", 'i', 'i' },
-};
-static const PgColumn UPDATE[] = {
-    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "ended_after", 'i', 'b' }, { "waits_json", 't', 'c' }, { "snapshot_seq", 'i', 'c' }, { "result_json", 't', EACH },
-    { "last_seq", 'i', EACH }, { "updated_us", 'i', EACH }, { "started_us", 'i', EACH }, { "lease_until_us", 'i', 'd' }, { "epoch", 'i', 'e' },
-};
+#define RUN_COLUMNS \
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "module_hash", 'b', 'b' }, { "func_name", 't', 'b' }, { "func", 'i', 'b' }, { "priority", 'i', 'b' }, { "durability", 'i', 'b' }, \
+    { "user_id", 't', 'c' }, { "user_name", 't', 'c' }, { "scopes", 't', 'c' }, { "status", 'i', 'd' }, { "result_json", 't', 'd' }, { "waits_json", 't', 'd' }, { "epoch", 'i', 'd' }, \
+    { "worker", 't', 'd' }, { "last_seq", 'i', 'd' }, { "snapshot_seq", 'i', 'd' }, { "ended_us", 'i', 'd' }, { "cancel_requested", 'i', 'd' }, { "correlation", 't', 'e' }, \
+    { "causation", 't', 'e' }, { "hops", 'i', 'e' }, { "concurrency_key", 't', 'f' }, { "limit_key", 't', 'f' }, { "limit_count", 'i', 'f' }, { "input", 'b', EACH }, { "input_json", 't', EACH }, \
+    { "created_us", 'i', EACH }, { "updated_after", 'i', 'g' }, { "started_after", 'i', 'h' }, { "lease_after", 'i', 'i' }
+#define UPDATE_COLUMNS \
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "ended_after", 'i', 'b' }, { "waits_json", 't', 'c' }, { "snapshot_seq", 'i', 'c' }, { "result_json", 't', EACH }, \
+    { "last_seq", 'i', EACH }, { "updated_us", 'i', EACH }, { "started_us", 'i', EACH }, { "lease_until_us", 'i', 'd' }, { "epoch", 'i', 'e' }
+#define ROW_COLUMNS { "seq", 'i', 'b' }, { "chunk_last_seq", 'i', 'b' }, { "row_ended_us", 'i', EACH }, { "body", 'b', EACH }
+static const PgColumn RUN[] = { RUN_COLUMNS }, UPDATE[] = { UPDATE_COLUMNS };
+static const PgColumn RUN_AND_ROW[] = { RUN_COLUMNS, ROW_COLUMNS }, UPDATE_AND_ROW[] = { UPDATE_COLUMNS, ROW_COLUMNS };
 static const PgColumn RELEASE[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "epoch", 'i', 'c' } };
 static const PgColumn OF_RUN[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "epoch", 'i', 'b' } };           /* the fence; those that ended have the first two */
-
-static const PgColumn CHUNK[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "seq", 'i', 'b' }, { "last_seq", 'i', 'b' }, { "ended_us", 'i', EACH }, { "body", 'b', EACH } };
+static const PgColumn CHUNK[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, ROW_COLUMNS };
 static const PgColumn LOG[] = { { "tenant", 't', 'a' }, { "id", 'i', EACH }, { "body", 'b', EACH } };
 
 static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V_COUNT] = {
     [V_FENCE] = { 3, STR("SELECT 1 / CAST(COUNT(*) = ?4 AS int) FROM @rows JOIN flow_runs AS r ON r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND r.worker = ?5"), OF_RUN },
     [V_RUN] = { 31, STR(INSERT_RUNS), RUN },
     [V_RUN_OR_IGNORE] = { 31, STR(INSERT_RUNS " ON CONFLICT DO NOTHING"), RUN },
-    [V_JOURNAL] = { 6, STR("INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT @tenant, @run_id, @seq, @last_seq, @ended_us, @body FROM @rows"), CHUNK },
+    [V_JOURNAL] = { 6, STR(INSERT_ROW "FROM @rows"), CHUNK },
     [V_LOG] = { 3, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT @tenant, ?5, @id, @body FROM @rows"), LOG },
     [V_TRIM] = { 3, STR(PG_LOG_TRIM), NULL },
     [V_SNAPSHOT] = { 4, STR("INSERT INTO flow_snapshots (tenant, run_id, seq, bytes) SELECT * FROM unnest(?1::text[], ?2::text[], ?3::bigint[], ?4::bytea[]) "
@@ -77,10 +82,7 @@ static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V
                             "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])"), NULL },
     [V_TAKE_MAIL] = { 3, STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
                                      "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0", "") "4 AS int)"), NULL },
-    [V_UPDATE] = { 12, STR(EVERY("UPDATE flow_runs AS r SET status = @status, result_json = @result_json, waits_json = @waits_json, last_seq = @last_seq, snapshot_seq = @snapshot_seq, "
-                                   "updated_us = @updated_us, started_us = @started_us, ended_us = @updated_us + @ended_after, lease_until_us = @lease_until_us, "
-                                   "worker = CASE WHEN @status = 1 THEN worker ELSE '' END FROM @rows "
-                                   "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL) "13 AS int)"), UPDATE },
+    [V_UPDATE] = { 12, STR(EVERY(UPDATE_RUNS, DROP_MAIL) "13 AS int)"), UPDATE },
     [V_RELEASE] = { 4, STR(EVERY("UPDATE flow_runs AS r SET status = @status, worker = '', lease_until_us = NULL FROM @rows "
                                    "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL) "5 AS int)"), RELEASE },
     [V_RENEW] = { 3, STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
@@ -90,7 +92,7 @@ static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V
 };
 
 typedef struct Insert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } Insert;       /* of a program */
-typedef struct Group { PgConn *c; Arena *arena; PgRows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, rest /* batches that follow statement by statement */; bool counted; } Group;
+typedef struct Group { PgConn *c; Arena *arena; PgRows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, batches, rest /* those that follow statement by statement */; bool counted; } Group;
 
 /* ---- what is ours --------------------------------------------------------------------------------------- */
 
@@ -382,6 +384,38 @@ static Err send_append(Group *g, Error *error)
         : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
 }
 
+/* A run's start or end with its journal row, when nothing else is in the group. An end looks at the run's row, so it needs no other fence, and what goes with it
+   goes only if it hit; whether it did is found out at the commit (PgConn.appends). */
+typedef struct PgWithRow { Kind kind; Str sql; const PgColumn *list; } PgWithRow;
+static const PgWithRow WITH_ROW[] = {
+    { V_UPDATE, STR("WITH done AS (" UPDATE_RUNS " RETURNING 1), mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM done WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0) "
+                    INSERT_ROW "FROM done"), UPDATE_AND_ROW },
+    { V_RUN, STR("WITH done AS (" INSERT_RUNS " RETURNING 1) " INSERT_ROW "FROM done"), RUN_AND_ROW },
+};
+enum { ROW_AT = 2 /* of CHUNK; before it stands which run */, ROW_CELLS = 4 };
+
+/* Which of those the group is, NULL: none. */
+static const PgWithRow *row_goes_with(const Group *g)
+{
+    uint32_t kinds = 0;
+    for (int kind = V_FENCE + 1; kind < V_COUNT; kind++)
+        kinds += g->rows[kind].count != 0;
+    for (size_t i = 0; i < sizeof WITH_ROW / sizeof *WITH_ROW; i++)
+        if (g->batches == 1 && g->insert_count == 0 && kinds == 2 && g->rows[V_JOURNAL].count == 1 && g->rows[WITH_ROW[i].kind].count == 1)
+            return &WITH_ROW[i];
+    return NULL;
+}
+
+static Err send_with_row(Group *g, const PgWithRow *with, Error *error)
+{
+    uint32_t columns = KINDS[with->kind].columns;
+    PgRows rows = g->rows[with->kind];
+    for (uint32_t i = 0; i < ROW_CELLS; i++)
+        rows.column[columns + i] = g->rows[V_JOURNAL].column[ROW_AT + i];
+    g->c->appends = true;
+    return pg_rows_send(g->c, with->sql, with->list, columns + ROW_CELLS, &rows, NULL, 0, error);
+}
+
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
 static Err send_fence(Group *g, Error *error)
 {
@@ -619,6 +653,9 @@ static Err send_group(Group *g, StoreBatch **batches, uint32_t count, const bool
     add_journal(g);
     if (is_append(g))
         return send_append(g, error);
+    const PgWithRow *with = row_goes_with(g);
+    if (with)
+        return send_with_row(g, with, error);
     if (later)
         err = send_fence(g, error);
     return err ? err : send_all(g, error);
@@ -627,7 +664,7 @@ static Err send_group(Group *g, StoreBatch **batches, uint32_t count, const bool
 Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error)
 {
     PgConn *c = conn;
-    Group g = { .c = c, .arena = c->group };
+    Group g = { .c = c, .arena = c->group, .batches = count };
     Census census = { 0 };
     bool hot[STORE_GROUP_MAX];
     PgRun *runs[STORE_GROUP_MAX];

@@ -177,7 +177,101 @@ static void a_run_that_began_here_leaves_no_timer_wait_or_mail(void **state)
     }
 }
 
+/* ---- one batch by itself, with one journal row: one statement ---- */
+
+static RunRow held_run(void)
+{
+    RunRow row = plain_run(0);
+    row.status = RUN_RUNNING, row.epoch = 1, row.worker = STR("w"), row.lease_until_us = 2000;
+    return row;
+}
+
+static void append_first_row(StoreBatch *batch, uint64_t seq)
+{
+    store_append_journal(batch, &(JournalRow){ .seq = seq, .name = STR("step"), .started_us = 200, .ended_us = 250 });
+}
+
+static void a_run_begins_with_its_first_row(void **state)
+{
+    RunRow odd = { 0 };
+    for (int field = -1; field < 0 || set_apart(&odd, field); field++) {
+        RunRow row = plain_run(0);
+        set_apart(&row, field);
+        StoreBatch *batch = store_batch(contract_store, row.tenant, row.run_id, 0);
+        store_put_run(batch, &row);
+        append_first_row(batch, 1);
+        must_go(batch);
+        assert_run_is(&row, field);
+        assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_journal WHERE seq = 1 AND last_seq IS NULL AND ended_us = 250"), 1);
+        raw_do("DELETE FROM %s.flow_journal");
+        raw_do("DELETE FROM %s.flow_runs");
+    }
+}
+
+static void begin_held_run(void)
+{
+    const RunRow row = held_run();
+    StoreBatch *batch = batch_of("alike-0", 0);
+    store_put_run(batch, &row);
+    append_first_row(batch, 1);
+    must_go(batch);
+}
+
+static StoreBatch *end_with_row(const RunRow *row)
+{
+    StoreBatch *batch = store_batch(contract_store, row->tenant, row->run_id, row->epoch);
+    append_first_row(batch, 2);
+    store_update_run(batch, row);
+    return batch;
+}
+
+static void a_run_ends_with_its_last_row(void **state)
+{
+    RunRow odd = { 0 };
+    for (int field = -1; field < 0 || set_end_apart(&odd, field); field++) {
+        RunRow row = held_run();
+        begin_held_run();
+        row.status = RUN_COMPLETED, row.result_json = STR("7"), row.last_seq = 2, row.updated_us = row.ended_us = 300, row.worker = (Str){ 0 }, row.lease_until_us = 0;
+        set_end_apart(&row, field);
+        must_go(end_with_row(&row));
+        assert_run_is(&row, field);
+        assert_int_equal(journal_count(contract_store, "acme", "alike-0"), 2);
+        raw_do("DELETE FROM %s.flow_journal");
+        raw_do("DELETE FROM %s.flow_runs");
+    }
+}
+
+/* Neither its row nor its mail: all of that is somebody else's now. */
+static void the_end_of_a_run_that_was_taken_changes_nothing(void **state)
+{
+    RunRow row = held_run();
+    begin_held_run();
+    must_go(mail_batch("alike-0", "m", MAIL_SIGNAL));
+    raw_do("UPDATE %s.flow_runs SET epoch = 2, worker = 'other'");
+    row.status = RUN_COMPLETED, row.last_seq = 2, row.ended_us = 300;
+    assert_int_equal(go(end_with_row(&row)), ERR_FENCED);
+    assert_int_equal(journal_count(contract_store, "acme", "alike-0"), 1);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_mail WHERE taken = 0"), 1);
+    assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_runs WHERE status = 1 AND epoch = 2"), 1);
+}
+
+/* A commit whose answer was lost: the run is there, and a second one under its name is refused with the words of any other. */
+static void a_run_does_not_begin_twice(void **state)
+{
+    const RunRow row = held_run();
+    begin_held_run();
+    StoreBatch *batch = batch_of("alike-0", 0);
+    store_put_run(batch, &row);
+    append_first_row(batch, 2);
+    assert_int_equal(go(batch), ERR_CONFLICT);
+    assert_int_equal(journal_count(contract_store, "acme", "alike-0"), 1);
+}
+
 #define ROWS_TESTS \
+    RAW_TEST(a_run_begins_with_its_first_row), \
+    RAW_TEST(a_run_ends_with_its_last_row), \
+    RAW_TEST(the_end_of_a_run_that_was_taken_changes_nothing), \
+    RAW_TEST(a_run_does_not_begin_twice), \
     RAW_TEST(runs_of_a_group_begin_with_what_sets_them_apart), \
     RAW_TEST(runs_of_a_group_end_with_what_sets_them_apart), \
     RAW_TEST(a_run_that_began_here_leaves_no_timer_wait_or_mail)
