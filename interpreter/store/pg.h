@@ -195,6 +195,11 @@ void pg_rows_add(PgRows *rows, const PgColumn *columns, uint32_t count, const Ce
 Err  pg_rows_send(PgConn *c, Str template, const PgColumn *columns, uint32_t count, const PgRows *rows, const Cell *more, uint32_t more_count, Error *error);
 void pg_rows_forget(PgConn *c);          /* the texts */
 
+/* pg_insert.c: inserts of programs in a group; in its arena */
+typedef struct PgInsert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } PgInsert;
+uint32_t pg_note_inserts(StoreBatch *batch, PgInsert *out);  /* how many; `out` has room for all statements of the batch */
+Err  pg_run_inserts(PgConn *c, PgInsert *inserts, uint32_t count, Error *error);     /* answers each. ERR_BUSY: batch by batch, please */
+
 /* pg_group.c */
 Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */
 

@@ -2,8 +2,8 @@
  *
  * Hot batches (journal rows, ends, parks, starts, snapshots, timers, events) differ in values only. Their rows are gathered by kind, and each
  * kind is one statement that takes a column of values per parameter. The rest of the group follows statement by statement, in its order.
- * Inserts of programs go first, all of one statement as one, since journal rows tell what they answered; else nobody waits here: an answer that is not as it must be is a division by zero, which ends the transaction, and the store does the group
- * again batch by batch, where each error gets its words.
+ * Inserts of programs go first (pg_insert.c), since journal rows tell what they answered; else nobody waits here: an answer that is not as it must be is a
+ * division by zero, which ends the transaction, and the store does the group again batch by batch, where each error gets its words.
  *
  * Order: kinds are done in the order of KINDS, whatever the order in the batches. That is the same outcome, because a run has at most one
  * hot batch in a group (a second one follows with the rest), no kind reads what a later one writes, and a batch that does one thing twice is not hot.
@@ -22,8 +22,6 @@
 #include "interpreter/store/pg.h"
 
 #include "interpreter/store/journal_row.h"
-
-#include <stdlib.h>
 
 typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
 
@@ -91,8 +89,7 @@ static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V
                          "DELETE FROM flow_waits AS w USING @rows WHERE w.tenant = @tenant AND w.run_id = @run_id"), OF_RUN },
 };
 
-typedef struct Insert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } Insert;       /* of a program */
-typedef struct Group { PgConn *c; Arena *arena; PgRows rows[V_COUNT]; Insert *inserts; uint32_t insert_count, batches, rest /* those that follow statement by statement */; bool counted; } Group;
+typedef struct Group { PgConn *c; Arena *arena; PgRows rows[V_COUNT]; PgInsert *inserts; uint32_t insert_count, batches, rest /* those that follow statement by statement */; bool counted; } Group;
 
 /* ---- what is ours --------------------------------------------------------------------------------------- */
 
@@ -434,139 +431,6 @@ static Err send_all(Group *g, Error *error)
     return err;
 }
 
-/* ---- inserts of programs -------------------------------------------------------------------------------- */
-
-/* The type of an array for values that are cast to `type` in the statement; numbers without bounds go as text. NULL: not one of those. */
-static const char *array_type(Str type)
-{
-    static const struct { const char *type, *array; } TYPES[] = {
-        { "bigint", "bigint[]" }, { "boolean", "boolean[]" }, { "double precision", "double precision[]" }, { "bytea", "bytea[]" }, { "numeric", "text[]" }, { "text", "text[]" },
-    };
-    for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++)
-        if (str_is(type, TYPES[i].type))
-            return TYPES[i].array;
-    return NULL;
-}
-
-/* "INSERT … VALUES ($1, CAST($2 AS bigint)) RETURNING …" as "INSERT … SELECT u.a1, CAST(u.a2 AS bigint) FROM unnest($1::text[], $2::bigint[]) AS u (a1, a2) RETURNING …". */
-static bool put_array_insert(Str sql, uint32_t count, const char **types, Buf *out)
-{
-    static const char VALUES[] = ") VALUES (", RETURNING[] = ") RETURNING ";
-    const char *values = memmem(sql.ptr, sql.len, VALUES, sizeof VALUES - 1), *end = sql.ptr + sql.len;
-    const char *p = values ? values + sizeof VALUES - 1 : end, *returning = memmem(p, (size_t)(end - p), RETURNING, sizeof RETURNING - 1);
-    if (!values || !returning)
-        return false;
-    for (uint32_t i = 0; i < count; i++)
-        types[i] = "text[]";
-    buf_put(out, sql.ptr, (size_t)(values + 1 - sql.ptr));
-    buf_put_text(out, " SELECT ");
-    while (p < returning) {
-        if (*p != '$') {
-            buf_put_char(out, *p++);
-            continue;
-        }
-        char *after;
-        unsigned long number = strtoul(p + 1, &after, 10);
-        if (number == 0 || number > count)
-            return false;
-        buf_printf(out, "u.a%lu", number);
-        const char *close = memchr(after, ')', (size_t)(end - after));
-        if (strncmp(after, " AS ", 4) == 0 && close && !(types[number - 1] = array_type((Str){ after + 4, (size_t)(close - after - 4) })))
-            return false;
-        p = after;
-    }
-    buf_put_text(out, " FROM unnest(");
-    for (uint32_t i = 0; i < count; i++)
-        buf_printf(out, "%s$%u::%s", i ? ", " : "", i + 1, types[i]);
-    buf_put_text(out, ") AS u (");
-    for (uint32_t i = 0; i < count; i++)
-        buf_printf(out, "%sa%u", i ? ", " : "", i + 1);
-    buf_put(out, returning, (size_t)(end - returning));
-    return true;
-}
-
-/* Those from `first` on that are the same statement for the same tenant, and where row security asks for the user for the same user. */
-static uint32_t alike(Group *g, uint32_t first, Insert **out)
-{
-    uint32_t count = 0;
-    for (uint32_t i = first; i < g->insert_count; i++) {
-        Insert *one = &g->inserts[i], *like = &g->inserts[first];
-        if (one->done || one->text != like->text || !str_eq(one->batch->tenant, like->batch->tenant))
-            continue;
-        if (!str_eq(one->op->text, like->op->text) && sql_by_user(one->op))
-            continue;
-        one->done = true;
-        out[count++] = one;
-    }
-    return count;
-}
-
-/* Row by row to whose it is: the server answers in the order of the arrays. Copied, because a batch outlives its group. */
-static Err answer(Insert **inserts, uint32_t count, const SqlRows *rows, Error *error)
-{
-    if (rows->set.rows != count)
-        return err_set(error, ERR_BUSY, "not every row of a group was inserted");
-    for (uint32_t i = 0; i < count; i++) {
-        Insert *one = inserts[i];
-        SqlRows own = { .set = { .cells = ARENA_ARRAY(one->batch->arena, Cell, rows->set.columns), .rows = 1, .columns = rows->set.columns }, .changes = 1 };
-        for (uint32_t k = 0; k < rows->set.columns; k++) {
-            own.set.cells[k] = rows->set.cells[i * rows->set.columns + k];
-            if (own.set.cells[k].text.len)
-                own.set.cells[k].text = arena_str(one->batch->arena, own.set.cells[k].text);
-        }
-        sql_answer_query(one->batch, one->op, one->text, &own);
-    }
-    return ERR_OK;
-}
-
-static Err insert_alike(Group *g, Insert **inserts, uint32_t count, Error *error)
-{
-    const SqlText *text = inserts[0]->text;
-    uint32_t binds = text->bind_count;
-    const char **types = ARENA_ARRAY(g->arena, const char *, binds + 1);
-    Cell *args = ARENA_ARRAY(g->arena, Cell, binds + 1);
-    Buf sql = { 0 };
-    SqlRows rows;
-    if (!put_array_insert(text->sql, binds, types, &sql)) {
-        buf_free(&sql);
-        return ERR_UNSUPPORTED;
-    }
-    for (uint32_t k = 0; k < binds; k++) {
-        Cell *items = ARENA_ARRAY(g->arena, Cell, count);
-        for (uint32_t i = 0; i < count; i++) {
-            items[i] = inserts[i]->args[k];
-            if (items[i].kind == CELL_INT && strncmp(types[k], "double", 6) == 0)
-                items[i] = (Cell){ .kind = CELL_FLOAT, .f = (double)items[i].i };
-        }
-        args[k] = (Cell){ .kind = CELL_LIST, .items = items, .count = count };
-    }
-    Err err = g->c->db.use_scope(&g->c->db, inserts[0]->batch->tenant, inserts[0]->op->text, sql_by_user(inserts[0]->op), error);
-    if (!err)
-        err = pg_query(g->c, buf_str(&sql), args, binds, g->arena, &rows, error);
-    buf_free(&sql);
-    return err ? err : answer(inserts, count, &rows, error);
-}
-
-/* Rendered texts are kept, but not for ever: with too many of them the first might be gone before the last is rendered. */
-static Err run_inserts(Group *g, Error *error)
-{
-    Insert **like = ARENA_ARRAY(g->arena, Insert *, g->insert_count + 1);
-    Err err = g->c->db.queries.count + g->insert_count >= SQL_QUERIES_KEPT_MAX ? ERR_UNSUPPORTED : ERR_OK;
-    for (uint32_t i = 0; i < g->insert_count && !err; i++)
-        err = sql_bind_query(&g->c->db, g->inserts[i].batch, g->inserts[i].op, &g->inserts[i].text, &g->inserts[i].args, error);
-    for (uint32_t i = 0; i < g->insert_count && !err; i++)
-        if (!g->inserts[i].done)
-            err = insert_alike(g, like, alike(g, i, like), error);
-    return err == ERR_UNSUPPORTED ? err_set(error, ERR_BUSY, "an insert that no array can say") : err;
-}
-
-static void note_inserts(Group *g, StoreBatch *batch)
-{
-    for (const StoreOp *op = batch->first; op; op = op->next)
-        if (op->kind == DO_QUERY)
-            g->inserts[g->insert_count++] = (Insert){ .batch = batch, .op = op };
-}
-
 /* ---- a group -------------------------------------------------------------------------------------------- */
 
 /* As whom this store writes: whoever claims or starts a run here. */
@@ -644,7 +508,7 @@ static Err send_group(Group *g, StoreBatch **batches, uint32_t count, const bool
     bool later = g->insert_count == 0;                      /* else journal rows tell what the inserts answered, so the fence goes first */
     Err err = later ? ERR_OK : send_fence(g, error);
     if (!err && !later)
-        err = run_inserts(g, error);
+        err = pg_run_inserts(g->c, g->inserts, g->insert_count, error);
     for (uint32_t i = 0; i < count && !err; i++)
         if (hot[i])
             err = gather(g, batches[i], runs[i], error);
@@ -675,11 +539,11 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     g.rest = count - look_at(&g, batches, count, hot, runs, &census);
     Err err = g.rest == count ? ERR_UNSUPPORTED : read_count(c, error);
     make_all_rows(&g, &census, count - g.rest);
-    g.inserts = ARENA_ARRAY(g.arena, Insert, census.of[DO_QUERY] + 1);
+    g.inserts = ARENA_ARRAY(g.arena, PgInsert, census.of[DO_QUERY] + 1);
     for (uint32_t i = 0; i < count && !err; i++)
         if (hot[i]) {
             add_fence(&g, batches[i], runs[i]);
-            note_inserts(&g, batches[i]);
+            g.insert_count += pg_note_inserts(batches[i], g.inserts + g.insert_count);
         }
     if (!err)
         err = send_group(&g, batches, count, hot, runs, error);
