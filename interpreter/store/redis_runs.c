@@ -165,6 +165,8 @@ static Err list_runs(const Put *put, const StoreOp *op, Error *error)
     put_number(put, f->unended);
     redis_put_word(put->words, f->worker);
     put_number(put, f->called);
+    redis_put_word(put->words, f->user);
+    put_number(put, f->until_us);
     put_limit(put, f->limit);
     return ERR_OK;
 }

@@ -542,14 +542,16 @@ function OPS.get_run()
 end
 
 function OPS.list_runs()
-    local any, correlation, func_name, status, unended, worker, called, limit = take(), take(), take(), take(), take(), take(), take(), tonumber(take())
+    local any, correlation, func_name, status, unended, worker, called = take(), take(), take(), take(), take(), take(), take()
+    local user, until_us, limit = take(), tonumber(take()), tonumber(take())
     local found, rows = {}, {}
     for _, p in ipairs(redis.call('ZRANGE', RUNS, 0, -1)) do
         local key = p .. ':state'
         local now = (any == '1' or (TENANT ~= '' and string.sub(p, 1, #TENANT) == TENANT)) and get(key, 'status')
         if now and (status == '-1' or status == now) and (unended == '0' or tonumber(now) < 3)
             and (worker == '' or (now == '1' and get(key, 'worker') == worker)) and (called == '0' or has_fresh_mail(p))
-            and (correlation == '' or get(key, 'correlation') == correlation) and (func_name == '' or get(key, 'func_name') == func_name) then
+            and (correlation == '' or get(key, 'correlation') == correlation) and (func_name == '' or get(key, 'func_name') == func_name)
+            and (user == '' or get(key, 'user') == user) and (until_us == 0 or tonumber(get(key, 'created_us')) <= until_us) then
             found[#found + 1] = { p = p, created = tonumber(get(key, 'created_us')), serial = tonumber(get(key, 'serial')) }
         end
     end

@@ -85,6 +85,7 @@ static void runs_are_listed_newest_first_through_every_filter(void **state)
         row.status = i == 3 ? RUN_COMPLETED : i == 4 ? RUN_PARKED : RUN_READY;
         row.correlation = i > 3 ? STR("trip") : (Str){ 0 };
         row.func_name = i == 5 ? STR("cancel") : STR("book");
+        row.user = i == 3 || i == 2 ? STR("ann") : (Str){ 0 };
         if (i == 2) row.tenant = STR("other");
         put_run(&row);
     }
@@ -106,6 +107,9 @@ static void runs_are_listed_newest_first_through_every_filter(void **state)
     list_ids("acme", (RunFilter){ .status = -1, .correlation = STR("trip") }, ids), assert_string_equal(ids, "r5 r4 ");
     list_ids("acme", (RunFilter){ .status = -1, .correlation = STR("r1") }, ids), assert_string_equal(ids, "r1 ");       /* a root is its own */
     list_ids("acme", (RunFilter){ .status = -1, .func_name = STR("cancel") }, ids), assert_string_equal(ids, "r5 ");
+    list_ids("acme", (RunFilter){ .status = -1, .user = STR("ann") }, ids), assert_string_equal(ids, "r3 ");
+    list_ids("acme", (RunFilter){ .status = -1, .until_us = 35 }, ids), assert_string_equal(ids, "r6 r3 r1 ");         /* made then or before */
+    list_ids("acme", (RunFilter){ .status = -1, .until_us = 34, .limit = 1 }, ids), assert_string_equal(ids, "r3 ");
     list_ids("", (RunFilter){ .status = -1 }, ids), assert_string_equal(ids, "");
 }
 
