@@ -32,7 +32,7 @@ typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_
    template of pg_rows.c; the others take an array for each of their columns. */
 #define EVERY(statement, also) "WITH done AS (" statement " RETURNING 1)" also " SELECT 1 / CAST((SELECT COUNT(*) FROM done) = ?"
 /* Nobody takes the mail of a run that has ended. What else it may have left behind is in V_ENDED. */
-#define DROP_MAIL ", mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM @rows WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0)"
+#define DROP_MAIL(from) ", mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM " from " WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0)"
 #define HAS_NO_KEY "(@status < 3 OR (r.concurrency_key = '' AND r.limit_key = ''))"
 #define UPDATE_RUNS "UPDATE flow_runs AS r SET status = @status, result_json = @result_json, waits_json = @waits_json, last_seq = @last_seq, snapshot_seq = @snapshot_seq, " \
     "updated_us = @updated_us, started_us = @started_us, ended_us = @updated_us + @ended_after, lease_until_us = @lease_until_us, worker = CASE WHEN @status = 1 THEN worker ELSE '' END " \
@@ -43,21 +43,25 @@ typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_
     "@snapshot_seq, @ended_us, @cancel_requested, @correlation, @causation, @hops, @concurrency_key, @limit_key, @limit_count, @input, @input_json, @created_us, @created_us + @updated_after, " \
     "@created_us + @started_after, @created_us + @lease_after FROM @rows"
 
-#define INSERT_ROW "INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT @tenant, @run_id, @seq, @chunk_last_seq, @row_ended_us, @body "
+#define INTO_JOURNAL "INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT "
+#define INSERT_ROW INTO_JOURNAL "@tenant, @run_id, @seq, @chunk_last_seq, @row_ended_us, @body "
 
+/* Behind the columns of a start and of an end stand those of the journal row that may go with it (WITH_ROW). */
 #define EACH PG_EACH
-#define RUN_COLUMNS \
-    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "module_hash", 'b', 'b' }, { "func_name", 't', 'b' }, { "func", 'i', 'b' }, { "priority", 'i', 'b' }, { "durability", 'i', 'b' }, \
-    { "user_id", 't', 'c' }, { "user_name", 't', 'c' }, { "scopes", 't', 'c' }, { "status", 'i', 'd' }, { "result_json", 't', 'd' }, { "waits_json", 't', 'd' }, { "epoch", 'i', 'd' }, \
-    { "worker", 't', 'd' }, { "last_seq", 'i', 'd' }, { "snapshot_seq", 'i', 'd' }, { "ended_us", 'i', 'd' }, { "cancel_requested", 'i', 'd' }, { "correlation", 't', 'e' }, \
-    { "causation", 't', 'e' }, { "hops", 'i', 'e' }, { "concurrency_key", 't', 'f' }, { "limit_key", 't', 'f' }, { "limit_count", 'i', 'f' }, { "input", 'b', EACH }, { "input_json", 't', EACH }, \
-    { "created_us", 'i', EACH }, { "updated_after", 'i', 'g' }, { "started_after", 'i', 'h' }, { "lease_after", 'i', 'i' }
-#define UPDATE_COLUMNS \
-    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "ended_after", 'i', 'b' }, { "waits_json", 't', 'c' }, { "snapshot_seq", 'i', 'c' }, { "result_json", 't', EACH }, \
-    { "last_seq", 'i', EACH }, { "updated_us", 'i', EACH }, { "started_us", 'i', EACH }, { "lease_until_us", 'i', 'd' }, { "epoch", 'i', 'e' }
 #define ROW_COLUMNS { "seq", 'i', 'b' }, { "chunk_last_seq", 'i', 'b' }, { "row_ended_us", 'i', EACH }, { "body", 'b', EACH }
-static const PgColumn RUN[] = { RUN_COLUMNS }, UPDATE[] = { UPDATE_COLUMNS };
-static const PgColumn RUN_AND_ROW[] = { RUN_COLUMNS, ROW_COLUMNS }, UPDATE_AND_ROW[] = { UPDATE_COLUMNS, ROW_COLUMNS };
+static const PgColumn RUN[] = {
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "module_hash", 'b', 'b' }, { "func_name", 't', 'b' }, { "func", 'i', 'b' }, { "priority", 'i', 'b' }, { "durability", 'i', 'b' },
+    { "user_id", 't', 'c' }, { "user_name", 't', 'c' }, { "scopes", 't', 'c' }, { "status", 'i', 'd' }, { "result_json", 't', 'd' }, { "waits_json", 't', 'd' }, { "epoch", 'i', 'd' },
+    { "worker", 't', 'd' }, { "last_seq", 'i', 'd' }, { "snapshot_seq", 'i', 'd' }, { "ended_us", 'i', 'd' }, { "cancel_requested", 'i', 'd' }, { "correlation", 't', 'e' },
+    { "causation", 't', 'e' }, { "hops", 'i', 'e' }, { "concurrency_key", 't', 'f' }, { "limit_key", 't', 'f' }, { "limit_count", 'i', 'f' }, { "input", 'b', EACH }, { "input_json", 't', EACH },
+    { "created_us", 'i', EACH }, { "updated_after", 'i', 'g' }, { "started_after", 'i', 'h' }, { "lease_after", 'i', 'i' },
+    ROW_COLUMNS,
+};
+static const PgColumn UPDATE[] = {
+    { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "ended_after", 'i', 'b' }, { "waits_json", 't', 'c' }, { "snapshot_seq", 'i', 'c' }, { "result_json", 't', EACH },
+    { "last_seq", 'i', EACH }, { "updated_us", 'i', EACH }, { "started_us", 'i', EACH }, { "lease_until_us", 'i', 'd' }, { "epoch", 'i', 'e' },
+    ROW_COLUMNS,
+};
 static const PgColumn RELEASE[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "status", 'i', 'b' }, { "epoch", 'i', 'c' } };
 static const PgColumn OF_RUN[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, { "epoch", 'i', 'b' } };           /* the fence; those that ended have the first two */
 static const PgColumn CHUNK[] = { { "tenant", 't', 'a' }, { "run_id", 't', EACH }, ROW_COLUMNS };
@@ -80,9 +84,9 @@ static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V
                             "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])"), NULL },
     [V_TAKE_MAIL] = { 3, STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
                                      "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0", "") "4 AS int)"), NULL },
-    [V_UPDATE] = { 12, STR(EVERY(UPDATE_RUNS, DROP_MAIL) "13 AS int)"), UPDATE },
+    [V_UPDATE] = { 12, STR(EVERY(UPDATE_RUNS, DROP_MAIL("@rows")) "13 AS int)"), UPDATE },
     [V_RELEASE] = { 4, STR(EVERY("UPDATE flow_runs AS r SET status = @status, worker = '', lease_until_us = NULL FROM @rows "
-                                   "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL) "5 AS int)"), RELEASE },
+                                   "WHERE r.tenant = @tenant AND r.run_id = @run_id AND r.epoch = @epoch AND " HAS_NO_KEY, DROP_MAIL("@rows")) "5 AS int)"), RELEASE },
     [V_RENEW] = { 3, STR("UPDATE flow_runs AS r SET lease_until_us = u.lease_until_us FROM unnest(?1::text[], ?2::text[], ?3::bigint[]) AS u (tenant, run_id, lease_until_us) "
                            "WHERE r.tenant = u.tenant AND r.run_id = u.run_id AND r.status = 1"), NULL },
     [V_ENDED] = { 2, STR("WITH timers AS (DELETE FROM flow_timers AS t USING @rows WHERE t.tenant = @tenant AND t.run_id = @run_id) "
@@ -351,16 +355,19 @@ static void add_journal(Group *g)
         trim->count = pg_log_trim(g->c, trim->column[0], trim->column[1], trim->column[2]);
 }
 
+static uint32_t kinds_from(const Group *g, Kind first)
+{
+    uint32_t kinds = 0;
+    for (int kind = first; kind < V_COUNT; kind++)
+        kinds += g->rows[kind].count != 0;
+    return kinds;
+}
+
 /* Is it one insert that is fenced by the count? */
 static bool is_append(const Group *g)
 {
-    uint32_t kinds = 0;
-    for (int kind = 0; kind < V_COUNT; kind++)
-        kinds += g->rows[kind].count != 0;
-    return g->counted && g->insert_count == 0 && g->rest == 0 && kinds == 1 && (g->rows[V_JOURNAL].count || g->rows[V_LOG].count == 1);
+    return g->counted && g->insert_count == 0 && g->rest == 0 && kinds_from(g, V_FENCE) == 1 && (g->rows[V_JOURNAL].count || g->rows[V_LOG].count == 1);
 }
-
-#define APPEND "INSERT INTO flow_journal (tenant, run_id, seq, last_seq, ended_us, body) SELECT "
 
 /* That it inserted nothing is found out at the commit: see PgConn.appends. */
 static Err send_append(Group *g, Error *error)
@@ -377,40 +384,37 @@ static Err send_append(Group *g, Error *error)
         return pg_send(g->c, STR("INSERT INTO flow_log (tenant, worker, id, body) SELECT ?3::text, ?6::text, ?4::bigint, ?5::bytea WHERE " UNTAKEN), args, 3 + columns, g->arena, error);
     }
     return rows->count == 1
-        ? pg_send(g->c, STR(APPEND "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bigint, ?8::bytea WHERE " UNTAKEN), args, 2 + columns, g->arena, error)
-        : pg_send(g->c, STR(APPEND "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
+        ? pg_send(g->c, STR(INTO_JOURNAL "?3::text, ?4::text, ?5::bigint, ?6::bigint, ?7::bigint, ?8::bytea WHERE " UNTAKEN), args, 2 + columns, g->arena, error)
+        : pg_send(g->c, STR(INTO_JOURNAL "* FROM unnest(?3::text[], ?4::text[], ?5::bigint[], ?6::bigint[], ?7::bigint[], ?8::bytea[]) WHERE (SELECT " UNTAKEN ")"), args, 2 + columns, g->arena, error);
 }
 
 /* A run's start or end with its journal row, when nothing else is in the group. An end looks at the run's row, so it needs no other fence, and what goes with it
    goes only if it hit; whether it did is found out at the commit (PgConn.appends). */
-typedef struct PgWithRow { Kind kind; Str sql; const PgColumn *list; } PgWithRow;
-static const PgWithRow WITH_ROW[] = {
-    { V_UPDATE, STR("WITH done AS (" UPDATE_RUNS " RETURNING 1), mail AS (UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM done WHERE @status >= 3 AND m.tenant = @tenant AND m.run_id = @run_id AND m.taken = 0) "
-                    INSERT_ROW "FROM done"), UPDATE_AND_ROW },
-    { V_RUN, STR("WITH done AS (" INSERT_RUNS " RETURNING 1) " INSERT_ROW "FROM done"), RUN_AND_ROW },
+typedef struct WithRow { Kind kind; Str sql; } WithRow;
+static const WithRow WITH_ROW[] = {
+    { V_UPDATE, STR("WITH done AS (" UPDATE_RUNS " RETURNING 1)" DROP_MAIL("done") " " INSERT_ROW "FROM done") },
+    { V_RUN, STR("WITH done AS (" INSERT_RUNS " RETURNING 1) " INSERT_ROW "FROM done") },
 };
 enum { ROW_AT = 2 /* of CHUNK; before it stands which run */, ROW_CELLS = 4 };
 
 /* Which of those the group is, NULL: none. */
-static const PgWithRow *row_goes_with(const Group *g)
+static const WithRow *row_goes_with(const Group *g)
 {
-    uint32_t kinds = 0;
-    for (int kind = V_FENCE + 1; kind < V_COUNT; kind++)
-        kinds += g->rows[kind].count != 0;
+    uint32_t kinds = kinds_from(g, V_FENCE + 1);
     for (size_t i = 0; i < sizeof WITH_ROW / sizeof *WITH_ROW; i++)
         if (g->batches == 1 && g->insert_count == 0 && kinds == 2 && g->rows[V_JOURNAL].count == 1 && g->rows[WITH_ROW[i].kind].count == 1)
             return &WITH_ROW[i];
     return NULL;
 }
 
-static Err send_with_row(Group *g, const PgWithRow *with, Error *error)
+static Err send_with_row(Group *g, const WithRow *with, Error *error)
 {
     uint32_t columns = KINDS[with->kind].columns;
     PgRows rows = g->rows[with->kind];
     for (uint32_t i = 0; i < ROW_CELLS; i++)
         rows.column[columns + i] = g->rows[V_JOURNAL].column[ROW_AT + i];
     g->c->appends = true;
-    return pg_rows_send(g->c, with->sql, with->list, columns + ROW_CELLS, &rows, NULL, 0, error);
+    return pg_rows_send(g->c, with->sql, KINDS[with->kind].list, columns + ROW_CELLS, &rows, NULL, 0, error);
 }
 
 /* First of all: nobody takes these runs away until the transaction ends, and they are ours. */
@@ -517,7 +521,7 @@ static Err send_group(Group *g, StoreBatch **batches, uint32_t count, const bool
     add_journal(g);
     if (is_append(g))
         return send_append(g, error);
-    const PgWithRow *with = row_goes_with(g);
+    const WithRow *with = row_goes_with(g);
     if (with)
         return send_with_row(g, with, error);
     if (later)

@@ -142,13 +142,19 @@ static void runs_of_a_group_end_with_what_sets_them_apart(void **state)
     }
 }
 
+static RunRow held_run(void)
+{
+    RunRow row = plain_run(0);
+    row.status = RUN_RUNNING, row.epoch = 1, row.worker = STR("w"), row.lease_until_us = 2000;
+    return row;
+}
+
 /* What a run leaves behind goes with its end, whoever made it, and however often it is known to have nothing. */
 static void a_run_that_began_here_leaves_no_timer_wait_or_mail(void **state)
 {
     enum { PLAIN, TIMER, TIMER_AT_ONCE, WAIT, MAIL, CASES };
     for (int which = 0; which < CASES; which++) {
-        RunRow row = plain_run(0);
-        row.status = RUN_RUNNING, row.epoch = 1, row.worker = STR("w"), row.lease_until_us = 2000;
+        RunRow row = held_run();
         const TimerRow timer = { .tenant = row.tenant, .run_id = row.run_id, .request = 4, .due_us = 5000 };
         StoreBatch *batch = batch_of("alike-0", 0);
         store_put_run(batch, &row);
@@ -179,14 +185,7 @@ static void a_run_that_began_here_leaves_no_timer_wait_or_mail(void **state)
 
 /* ---- one batch by itself, with one journal row: one statement ---- */
 
-static RunRow held_run(void)
-{
-    RunRow row = plain_run(0);
-    row.status = RUN_RUNNING, row.epoch = 1, row.worker = STR("w"), row.lease_until_us = 2000;
-    return row;
-}
-
-static void append_first_row(StoreBatch *batch, uint64_t seq)
+static void append_row(StoreBatch *batch, uint64_t seq)
 {
     store_append_journal(batch, &(JournalRow){ .seq = seq, .name = STR("step"), .started_us = 200, .ended_us = 250 });
 }
@@ -199,7 +198,7 @@ static void a_run_begins_with_its_first_row(void **state)
         set_apart(&row, field);
         StoreBatch *batch = store_batch(contract_store, row.tenant, row.run_id, 0);
         store_put_run(batch, &row);
-        append_first_row(batch, 1);
+        append_row(batch, 1);
         must_go(batch);
         assert_run_is(&row, field);
         assert_int_equal(raw_int("SELECT COUNT(*) FROM %s.flow_journal WHERE seq = 1 AND last_seq IS NULL AND ended_us = 250"), 1);
@@ -213,14 +212,14 @@ static void begin_held_run(void)
     const RunRow row = held_run();
     StoreBatch *batch = batch_of("alike-0", 0);
     store_put_run(batch, &row);
-    append_first_row(batch, 1);
+    append_row(batch, 1);
     must_go(batch);
 }
 
 static StoreBatch *end_with_row(const RunRow *row)
 {
     StoreBatch *batch = store_batch(contract_store, row->tenant, row->run_id, row->epoch);
-    append_first_row(batch, 2);
+    append_row(batch, 2);
     store_update_run(batch, row);
     return batch;
 }
@@ -262,7 +261,7 @@ static void a_run_does_not_begin_twice(void **state)
     begin_held_run();
     StoreBatch *batch = batch_of("alike-0", 0);
     store_put_run(batch, &row);
-    append_first_row(batch, 2);
+    append_row(batch, 2);
     assert_int_equal(go(batch), ERR_CONFLICT);
     assert_int_equal(journal_count(contract_store, "acme", "alike-0"), 1);
 }
