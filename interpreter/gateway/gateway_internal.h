@@ -73,6 +73,8 @@ bool once_counts(const Plan *plan, const RunRow *found, int64_t now_us);        
 
 enum { STREAM_TEXTS_MAX = 8 };                           /* answers at once of which pieces are followed; of more, the oldest begins again */
 
+typedef struct ToldText { uint64_t request, end, hash; } ToldText;    /* the client has that many bytes of this answer, and what they hash to */
+
 struct Call {
     Gateway *gateway;
     Call *next, **link;
@@ -102,11 +104,12 @@ struct Call {
     struct event *timer;                 /* the end of its patience */
     void (*late)(Call *call);
     /* stream.c */
-    bool streaming, reading, behind, over, resumed;      /* resumed: with Last-Event-ID */
+    bool streaming, reading, behind, over;
+    bool unsure;                         /* the client may have texts of which nothing is known: from another connection, or of too many */
     uint64_t sent_seq, asked_seq;        /* newest row that was sent; the state whose questions were sent */
     uint32_t events;
     int64_t beat_us;
-    struct { uint64_t request, end; } texts[STREAM_TEXTS_MAX]; uint32_t text_count;        /* stream_text.c: how much of which answer it has */
+    ToldText texts[STREAM_TEXTS_MAX]; uint32_t text_count;                                 /* stream_text.c */
 };
 
 void  gateway_hold(Gateway *gateway);                    /* gateway.c: something will call back; every call is one, too */
@@ -166,7 +169,7 @@ void  stream_beats(Gateway *gateway);
 
 bool  stream_text_of(const JournalRow *row, Str *text);  /* the whole of one, from its row in the journal; borrowed */
 void  stream_text_event(uint64_t request, Str text, bool replace, uint64_t seq, uint64_t end, Arena *arena, StreamEvent *out);
-bool  stream_text_is_known(Call *call, const JournalRow *row);         /* the client has all of it; it is not looked for any more */
+bool  stream_text_row(Call *call, const JournalRow *row);              /* sends what the client lacks of it, which is not looked for any more; false: it is no such row */
 void  stream_piece(Call *call, const JournalRow *row);   /* a note that is in no journal: EFFECT_NOTE_TEXT */
 void  stream_texts(Call *call);                          /* the client has all rows: now what is under way here */
 

@@ -88,7 +88,7 @@ static void take_row(Call *call, const JournalRow *row) {
     Arena *arena = arena_new();
     StreamEvent event;
     call->sent_seq = row->seq;
-    if (!stream_text_is_known(call, row) && stream_event_of(row, arena, &event)) stream_put(call, &event);
+    if (!stream_text_row(call, row) && stream_event_of(row, arena, &event)) stream_put(call, &event);
     arena_free(arena);
 }
 
@@ -186,7 +186,7 @@ void stream_begin(Call *call, Str tenant, Str run_id) {
     call->run.run_id = arena_str(call->arena, run_id);
     if (call->plan.image) call->run.durability = call->plan.image->flows[call->plan.flow].durability;
     call->sent_seq = call->asked_seq = last_event_id(http_header(call->request, "Last-Event-ID"));
-    call->resumed = call->sent_seq > 0;
+    call->unsure = call->sent_seq > 0;
     call->beat_us = clock_monotonic();
     if (leave_came_back(call)) call->plan.cancel_on_gone = true;
     http_stream_begin(call->http, headers, sizeof headers / sizeof *headers);

@@ -1,8 +1,9 @@
 /* stream_text.c - answers of models, told to a client while they are written.
  *
- * A piece is appended when the client has what is before it, and else all there is of the answer replaces what the client has: after a reconnection, when the
- * model was asked again, when another process went on with the run. When the answer's row comes from the journal, a client that followed to the end has
- * it already. So a client that appends and replaces as it is told has each answer exactly once, and at the end exactly as the program got it. */
+ * Of every answer the gateway knows how many bytes the client has, and their hash. What begins with these bytes is gone on with, whoever has it now: the
+ * model's next piece, the text so far after a pause in which pieces were missed, the answer's row of the journal. Anything else replaces what the client has:
+ * the model was asked again and says something else, the client comes from another connection of which nothing is known. So a client that appends and
+ * replaces as it is told has each answer exactly once, and at the end exactly as the program got it. */
 #include "interpreter/gateway/gateway_internal.h"
 
 #include <inttypes.h>
@@ -26,6 +27,13 @@ void stream_text_event(uint64_t request, Str text, bool replace, uint64_t seq, u
     buf_free(&data);
 }
 
+static uint64_t hash_on(uint64_t hash, Str text) {      /* FNV-1a: draft-eastlake-fnv */
+    for (size_t i = 0; i < text.len; i++) hash = (hash ^ (uint8_t)text.ptr[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static const ToldText nothing_told = { .hash = UINT64_C(0xcbf29ce484222325) };
+
 static uint32_t find_text(const Call *call, uint64_t request) {
     uint32_t i = 0;
     while (i < call->text_count && call->texts[i].request != request) i++;
@@ -37,54 +45,64 @@ static void forget_text(Call *call, uint32_t i) {
     memmove(&call->texts[i], &call->texts[i + 1], (call->text_count - i) * sizeof *call->texts);
 }
 
-static void know_text(Call *call, uint64_t request, uint64_t end) {
+static ToldText *know_text(Call *call, uint64_t request) {
     uint32_t i = find_text(call, request);
-    if (i == call->text_count && i == STREAM_TEXTS_MAX) forget_text(call, 0), i--;
-    if (i == call->text_count) call->text_count++;
+    if (i < call->text_count) return &call->texts[i];
+    if (i == STREAM_TEXTS_MAX) forget_text(call, 0), i--, call->unsure = true;
+    call->texts[i] = nothing_told;
     call->texts[i].request = request;
-    call->texts[i].end = end;
+    call->text_count++;
+    return &call->texts[i];
 }
 
-bool stream_text_is_known(Call *call, const JournalRow *row) {
-    Str text;
-    uint32_t i = find_text(call, row->request);
-    if (i == call->text_count || !stream_text_of(row, &text)) return false;
-    uint64_t end = call->texts[i].end;
-    forget_text(call, i);
-    return end == text.len;
-}
-
-static void send_text(Call *call, uint64_t request, Str text, bool replace, uint64_t end) {
+/* `told` as far as the client has it, `text` behind that. */
+static void send_on(Call *call, ToldText *told, Str text, bool replace, uint64_t seq, bool whole) {
     Arena *arena = arena_new();
     StreamEvent event;
-    know_text(call, request, end);
-    stream_text_event(request, text, replace, call->sent_seq, end, arena, &event);
+    told->end += text.len;
+    told->hash = hash_on(told->hash, text);
+    stream_text_event(told->request, text, replace, seq, whole ? 0 : told->end, arena, &event);
     stream_put(call, &event);
     arena_free(arena);
 }
 
-static void replace_text(uint64_t request, Str text, void *arg) {
-    Call *call = arg;
-    uint32_t i = find_text(call, request);
-    if (i == call->text_count ? text.len > 0 : call->texts[i].end != text.len) send_text(call, request, text, true, text.len);
+/* The answer as far as it goes, or the whole of it: what the client lacks is sent. */
+static void tell_text(Call *call, uint64_t request, Str text, uint64_t seq, bool whole) {
+    bool unknown = find_text(call, request) == call->text_count;
+    if (unknown && text.len == 0 && !whole) return;
+    ToldText *told = know_text(call, request);
+    bool goes_on = told->end <= text.len && hash_on(nothing_told.hash, (Str){ text.ptr, told->end }) == told->hash;
+    bool replace = !goes_on || (unknown && call->unsure);
+    if (!replace && told->end == text.len) return;
+    if (replace) told->end = 0, told->hash = nothing_told.hash;
+    send_on(call, told, (Str){ text.ptr + told->end, text.len - told->end }, replace, seq, whole);
 }
 
-void stream_texts(Call *call) { engine_texts(call->gateway->options.engine, call->run.tenant, call->run.run_id, replace_text, call); }
+static void tell_so_far(uint64_t request, Str text, void *arg) {
+    Call *call = arg;
+    tell_text(call, request, text, call->sent_seq, false);
+}
+
+void stream_texts(Call *call) { engine_texts(call->gateway->options.engine, call->run.tenant, call->run.run_id, tell_so_far, call); }
+
+bool stream_text_row(Call *call, const JournalRow *row) {
+    Str text;
+    if (!stream_text_of(row, &text)) return false;
+    tell_text(call, row->request, text, row->seq, true);
+    uint32_t i = find_text(call, row->request);
+    if (i < call->text_count) forget_text(call, i);
+    return true;
+}
 
 void stream_piece(Call *call, const JournalRow *row) {
     Arena *arena = arena_new();
     Json *args = NULL;
     if (!call->reading && row->seq <= call->sent_seq && json_parse(arena, row->args_json, 1 << 20, &args, NULL) == ERR_OK && args->kind == JSON_ARRAY && args->count == 2) {
-        uint64_t offset = (uint64_t)args->items[0]->integer;
-        Str piece = args->items[1]->text;
         uint32_t i = find_text(call, row->request);
-        uint64_t end = i < call->text_count ? call->texts[i].end : 0;
-        bool unknown = i == call->text_count && call->resumed;         /* it may have some of it, told by somebody who is gone */
-        if (offset == end) send_text(call, row->request, piece, unknown, end + piece.len);
-        else {
-            know_text(call, row->request, UINT64_MAX);    /* something else than what there is */
-            stream_texts(call);
-        }
+        uint64_t offset = (uint64_t)args->items[0]->integer, end = i < call->text_count ? call->texts[i].end : 0;
+        bool unsure = i == call->text_count && call->unsure;
+        if (offset == end && !unsure) send_on(call, know_text(call, row->request), args->items[1]->text, false, call->sent_seq, false);
+        else stream_texts(call);
     }
     arena_free(arena);
 }
