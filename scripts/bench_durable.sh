@@ -6,6 +6,7 @@
 # mean of the limits just before and after it: the median of the rounds is printed, and the smallest and the largest beside it.
 # BENCH_ROUNDS (3): how often. BENCH_SECONDS (1): length of each turn of pgbench. BENCH_RUNS (1): multiplies the number of runs. BENCH_PARKED (100000),
 # BENCH_PAST (10000): parked runs, longest past. BENCH_PARTS: words of steps writes fan park resume events recovery (all).
+# BENCH_HALT_POLL_US: in a virtual machine whose kernel can poll before a processor halts (docs/operations.md), for how long, while this runs; root only.
 set -eu
 cd "$(dirname "$0")/.."
 BUILD=${BUILD:-build}
@@ -15,8 +16,31 @@ rounds=${BENCH_ROUNDS:-3}
 times=${BENCH_RUNS:-1}
 parts=${BENCH_PARTS:-steps writes fan park resume events recovery}
 work=$(mktemp -d "${BENCH_STORE:-/tmp}/bench-durable.XXXXXX")
-trap 'sh scripts/services.sh stop "$work/services" >/dev/null 2>&1 || :; rm -rf "$work"' EXIT
+halt_poll=/sys/module/haltpoll/parameters/guest_halt_poll_ns
+halt_poll_before=
+end() {
+    [ -z "$halt_poll_before" ] || echo "$halt_poll_before" >"$halt_poll"
+    sh scripts/services.sh stop "$work/services" >/dev/null 2>&1 || :
+    rm -rf "$work"
+}
+trap end EXIT
 trap 'exit 130' INT TERM
+# What an idle processor does first; nothing where there is nothing to choose.
+idle_processors() {
+    [ "$(cat /sys/devices/system/cpu/cpuidle/current_governor 2>/dev/null)" = haltpoll ] && [ -r "$halt_poll" ] || return 0
+    polls=$(cat "$halt_poll")
+    if [ "$polls" = 0 ]; then
+        echo "idle:    processors halt at once; BENCH_HALT_POLL_US=1000 lets them poll first while this runs, see docs/operations.md"
+    else
+        echo "idle:    processors poll for up to $((polls / 1000)) us before they halt"
+    fi
+}
+if [ -n "${BENCH_HALT_POLL_US:-}" ]; then
+    case $BENCH_HALT_POLL_US in *[!0-9]*) echo "bench_durable.sh: BENCH_HALT_POLL_US=$BENCH_HALT_POLL_US is no number of microseconds" >&2; exit 2 ;; esac
+    [ -w "$halt_poll" ] || { echo "bench_durable.sh: BENCH_HALT_POLL_US: $halt_poll cannot be written; that takes root, in a virtual machine whose kernel has haltpoll" >&2; exit 2; }
+    halt_poll_before=$(cat "$halt_poll")
+    echo "${BENCH_HALT_POLL_US}000" >"$halt_poll"
+fi
 chmod 755 "$work"
 export FLOW_STDLIB=stdlib
 FLOW_PG_OPTS="-c fsync=on -c synchronous_commit=on -c full_page_writes=on -c shared_buffers=512MB -c max_wal_size=8GB -c checkpoint_timeout=15min" \
@@ -47,6 +71,7 @@ limit() {
 limits() { for kind; do limit "$kind"; done; }
 
 echo "machine: $(nproc) processors, $(awk -F: '/model name/ { print $2; exit }' /proc/cpuinfo | sed 's/^ *//'), load $(cut -d' ' -f1 /proc/loadavg) when this began"
+idle_processors
 echo "server:  PostgreSQL $(sql -c 'SHOW server_version'), fsync $(sql -c 'SHOW fsync'), synchronous_commit $(sql -c 'SHOW synchronous_commit'), same machine, unix socket"
 
 # ---- ours ------------------------------------------------------------------------------------------------------------
