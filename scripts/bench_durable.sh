@@ -84,8 +84,10 @@ ours() {
     name=$1 rows=$2
     shift 2
     part "$@"
-    echo "ours $name $(value steps_per_s) $rows $(value run_ms_p50) $(value run_ms_p99) $(value engine_us_per_step)" >>"$log"
+    note "$name" steps_per_s "$rows"
 }
+# NAME VALUE ROWS: a rate of the part that has just run, as a line in the log
+note() { echo "ours $1 $(value "$2") $3 $(value run_ms_p50) $(value run_ms_p99) $(value engine_us_per_step)" >>"$log"; }
 # NAME KIND COLUMN: median, smallest and largest over the rounds. KIND of a limit: of the ratio to it; with `-`: of the column of the log itself.
 spread() {
     awk -v name="$1" -v kind="$2" -v column="$3" '
@@ -145,9 +147,14 @@ if wanted fan; then
         "$(median fan-1 - 3)" "$(median fan-1 one 0)" "$p50" "$p99" "$(value steps_per_s)"
 fi
 if wanted park; then
+    limit hundred
     part park "${BENCH_PARKED:-100000}"
-    printf '\n%s runs parked: %s /s, %s bytes stored and %s bytes of memory each; all due at one instant: woken and ended %s /s\n' \
-        "${BENCH_PARKED:-100000}" "$(value parked_per_s)" "$(value stored_bytes_per_parked_run)" "$(value process_bytes_per_parked_run)" "$(value woken_per_s)"
+    note parked parked_per_s 1
+    note woken woken_per_s 1
+    limit hundred
+    printf '\n%s runs parked: %.0f /s (%s of rows in 100s), %s bytes stored and %s bytes of memory each; all due at one instant: woken and ended %.0f /s (%s)\n' \
+        "${BENCH_PARKED:-100000}" "$(median parked - 3)" "$(median parked hundred 0)" "$(value stored_bytes_per_parked_run)" "$(value process_bytes_per_parked_run)" \
+        "$(median woken - 3)" "$(median woken hundred 0)"
 fi
 if wanted resume; then
     printf '\nresume in a fresh engine, to the end of the run\n'
@@ -157,8 +164,11 @@ if wanted resume; then
     done
 fi
 if wanted events; then
+    limit many
     part events $((5000 * times)) 64
-    printf '\nevents, from emit to the end of a handler that writes a row: %s /s\n' "$(value events_per_s)"
+    note events events_per_s 1
+    limit many
+    printf '\nevents, from emit to the end of a handler that writes a row: %.0f /s (%s of commits by 64 clients)\n' "$(median events - 3)" "$(median events many 0)"
 fi
 if wanted recovery; then
     printf '\na worker is killed with -9, another one begins at once, on a PostgreSQL of its own\n'
