@@ -49,6 +49,16 @@ void store_batch_reset(StoreBatch *batch)
         batch->slots[i] = (StoreSlot){ .kind = batch->slots[i].kind };
 }
 
+bool store_batch_loads(const StoreBatch *batch)
+{
+    if (batch->epoch == 0 || batch->run_id.len == 0 || !batch->first)
+        return false;
+    for (const StoreOp *op = batch->first; op; op = op->next)
+        if (op->kind == DO_GET_JOURNAL ? !str_eq(op->text, batch->run_id) : op->kind != DO_GET_MAIL && op->kind != DO_GET_SNAPSHOT)
+            return false;
+    return true;
+}
+
 /* A batch that claims goes on with what it leaves itself. */
 bool store_batch_wakes(const StoreBatch *batch)
 {

@@ -247,6 +247,18 @@ static Err pg_read(void *conn, StoreBatch *batch, Error *error)
     return err;
 }
 
+static Err pg_read_loads(void *conn, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error)
+{
+    PgConn *c = conn;
+    Err err = pg_begin(c, false, error);
+    if (!err)
+        err = pg_load(c, batches, count, errs, errors, error);
+    if (!err)
+        return pg_commit(c, error);
+    pg_rollback(c);
+    return err;
+}
+
 static void pg_announce(void *conn)
 {
     PgConn *c = conn;
@@ -441,5 +453,5 @@ const StoreOps STORE_POSTGRES = {
     .kind = "postgresql", .more_write_lanes = PG_WRITE_LANES - 1, .read_lanes = PG_READ_LANES, .txn_lanes = PG_TXN_LANES,
     .open = pg_open, .close = pg_close, .key = pg_key, .conn = pg_conn, .begin = pg_begin, .begin_at_once = pg_begin_at_once, .commit = pg_commit, .rollback = pg_rollback,
     .in_transaction = pg_in_transaction, .check_fence = pg_check_fence, .apply = pg_apply, .fsck = pg_fsck, .drop = pg_drop_schema, .clear = pg_clear, .apply_group = pg_apply_group, .apply_ahead = pg_apply_ahead, .settle = pg_settle_group,
-    .read = pg_read, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,
+    .read = pg_read, .read_loads = pg_read_loads, .announce = pg_announce, .on_wake = pg_on_wake, .is_up = pg_is_up,
 };

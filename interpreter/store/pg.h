@@ -128,6 +128,11 @@ bool pg_alive(PgConn *c);                                    /* takes in what ca
 Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, Error *error);
 /* Sends it, waits for it and everything before it. */
 Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
+/* Inside of a transaction several statements may be sent, then all their answers asked for, then taken one after the other, `behind` of them being still to come.
+   All texts have to be known to the server before the first is sent. ERR_BUSY: one was not. */
+Err  pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error);
+Err  pg_ask(PgConn *c, Error *error);
+Err  pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error);
 Err  pg_settle(PgConn *c, Error *error);                     /* waits for all that was sent; the first error among it */
 Err  pg_send_sync(PgConn *c, Error *error);                 /* what was sent so far ends there; its answer is read by pg_sync */
 Err  pg_sync(PgConn *c, Error *error);                       /* the same with a Sync: after an error statements run again */
@@ -199,6 +204,9 @@ void pg_rows_forget(PgConn *c);          /* the texts */
 typedef struct PgInsert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } PgInsert;
 uint32_t pg_note_inserts(StoreBatch *batch, PgInsert *out);  /* how many; `out` has room for all statements of the batch */
 Err  pg_run_inserts(PgConn *c, PgInsert *inserts, uint32_t count, Error *error);     /* answers each. ERR_BUSY: batch by batch, please */
+
+/* pg_load.c */
+Err  pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error);   /* StoreOps.read_loads, inside a transaction */
 
 /* pg_group.c */
 Err  pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *changed, Error *error);      /* StoreOps.apply_group */

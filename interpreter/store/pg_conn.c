@@ -725,6 +725,28 @@ Err pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, 
     return ERR_OK;
 }
 
+Err pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error)
+{
+    PgStatement *statement;
+    Err err = lost_before(c, error);
+    return err ? err : find_statement(c, sql, args, count, &statement, error);
+}
+
+Err pg_ask(PgConn *c, Error *error)
+{
+    Err err = lost_before(c, error);
+    return err ? err : PQsendFlushRequest(c->pg) ? ERR_OK : lose(c, error);
+}
+
+Err pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error)
+{
+    *rows = (SqlRows){ 0 };
+    Err err = read_until(c, behind + 1, error);
+    if (!err && c->unread <= behind)
+        err = err_set(error, ERR_BUSY, "an answer was read when a statement behind it was made known");
+    return err ? err : take_result(c, arena, rows, error);
+}
+
 /* Outside of a transaction a Sync ends the statement's own; inside, a flush is enough. */
 Err pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error)
 {

@@ -77,12 +77,7 @@ static Err answer(PgInsert **inserts, uint32_t count, const SqlRows *rows, Error
         return err_set(error, ERR_BUSY, "not every row of a group was inserted");
     for (uint32_t i = 0; i < count; i++) {
         PgInsert *one = inserts[i];
-        SqlRows own = { .set = { .cells = ARENA_ARRAY(one->batch->arena, Cell, rows->set.columns), .rows = 1, .columns = rows->set.columns }, .changes = 1 };
-        for (uint32_t k = 0; k < rows->set.columns; k++) {
-            own.set.cells[k] = rows->set.cells[i * rows->set.columns + k];
-            if (own.set.cells[k].text.len)
-                own.set.cells[k].text = arena_str(one->batch->arena, own.set.cells[k].text);
-        }
+        SqlRows own = sql_copy_rows(rows, i, 1, one->batch->arena);
         sql_answer_query(one->batch, one->op, one->text, &own);
     }
     return ERR_OK;

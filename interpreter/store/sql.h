@@ -93,6 +93,15 @@ Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error);
 Err sql_apply_journal_op(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error);   /* sql_journal.c: APPEND_JOURNAL GET_JOURNAL */
 /* Rows of a run's journal behind `after`, at most `limit`, in the batch's arena. */
 Err sql_read_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t after, int64_t limit, JournalRow **rows, uint32_t *count, Error *error);
+/* What a statement answered, as the result of the operation; texts are borrowed. Its columns begin with SQL_…; `log` is of read_log. */
+#define SQL_CHUNK "seq, last_seq, ended_us, body"
+#define SQL_MAIL "mail_id, kind, request, name, payload, created_us"
+#define SQL_SNAPSHOT "seq, bytes"
+Err  sql_take_journal(const SqlRows *chunks, const JournalRow *log, uint32_t log_count, uint64_t after, int64_t limit, Arena *arena, JournalRow **rows, uint32_t *count, Error *error);
+void sql_take_mail(StoreBatch *batch, const StoreOp *op, const SqlRows *rows);
+void sql_take_bytes(StoreBatch *batch, const StoreOp *op, const SqlRows *rows);      /* SQL_SNAPSHOT */
+/* Some rows of an answer, with texts of their own. */
+SqlRows sql_copy_rows(const SqlRows *rows, uint32_t first, uint32_t count, Arena *arena);
 Err sql_copy_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t upto, Str copy_id, Error *error);        /* its rows 1 to `upto`, for another run; ERR_NOT_FOUND when they are not all there */
 typedef struct JournalChunk { Str tenant, run_id; uint64_t first; uint32_t count; int64_t ended_us /* of the last one */; Str entries /* journal_row.h */; } JournalChunk;
 Err sql_put_chunk(SqlDb *db, const JournalChunk *chunk, Arena *arena, Error *error);

@@ -89,24 +89,30 @@ static void merge_log(const JournalRow *log, uint32_t count, uint64_t after, int
     *out = merged;
 }
 
+Err sql_take_journal(const SqlRows *chunks, const JournalRow *log, uint32_t log_count, uint64_t after, int64_t limit, Arena *arena, JournalRow **rows, uint32_t *count, Error *error)
+{
+    Rows out = { 0 };
+    Err err = ERR_OK;
+    for (uint32_t i = 0; !err && i < chunks->set.rows && out.count < limit; i++)
+        err = take_chunk(&chunks->set.cells[i * chunks->set.columns], after, limit, arena, &out, error);
+    if (!err && log_count)
+        merge_log(log, log_count, after, limit, arena, &out);
+    *rows = out.rows;
+    *count = out.count;
+    return err;
+}
+
 Err sql_read_journal(SqlDb *db, StoreBatch *batch, Str run_id, uint64_t after, int64_t limit, JournalRow **rows, uint32_t *count, Error *error)
 {
     SqlRows found;
-    Rows out = { 0 };
     JournalRow *log = NULL;
     uint32_t log_count = 0;
     const Cell args[] = { cell_text(batch->tenant), cell_text(run_id), cell_u64(after), cell_int(journal_chunk_behind(after + 1)), cell_int(limit) };
     Err err = db->read_log ? db->read_log(db, batch, run_id, &log, &log_count, error) : ERR_OK;           /* first: what moves into the journal meanwhile is found there */
     if (!err)
-        err = SQL_RUN(db, "SELECT seq, last_seq, ended_us, body FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?4 AND COALESCE(last_seq, seq) > ?3 ORDER BY seq LIMIT ?5",
+        err = SQL_RUN(db, "SELECT " SQL_CHUNK " FROM flow_journal WHERE tenant = ?1 AND run_id = ?2 AND seq > ?4 AND COALESCE(last_seq, seq) > ?3 ORDER BY seq LIMIT ?5",
                       args, batch->arena, &found, error);
-    for (uint32_t i = 0; !err && i < found.set.rows && out.count < limit; i++)
-        err = take_chunk(&found.set.cells[i * found.set.columns], after, limit, batch->arena, &out, error);
-    if (!err && log_count)
-        merge_log(log, log_count, after, limit, batch->arena, &out);
-    *rows = out.rows;
-    *count = out.count;
-    return err;
+    return err ? err : sql_take_journal(&found, log, log_count, after, limit, batch->arena, rows, count, error);
 }
 
 static Err get_journal(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)

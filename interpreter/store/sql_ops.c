@@ -44,7 +44,7 @@ static Err put_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 }
 
 /* Results of (seq, bytes). */
-static void take_bytes(StoreBatch *batch, const StoreOp *op, const SqlRows *rows)
+void sql_take_bytes(StoreBatch *batch, const StoreOp *op, const SqlRows *rows)
 {
     StoreSlot *slot = store_slot(batch, op);
     slot->found = rows->set.rows > 0;
@@ -60,7 +60,7 @@ static Err get_module(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     const Cell args[] = { cell_text(op->text) };
     Err err = SQL_RUN(db, "SELECT 0, bytes FROM flow_modules WHERE hash = ?1", args, batch->arena, &rows, error);
     if (!err)
-        take_bytes(batch, op, &rows);
+        sql_take_bytes(batch, op, &rows);
     return err;
 }
 
@@ -70,7 +70,7 @@ static Err get_blob(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     const Cell args[] = { cell_text(batch->tenant), cell_text(op->text) };
     Err err = SQL_RUN(db, "SELECT 0, bytes FROM flow_blobs WHERE tenant = ?1 AND hash = ?2", args, batch->arena, &rows, error);
     if (!err)
-        take_bytes(batch, op, &rows);
+        sql_take_bytes(batch, op, &rows);
     return err;
 }
 
@@ -78,9 +78,9 @@ static Err get_snapshot(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id) };
-    Err err = SQL_RUN(db, "SELECT seq, bytes FROM flow_snapshots WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
+    Err err = SQL_RUN(db, "SELECT " SQL_SNAPSHOT " FROM flow_snapshots WHERE tenant = ?1 AND run_id = ?2", args, batch->arena, &rows, error);
     if (!err)
-        take_bytes(batch, op, &rows);
+        sql_take_bytes(batch, op, &rows);
     return err;
 }
 
@@ -198,23 +198,26 @@ static Err drop_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
     return SQL_RUN(db, "DELETE FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND mail_id = ?3 AND taken = 0", args, batch->arena, NULL, error);
 }
 
+void sql_take_mail(StoreBatch *batch, const StoreOp *op, const SqlRows *rows)
+{
+    StoreSlot *slot = store_slot(batch, op);
+    MailRow *out = ARENA_ARRAY(batch->arena, MailRow, rows->set.rows);
+    for (uint32_t i = 0; i < rows->set.rows; i++) {
+        const Cell *c = &rows->set.cells[i * rows->set.columns];
+        out[i] = (MailRow){ .tenant = batch->tenant, .run_id = batch->run_id, .mail_id = c[0].text, .kind = (MailKind)c[1].i, .request = (uint64_t)c[2].i, .name = c[3].text, .payload = c[4].text, .created_us = c[5].i };
+    }
+    slot->rows = out;
+    slot->count = rows->set.rows;
+}
+
 static Err get_mail(SqlDb *db, StoreBatch *batch, StoreOp *op, Error *error)
 {
     SqlRows rows;
     const Cell args[] = { cell_text(batch->tenant), cell_text(batch->run_id), cell_int(sql_limit_of(op)) };
-    Err err = SQL_RUN(db, "SELECT mail_id, kind, request, name, payload, created_us FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND taken = 0 ORDER BY position LIMIT ?3",
-                      args, batch->arena, &rows, error);
-    if (err)
-        return err;
-    MailRow *out = ARENA_ARRAY(batch->arena, MailRow, rows.set.rows);
-    for (uint32_t i = 0; i < rows.set.rows; i++) {
-        const Cell *c = &rows.set.cells[i * rows.set.columns];
-        out[i] = (MailRow){ .tenant = batch->tenant, .run_id = batch->run_id, .mail_id = c[0].text, .kind = (MailKind)c[1].i, .request = (uint64_t)c[2].i, .name = c[3].text, .payload = c[4].text, .created_us = c[5].i };
-    }
-    StoreSlot *slot = store_slot(batch, op);
-    slot->rows = out;
-    slot->count = rows.set.rows;
-    return ERR_OK;
+    Err err = SQL_RUN(db, "SELECT " SQL_MAIL " FROM flow_mail WHERE tenant = ?1 AND run_id = ?2 AND taken = 0 ORDER BY position LIMIT ?3", args, batch->arena, &rows, error);
+    if (!err)
+        sql_take_mail(batch, op, &rows);
+    return err;
 }
 
 /* What a store keeps aside is settled before any batch that says so (SqlDb.settle). */
@@ -240,6 +243,18 @@ static const Apply APPLY[DO_COUNT] = {
     [DO_PUT_AUTH_LOGIN] = sql_apply_auth_op, [DO_TAKE_AUTH_LOGIN] = sql_apply_auth_op, [DO_PUT_AUTH_SESSION] = sql_apply_auth_op, [DO_REVOKE_AUTH_SESSION] = sql_apply_auth_op,
     [DO_GET_AUTH_SESSION] = sql_apply_auth_op, [DO_GET_EVENT] = sql_apply_event_op, [DO_GET_SUBSCRIPTIONS] = sql_apply_event_op, [DO_GET_UNPUBLISHED_DEAD] = sql_apply_event_op,
 };
+
+SqlRows sql_copy_rows(const SqlRows *rows, uint32_t first, uint32_t count, Arena *arena)
+{
+    uint32_t columns = rows->set.columns;
+    SqlRows own = { .set = { .cells = ARENA_ARRAY(arena, Cell, (size_t)count * columns), .rows = count, .columns = columns }, .changes = count };
+    for (uint32_t i = 0; i < count * columns; i++) {
+        own.set.cells[i] = rows->set.cells[first * columns + i];
+        if (own.set.cells[i].text.len)
+            own.set.cells[i].text = arena_str(arena, own.set.cells[i].text);
+    }
+    return own;
+}
 
 Err sql_judge_fence(const StoreBatch *batch, const SqlRows *rows, Error *error)
 {

@@ -276,12 +276,39 @@ void seat_work_in_txn(Seat *seat, StoreTxn *txn, Work *work)
     queue_finish(store, work, err, &error);
 }
 
-void seat_read(Seat *seat)
+static void read_one(Seat *seat, Work *work)
 {
-    Work *work = seat->work[0];
     Error error = { 0 };
     Err err = store_refuse(seat->store, work->batch, &error);
     if (!err)
         err = seat->store->ops->read(seat->conn, work->batch, &error);
     queue_finish(seat->store, work, err, &error);
+}
+
+static Err read_loads(Seat *seat)
+{
+    uint32_t count = (uint32_t)seat->count;
+    StoreBatch *batches[STORE_LOADS_MAX];
+    Err errs[STORE_LOADS_MAX] = { ERR_OK };
+    Error error, *errors = mem_alloc(count * sizeof *errors);           /* a lane's stack is short */
+    for (uint32_t i = 0; i < count; i++)
+        batches[i] = seat->work[i]->batch;
+    Err err = store_refuse(seat->store, batches[0], &error);
+    if (!err)
+        err = seat->store->ops->read_loads(seat->conn, batches, count, errs, errors, &error);
+    for (uint32_t i = 0; i < count; i++)
+        if (err)
+            store_batch_reset(batches[i]);
+        else
+            queue_finish(seat->store, seat->work[i], errs[i], &errors[i]);
+    free(errors);
+    return err;
+}
+
+void seat_read(Seat *seat)
+{
+    if (seat->count > 1 && read_loads(seat) == ERR_OK)
+        return;
+    for (int i = 0; i < seat->count; i++)
+        read_one(seat, seat->work[i]);
 }

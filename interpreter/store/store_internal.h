@@ -95,6 +95,8 @@ typedef struct StoreOps {
     /* Where a batch stands as soon as it was applied: a group, each batch with an outcome of its own. Nothing is rolled back; a crash point counts it as one. */
     void (*apply_each)(void *conn, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, bool *changed);
     Err  (*read)(void *conn, StoreBatch *batch, Error *error);                             /* a batch that only reads, outside of any transaction */
+    /* Several at once that store_batch_loads(), each with an outcome of its own. An error: none of them was read; they are then read one by one. */
+    Err  (*read_loads)(void *conn, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error);
     Err  (*clear)(void *conn, Error *error);                                               /* store_clear, inside the open transaction */
     void (*announce)(void *conn);                                                          /* with the next commit: others have work to do */
     void (*on_wake)(void *state, void (*wake)(void *arg), void *arg);
@@ -110,4 +112,5 @@ StoreSlot *store_slot(StoreBatch *batch, const StoreOp *op);
 void store_batch_release(StoreBatch *batch);                       /* drops what the operations hold; the arena stays */
 void store_batch_reset(StoreBatch *batch);                         /* forgets its results, to be applied again */
 bool store_batch_wakes(const StoreBatch *batch);                   /* leaves work that another worker could do */
+bool store_batch_loads(const StoreBatch *batch);                   /* only reads what one run needs to go on: its journal, its mail, its snapshot */
 #endif

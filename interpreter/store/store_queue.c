@@ -312,11 +312,11 @@ static bool may_begin(const Store *store, const Work *work)
 }
 
 /* The oldest that may begin: one whose run is being written holds up nobody else. */
-static Work *pop_ready(Store *store, WorkList *list)
+static Work *pop_ready(Store *store, WorkList *list, bool loads)
 {
     Work *before = NULL;
     for (Work *work = list->first; work; before = work, work = work->next) {
-        if (!may_begin(store, work))
+        if ((loads && !store_batch_loads(work->batch)) || !may_begin(store, work))
             continue;
         if (!before)
             return pop(list);
@@ -328,16 +328,24 @@ static Work *pop_ready(Store *store, WorkList *list)
     return NULL;
 }
 
+/* One read, or many loads: for one run as for many the server is asked once. */
+static void take_reads(Seat *seat)
+{
+    Store *store = seat->store;
+    Work *work = pop_ready(store, &store->reads, false);
+    bool loads = work && store->ops->read_loads && store_batch_loads(work->batch);
+    for (seat->count = 0; work; work = loads && seat->count < STORE_LOADS_MAX ? pop_ready(store, &store->reads, true) : NULL)
+        seat->work[seat->count++] = work;
+}
+
 static Work *next_for(Store *store, Seat *seat)
 {
-    if (seat->role == CONN_READS)
-        return pop_ready(store, &store->reads);
     if (seat->txn) {
         Work *work = pop(&seat->txn->queue);
         seat->txn->ending = work && work->kind == WORK_TXN_COMMIT;
         return work;
     }
-    Work *work = pop_ready(store, &store->begins);
+    Work *work = pop_ready(store, &store->begins, false);
     if (work) {
         seat_txn(seat, work->txn);
     }
@@ -358,8 +366,11 @@ static bool start_seats(Store *store)
         Seat *seat = &store->seats[i];
         if (seat_busy(seat))
             continue;
-        if (seat->role == CONN_WRITES) {
-            take_group(seat, &store->writes);
+        if (seat->role != CONN_TXN) {
+            if (seat->role == CONN_WRITES)
+                take_group(seat, &store->writes);
+            else
+                take_reads(seat);
             if (seat->count)
                 lane_start(seat->lane, work_on_seat, seat);
             any |= seat->count > 0;

@@ -8,7 +8,7 @@
 #include "interpreter/store/lane.h"
 #include "interpreter/store/store_internal.h"
 
-enum { STORE_SEATS_MAX = 32, STORE_RUN_BUCKETS = 1024, STORE_HELD_BITS = 4096, STORE_SPLIT_MIN = 128 /* batches: a group that could be two is not split into less, since half of them cost the server more than half */ };
+enum { STORE_SEATS_MAX = 32, STORE_RUN_BUCKETS = 1024, STORE_HELD_BITS = 4096, STORE_LOADS_MAX = 64 /* runs that are read at once */, STORE_SPLIT_MIN = 128 /* batches: a group that could be two is not split into less, since half of them cost the server more than half */ };
 
 typedef enum { WORK_BATCH, WORK_TXN_BEGIN, WORK_TXN_COMMIT } WorkKind;
 typedef struct Work {
