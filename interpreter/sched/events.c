@@ -215,6 +215,13 @@ static void read_more(const StoreResult *result, void *arg) {
     mails_done(round);
 }
 
+/* Who subscribes to a name is asked once for all events of it. */
+static int ask_subscriptions(Round *round, uint32_t i, StoreBatch *batch) {
+    for (uint32_t k = 0; k < i; k++)
+        if (str_eq(round->events[k].name, round->events[i].name)) return round->subscriptions[k];
+    return store_get_subscriptions(batch, round->events[i].name);
+}
+
 static void submit_second_read(Round *round) {
     Engine *engine = round->engine;
     StoreBatch *batch = store_batch(engine->store, (Str){ "", 0 }, (Str){ "", 0 }, 0);
@@ -226,7 +233,7 @@ static void submit_second_read(Round *round) {
     for (uint32_t i = 0; i < round->count; i++) {
         const EventRow *event = &round->events[i];
         round->waits[i] = store_get_waits_for(batch, event->tenant, event->name, event->payload);
-        round->subscriptions[i] = store_get_subscriptions(batch, event->name);
+        round->subscriptions[i] = ask_subscriptions(round, i, batch);
         round->modules[i] = engine_image_cached(engine, event->module_hash) ? -1 : store_get_module(batch, event->module_hash);
     }
     store_submit(batch, read_more, round);

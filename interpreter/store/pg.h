@@ -89,6 +89,7 @@ typedef struct PgConn {
     bool unsynced;                       /* something was sent since the last Sync */
     uint32_t syncs;                      /* of them, answers to a Sync */
     bool in_txn, lost, ahead, announce;
+    enum { ASK_AND_WAIT, ASK_MAKE_KNOWN, ASK_SEND, ASK_TAKE } asks; uint32_t asked;          /* pg_ask.c: what pg_run does with a statement that reads; how many were sent */
     bool implicit;                       /* the transaction began with its first statement and ends with the Sync */
     Err failed; Error failure;           /* the first error among answers nobody waited for */
     uint64_t begun;                      /* transactions and single reads */
@@ -131,7 +132,7 @@ Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena
 /* Inside of a transaction several statements may be sent, then all their answers asked for, then taken one after the other, `behind` of them being still to come.
    All texts have to be known to the server before the first is sent. ERR_BUSY: one was not. */
 Err  pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error);
-Err  pg_ask(PgConn *c, Error *error);
+Err  pg_want_answers(PgConn *c, Error *error);
 Err  pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error);
 Err  pg_settle(PgConn *c, Error *error);                     /* waits for all that was sent; the first error among it */
 Err  pg_send_sync(PgConn *c, Error *error);                 /* what was sent so far ends there; its answer is read by pg_sync */
@@ -204,6 +205,10 @@ void pg_rows_forget(PgConn *c);          /* the texts */
 typedef struct PgInsert { StoreBatch *batch; const StoreOp *op; const SqlText *text; Cell *args; bool done; } PgInsert;
 uint32_t pg_note_inserts(StoreBatch *batch, PgInsert *out);  /* how many; `out` has room for all statements of the batch */
 Err  pg_run_inserts(PgConn *c, PgInsert *inserts, uint32_t count, Error *error);     /* answers each. ERR_BUSY: batch by batch, please */
+
+/* pg_ask.c */
+bool pg_asks_at_once(const StoreBatch *batch);               /* what it asks does not depend on what is answered */
+Err  pg_ask_at_once(PgConn *c, StoreBatch *batch, Error *error);                             /* inside a transaction */
 
 /* pg_load.c */
 Err  pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error);   /* StoreOps.read_loads, inside a transaction */

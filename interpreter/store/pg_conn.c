@@ -732,7 +732,7 @@ Err pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *e
     return err ? err : find_statement(c, sql, args, count, &statement, error);
 }
 
-Err pg_ask(PgConn *c, Error *error)
+Err pg_want_answers(PgConn *c, Error *error)
 {
     Err err = lost_before(c, error);
     return err ? err : PQsendFlushRequest(c->pg) ? ERR_OK : lose(c, error);
@@ -780,5 +780,12 @@ Err pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
 Err pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error)
 {
     PgConn *c = (PgConn *)db;
+    if (c->asks == ASK_TAKE)
+        return pg_take(c, --c->asked, arena, rows, error);
+    if (c->asks) {
+        *rows = (SqlRows){ 0 };
+        c->asked += c->asks == ASK_SEND;
+        return c->asks == ASK_SEND ? pg_send(c, sql, args, count, arena, error) : pg_make_known(c, sql, args, count, error);
+    }
     return c->ahead && !rows ? pg_send(c, sql, args, count, arena, error) : pg_query(c, sql, args, count, arena, rows, error);
 }

@@ -23,7 +23,7 @@
 
 #include "interpreter/store/journal_row.h"
 
-typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
+typedef enum { V_FENCE, V_RUN, V_RUN_OR_IGNORE, V_JOURNAL, V_LOG, V_SNAPSHOT, V_CLEAR_TIMER, V_SET_TIMER, V_EVENT, V_DISPATCHED, V_TAKE_MAIL, V_UPDATE, V_RELEASE, V_RENEW, V_ENDED, V_TRIM, V_COUNT } Kind;
 
 /* Whether no run was taken from anybody since ?2 was read, under the worker's lock ?1 until the transaction ends; never without the lock, so in this order. */
 #define UNTAKEN "CASE WHEN pg_advisory_xact_lock_shared(?1::bigint) IS NULL THEN false ELSE pg_sequence_last_value('flow_takeovers') IS NOT DISTINCT FROM ?2::bigint END"
@@ -82,6 +82,7 @@ static const struct { uint32_t columns; Str sql; const PgColumn *list; } KINDS[V
                                "ON CONFLICT (tenant, run_id, request) DO UPDATE SET due_us = excluded.due_us"), NULL },
     [V_EVENT] = { 13, STR("INSERT INTO flow_events (tenant, event_id, name, payload, module_hash, user_id, correlation, causation, hops, run_id, seq, created_us, dispatched) "
                             "SELECT * FROM unnest(?1::text[], ?2::text[], ?3::text[], ?4::text[], ?5::text[], ?6::text[], ?7::text[], ?8::text[], ?9::bigint[], ?10::text[], ?11::bigint[], ?12::bigint[], ?13::bigint[])"), NULL },
+    [V_DISPATCHED] = { 2, STR(EVERY("UPDATE flow_events AS e SET dispatched = 1 FROM unnest(?1::text[], ?2::bigint[]) AS u (tenant, position) WHERE e.tenant = u.tenant AND e.position = u.position", "") "3 AS int)"), NULL },
     [V_TAKE_MAIL] = { 3, STR(EVERY("UPDATE flow_mail AS m SET taken = 1, fresh = 0 FROM unnest(?1::text[], ?2::text[], ?3::text[]) AS u (tenant, run_id, mail_id) "
                                      "WHERE m.tenant = u.tenant AND m.run_id = u.run_id AND m.mail_id = u.mail_id AND m.taken = 0", "") "4 AS int)"), NULL },
     [V_UPDATE] = { 12, STR(EVERY(UPDATE_RUNS, DROP_MAIL("@rows")) "13 AS int)"), UPDATE },
@@ -130,6 +131,7 @@ static bool fits(const StoreBatch *batch, const StoreOp *op)
     case DO_SET_TIMER:      return str_eq(((const TimerRow *)op->row)->tenant, batch->tenant);
     case DO_PUT_EVENT:      return str_eq(((const EventRow *)op->row)->tenant, batch->tenant);
     case DO_UPDATE_RUN:     { const RunRow *r = op->row; return !run_status_ended(r->status) || (!r->concurrency_key.len && !r->limit_key.len); }
+    case DO_EVENT_DISPATCHED: return batch->run_id.len == 0 && batch->tenant.len;
     case DO_PUT_SNAPSHOT: case DO_CLEAR_TIMER: case DO_TAKE_MAIL: case DO_RELEASE: case DO_RENEW: case DO_SETTLE: return true;
     default:                return false;
     }
@@ -150,11 +152,11 @@ static bool is_hot(const StoreBatch *batch, Census *census)
     if (!batch->writes || (batch->epoch > 0 && batch->run_id.len == 0))
         return false;
     for (const StoreOp *op = batch->first; op; op = op->next) {
-        if (!fits(batch, op) || (batch->epoch == 0 && op->kind != DO_PUT_RUN && (!begins || (op->kind != DO_APPEND_JOURNAL && op->kind != DO_PUT_SNAPSHOT && op->kind != DO_SET_TIMER))))
+        if (!fits(batch, op) || (batch->epoch == 0 && op->kind != DO_PUT_RUN && op->kind != DO_EVENT_DISPATCHED && (!begins || (op->kind != DO_APPEND_JOURNAL && op->kind != DO_PUT_SNAPSHOT && op->kind != DO_SET_TIMER))))
             return false;
         own.of[op->kind]++;
     }
-    if (own.of[DO_PUT_SNAPSHOT] > 1 || own.of[DO_PUT_RUN] > 1 || own.of[DO_RELEASE] > 1 || own.of[DO_QUERY] > 1)
+    if (own.of[DO_PUT_SNAPSHOT] > 1 || (own.of[DO_PUT_RUN] > 1 && batch->run_id.len) || own.of[DO_RELEASE] > 1 || own.of[DO_QUERY] > 1)
         return false;
     for (int k = 0; k < DO_COUNT; k++)
         census->of[k] += own.of[k];
@@ -280,6 +282,7 @@ static Err gather(Group *g, StoreBatch *batch, PgRun *run, Error *error)
         case DO_CLEAR_TIMER:    add(g, V_CLEAR_TIMER, (const Cell[]){ tenant, run_id, cell_u64(op->number) }); break;
         case DO_SET_TIMER:      { const TimerRow *r = op->row; add(g, V_SET_TIMER, (const Cell[]){ tenant, cell_text(r->run_id), cell_u64(r->request), cell_int(r->due_us) }); break; }
         case DO_PUT_EVENT:      add_event(g, op->row); break;
+        case DO_EVENT_DISPATCHED: add(g, V_DISPATCHED, (const Cell[]){ tenant, cell_u64(op->number) }); break;
         case DO_TAKE_MAIL:      add(g, V_TAKE_MAIL, (const Cell[]){ tenant, run_id, cell_text(op->text) }); break;
         case DO_RENEW:          settles = true, add(g, V_RENEW, (const Cell[]){ tenant, run_id, cell_int(op->lease_us) }); break;
         case DO_SETTLE:         settles = true; break;
@@ -304,6 +307,7 @@ static void make_all_rows(Group *g, const Census *census, uint32_t batches)
     make_rows(g, V_CLEAR_TIMER, census->of[DO_CLEAR_TIMER]);
     make_rows(g, V_SET_TIMER, census->of[DO_SET_TIMER]);
     make_rows(g, V_EVENT, census->of[DO_PUT_EVENT]);
+    make_rows(g, V_DISPATCHED, census->of[DO_EVENT_DISPATCHED]);
     make_rows(g, V_TAKE_MAIL, census->of[DO_TAKE_MAIL]);
     make_rows(g, V_UPDATE, census->of[DO_UPDATE_RUN]);
     make_rows(g, V_RELEASE, census->of[DO_RELEASE]);
@@ -552,7 +556,7 @@ Err pg_apply_group(void *conn, StoreBatch **batches, uint32_t count, bool *chang
     if (!err)
         err = send_group(&g, batches, count, hot, runs, error);
     let_go(&g, runs, count);
-    *changed |= g.rows[V_UPDATE].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
+    *changed |= g.rows[V_UPDATE].count || g.rows[V_DISPATCHED].count || g.rows[V_RELEASE].count || g.rows[V_TAKE_MAIL].count;          /* the answers to the others say so */
     for (uint32_t i = 0; i < count && !err; i++)
         if (!hot[i])
             err = pg_apply_ahead(c, batches[i], error);

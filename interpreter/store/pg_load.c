@@ -143,7 +143,7 @@ Err pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *e
             sent++;
         }
     if (!err)
-        err = pg_ask(c, error);
+        err = pg_want_answers(c, error);
     for (int p = 0; p < LOAD_COUNT && !err; p++)
         if (l.of[p].count && !(err = pg_take(c, --sent, l.arena, &rows, error)))
             share_out(&l, (LoadPart)p, &rows);

@@ -201,7 +201,85 @@ static void a_worker_is_told_which_of_its_runs_have_mail(void **state)
     store_batch_free(batch);
 }
 
-#define CONTRACT_CLAIM_TESTS \
+/* ---- what claimed runs need to go on ------------------------------------------------------------------ */
+
+enum { LOADED_RUNS = 70 /* more than one turn reads */, STALE_RUN = 10, LOST_RUN = 11, LOADED_MAILS_MAX = 2 };
+typedef struct Loaded { Err err; int journal, mail, snapshot; uint32_t rows, mails; uint64_t first_seq, snapshot_seq; bool told; char text[8]; } Loaded;
+
+static void note_loaded(const StoreResult *result, void *arg)
+{
+    Loaded *l = arg;
+    bool found;
+    l->told = true;
+    l->err = result->err;
+    if (result->err) return;
+    const JournalRow *rows = store_journal(result->batch, l->journal, &l->rows);
+    l->first_seq = l->rows ? rows[0].seq : 0;
+    if (l->rows) assert_true(str_is(rows[0].name, "now") && str_is(rows[0].payload, "p"));
+    const MailRow *mail = store_mail(result->batch, l->mail, &l->mails);
+    if (l->mails) snprintf(l->text, sizeof l->text, "%.*s", STR_ARG(mail[0].payload));
+    if (l->snapshot >= 0 && str_is(store_bytes(result->batch, l->snapshot, &l->snapshot_seq, &found), "state")) assert_true(found);
+}
+
+static const char *run_id_of(int i, char id[8])
+{
+    snprintf(id, 8, "r%02d", i);
+    return id;
+}
+
+/* Run i has i % 3 journal rows, i % 4 mails if i is even, a snapshot if i % 7 is 0. */
+static void make_loaded_run(int i)
+{
+    char id[8], text[8];
+    snprintf(text, sizeof text, "m%d", i);
+    for (int seq = 1; seq <= i % 3; seq++) must_go(journal_batch(run_id_of(i, id), 1, (uint64_t)seq));
+    StoreBatch *batch = batch_of(run_id_of(i, id), 1);
+    if (i % 7 == 0) store_put_snapshot(batch, (uint64_t)i, STR("state"));
+    store_renew(batch, 5000);
+    must_go(batch);
+    for (int k = 0; i % 2 == 0 && k < i % 4; k++) {
+        char mail_id[8];
+        snprintf(mail_id, sizeof mail_id, "%d", k);
+        batch = batch_of(id, 0);
+        store_put_mail(batch, &(MailRow){ .tenant = STR("acme"), .run_id = str_of(id), .mail_id = str_of(mail_id), .kind = MAIL_SIGNAL, .name = STR("go"), .payload = str_of(text) });
+        must_go(batch);
+    }
+}
+
+static void what_many_runs_need_to_go_on_is_read_for_each(void **state)
+{
+    Loaded loaded[LOADED_RUNS] = { 0 };
+    char id[8], text[8];
+    for (int i = 0; i < LOADED_RUNS; i++)
+        if (i != LOST_RUN) new_run(run_id_of(i, id));
+    assert_int_equal(claim(5, LOADED_RUNS), LOADED_RUNS - 1);
+    for (int i = 0; i < LOADED_RUNS; i++)
+        if (i != LOST_RUN) make_loaded_run(i);
+    reopen();
+    for (int i = 0; i < LOADED_RUNS; i++) {
+        StoreBatch *batch = batch_of(run_id_of(i, id), i == STALE_RUN ? 2 : 1);
+        loaded[i].snapshot = i % 2 ? store_get_snapshot(batch) : -1;
+        loaded[i].journal = store_get_journal(batch, str_of(id), i % 5 == 0, UINT32_MAX);
+        loaded[i].mail = store_get_mail(batch, LOADED_MAILS_MAX);
+        store_submit(batch, note_loaded, &loaded[i]);
+    }
+    store_wait(contract_store);
+    for (int i = 0; i < LOADED_RUNS; i++) {
+        const Loaded *l = &loaded[i];
+        assert_true(l->told);
+        assert_int_equal(l->err, i == STALE_RUN || i == LOST_RUN ? ERR_FENCED : ERR_OK);
+        if (l->err) continue;
+        uint32_t rows = (uint32_t)(i % 3), skipped = i % 5 == 0 && rows;
+        snprintf(text, sizeof text, "m%d", i);
+        assert_int_equal(l->rows, rows - skipped);
+        assert_int_equal(l->first_seq, rows > skipped ? 1 + skipped : 0);
+        assert_int_equal(l->mails, i % 2 ? 0 : i % 4);
+        assert_string_equal(l->text, l->mails ? text : "");
+        assert_int_equal(l->snapshot_seq, i % 2 && i % 7 == 0 ? (uint64_t)i : 0);
+    }
+}
+
+#define CONTRACT_CLAIM_TESTS CONTRACT_TEST(what_many_runs_need_to_go_on_is_read_for_each), \
     CONTRACT_TEST(a_tenant_with_many_ready_runs_starves_nobody), CONTRACT_TEST(priority_counts_within_a_tenant_and_not_beyond), \
     CONTRACT_TEST(those_behind_a_key_hide_nobody_and_come_in_order), CONTRACT_TEST(a_run_with_a_key_and_a_limit_waits_for_both), \
     CONTRACT_TEST(who_ended_while_waiting_for_a_key_takes_nobodys_place), \

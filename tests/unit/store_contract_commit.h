@@ -30,6 +30,47 @@ static void a_failing_batch_is_undone_alone_and_its_neighbours_stand(void **stat
     assert_int_equal(journal_count(contract_store, "acme", "r2"), 0);
 }
 
+static StoreBatch *dispatch_batch(uint64_t position, const char *first, const char *second)
+{
+    StoreBatch *batch = batch_of("", 0);
+    RunRow one = run_row(first), two = run_row(second);
+    store_put_run_or_ignore(batch, &one);
+    store_put_run_or_ignore(batch, &two);
+    store_event_dispatched(batch, position);
+    return batch;
+}
+
+static void events_are_dispatched_each_for_itself(void **state)
+{
+    Seen seen = { 0 };
+    uint32_t count;
+    StoreBatch *batch = batch_of("r1", 0);
+    for (int i = 0; i < 4; i++) {
+        char id[3] = { 'e', (char)('0' + i), 0 };
+        store_put_event(batch, &(EventRow){ .event_id = str_of(id), .name = STR("Booked"), .payload = STR("{}") });
+    }
+    int outbox = store_get_outbox(batch, 4);
+    must(batch);
+    const EventRow *rows = store_events(batch, outbox, &count);
+    assert_int_equal(count, 4);
+    store_submit(dispatch_batch(rows[0].position, "h0", "h1"), see, &seen);
+    store_submit(dispatch_batch(rows[2].position, "h1", "h1"), see, &seen);                 /* a run that is there is left as it is */
+    store_submit(dispatch_batch(999, "h8", "h9"), see, &seen);                               /* no such event: none of its runs either */
+    store_submit(dispatch_batch(rows[3].position, "h2", "h3"), see, &seen);
+    store_batch_free(batch);
+    store_wait(contract_store);
+    assert_string_equal(seen.order, "kk?k");
+    batch = batch_of("", 0);
+    outbox = store_get_outbox(batch, 4);
+    int runs = store_list_runs(batch, &(RunFilter){ .status = -1 });
+    must(batch);
+    assert_str(store_events(batch, outbox, &count)->event_id, "e1");
+    assert_int_equal(count, 1);
+    store_runs(batch, runs, &count);
+    assert_int_equal(count, 4);
+    store_batch_free(batch);
+}
+
 static void a_batch_sees_what_stands_before_it_in_the_same_commit(void **state)
 {
     new_run("r1");
@@ -394,7 +435,7 @@ static void an_unknown_kind_of_store_is_refused(void **state)
     CONTRACT_TEST(the_snapshot_key_stays_with_the_store), CONTRACT_TEST(a_crash_point_that_is_none_is_refused), \
     CONTRACT_TEST(two_processes_write_the_same_store_and_lose_nothing), CONTRACT_TEST(a_commit_of_another_connection_wakes_the_loop), CONTRACT_TEST(an_unknown_kind_of_store_is_refused),
 /* And one whose commit is one, with interactive transactions. */
-#define CONTRACT_COMMIT_TESTS CONTRACT_BATCH_TESTS \
+#define CONTRACT_COMMIT_TESTS CONTRACT_BATCH_TESTS CONTRACT_TEST(events_are_dispatched_each_for_itself), \
     CONTRACT_TEST(a_flush_does_what_was_submitted_and_not_what_callbacks_add), \
     CONTRACT_TEST(a_transaction_is_one_commit_and_others_wait_for_it), \
     CONTRACT_TEST(a_transaction_rolled_back_leaves_nothing), CONTRACT_TEST(a_transaction_whose_last_batch_fails_is_rolled_back), \
