@@ -25,6 +25,7 @@ enum {
     PG_RECENT = 32,
     PG_PARAMS_MAX = 1024,                /* of one statement */
     PG_UNREAD_MAX = 256,                 /* statements sent ahead before answers are read */
+    PG_ASK_MAX = 128,                    /* operations of a batch that is asked at once */
     PG_SCHEMA_MAX = 63,                  /* bytes of the schema's name */
     PG_RUNS_KNOWN_MAX = 200000,          /* runs of which is known that they are ours; with more, all of that is forgotten and learned again */
     PG_LOG_SHARE_MIN = 4,                /* journal rows of one tenant in a group that are worth a row of the log */
@@ -130,7 +131,8 @@ Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
 /* Sends it, waits for it and everything before it. */
 Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
 /* Inside of a transaction several statements may be sent, then all their answers asked for, then taken one after the other, `behind` of them being still to come.
-   All texts have to be known to the server before the first is sent. ERR_BUSY: one was not. */
+   All texts have to be known to the server before the first is sent, and there has to be room for as many before the first is made known. ERR_BUSY: one was not known. */
+Err  pg_make_room(PgConn *c, uint32_t statements, Error *error);
 Err  pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error);
 Err  pg_want_answers(PgConn *c, Error *error);
 Err  pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error);

@@ -13,12 +13,12 @@ bool pg_asks_at_once(const StoreBatch *batch)
         case DO_GET_WAITS: case DO_GET_SUBSCRIPTIONS: case DO_GET_MODULE: case DO_GET_BLOB: break;
         default: return false;
         }
-    return count > 1 && count < PG_UNREAD_MAX / 2 && batch->epoch == 0;
+    return count > 1 && count <= PG_ASK_MAX && batch->epoch == 0;
 }
 
 Err pg_ask_at_once(PgConn *c, StoreBatch *batch, Error *error)
 {
-    Err err = ERR_OK;
+    Err err = pg_make_room(c, PG_ASK_MAX, error);
     c->asked = 0;
     for (int turn = ASK_MAKE_KNOWN; turn <= ASK_TAKE && !err; turn++) {
         c->asks = turn;

@@ -556,16 +556,16 @@ static void forget(PgConn *c, Str sql, PgStatement *statement)
     free(statement);
 }
 
-/* Deallocates them all: rare, since the texts of a program are few. */
+/* Deallocates them all: rare, since the texts of a program are few. Before anything else of a transaction it is one of its own, since nothing may come before a BEGIN. */
 static Err shrink(PgConn *c, Error *error)
 {
-    Err err = ERR_OK;
+    bool first = !c->unsynced;
     drop_statements(c);
     if (!PQsendQueryParams(c->pg, "DEALLOCATE ALL", 0, NULL, NULL, NULL, NULL, 1))
         return lose(c, error);
     c->unread++;
     c->unsynced = true;
-    return err;
+    return first ? pg_sync(c, error) : ERR_OK;
 }
 
 static Err find_statement(PgConn *c, Str sql, const Cell *given, uint32_t count, PgStatement **out, Error *error)
@@ -723,6 +723,12 @@ Err pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, 
     c->unread++;
     c->unsynced = true;
     return ERR_OK;
+}
+
+Err pg_make_room(PgConn *c, uint32_t statements, Error *error)
+{
+    Err err = lost_before(c, error);
+    return err || c->statements.count + statements <= PG_STATEMENTS_MAX ? err : shrink(c, error);
 }
 
 Err pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error)

@@ -130,7 +130,7 @@ Err pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *e
     Loads l = { .c = c, .arena = arena_new(), .batches = batches, .errs = errs, .errors = errors };
     SqlRows rows;
     uint32_t sent = 0;
-    Err err = ERR_OK;
+    Err err = pg_make_room(c, LOAD_COUNT, error);
     make_questions(&l, count);
     for (uint32_t i = 0; i < count && !err; i++)
         err = gather(&l, i, error);

@@ -91,6 +91,7 @@ static int raw_shop_teardown(void **state)
 #define RAW_SHOP_TEST(name) cmocka_unit_test_setup_teardown(name, raw_shop_setup, raw_shop_teardown)
 
 #include "tests/unit/store_pg_log.h"
+#include "tests/unit/store_pg_ask.h"
 
 /* ---- row security ---- */
 
@@ -738,6 +739,7 @@ int main(void)
         GROUP_TESTS,
         PG_LOG_TESTS,
         ROWS_TESTS,
+        ASK_TESTS,
     };
     if (getenv("FLOW_TEST_ONLY")) cmocka_set_test_filter(getenv("FLOW_TEST_ONLY"));      /* a pattern: *_log* */
     return cmocka_run_group_tests(tests, NULL, NULL);
