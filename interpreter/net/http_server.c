@@ -46,25 +46,25 @@ void conn_set_phase(HttpConn *conn, HttpPhase phase) {
     conn->deadline_us = phase == PHASE_HANDLED ? 0 : clock_monotonic() + times[phase];
 }
 
-void conn_queue(HttpConn *conn, uint8_t todo) {
+void conn_queue(HttpConn *conn, uint8_t due) {
     HttpServer *server = conn->server;
-    conn->todo |= todo;
+    conn->due |= due;
     if (conn->queued) return;
     conn->queued = true;
-    *server->todo_end = conn;
-    server->todo_end = &conn->todo_next;
+    *server->due_end = conn;
+    server->due_end = &conn->due_next;
     event_active(server->work, EV_TIMEOUT, 0);
 }
 
 static void unqueue(HttpConn *conn) {
     HttpServer *server = conn->server;
-    HttpConn **at = &server->todo;
+    HttpConn **at = &server->due;
     if (!conn->queued) return;
-    while (*at != conn) at = &(*at)->todo_next;
-    *at = conn->todo_next;
-    if (!*at) server->todo_end = at;
+    while (*at != conn) at = &(*at)->due_next;
+    *at = conn->due_next;
+    if (!*at) server->due_end = at;
     conn->queued = false;
-    conn->todo_next = NULL;
+    conn->due_next = NULL;
 }
 
 static void accept_more(HttpServer *server) {
@@ -118,7 +118,7 @@ static void remember_fd(HttpServer *server, HttpConn *conn, int fd) {
 
 /* ---- refusing ---------------------------------------------------------------------------------------------------- */
 
-static void on_refused_event(struct bufferevent *bev, short what, void *arg) { conn_queue(arg, TODO_DROP); }
+static void on_refused_event(struct bufferevent *bev, short what, void *arg) { conn_queue(arg, DUE_DROP); }
 
 static void on_refusal_written(struct bufferevent *bev, void *arg) { shutdown(bufferevent_getfd(bev), SHUT_WR); }
 
@@ -142,7 +142,7 @@ static void conn_refuse(HttpConn *conn, int status, const char *why) {
 
 static void after_pass(HttpConn *conn) {
     const HttpGuard *guard = &conn->guard;
-    if (guard->state == GUARD_REFUSED) conn_queue(conn, TODO_REFUSE);
+    if (guard->state == GUARD_REFUSED) conn_queue(conn, DUE_REFUSE);
     else if (guard->state == GUARD_DONE) conn_set_phase(conn, PHASE_HANDLED);
     else if (guard->state == GUARD_HEAD) { if (guard->scanned && conn->phase == PHASE_IDLE) conn_set_phase(conn, PHASE_HEAD); }
     else if (conn->phase == PHASE_HEAD || conn->phase == PHASE_IDLE) conn_set_phase(conn, PHASE_BODY);
@@ -178,7 +178,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     if (conn->phase == PHASE_REFUSED) {
         conn->drained += (uint32_t)len;
         evbuffer_drain(input, len);
-        if (conn->drained > REFUSED_DRAIN_MAX) conn_queue(conn, TODO_DROP);
+        if (conn->drained > REFUSED_DRAIN_MAX) conn_queue(conn, DUE_DROP);
     } else if (!holds && (keep == 0 || conn->guard.state == GUARD_BODY) && conn->guard.state != GUARD_DONE && conn->guard.state != GUARD_REFUSED) {
         size_t window = http_guard_window(&conn->guard), front = window < len ? window : len;
         Str bytes = { front ? (const char *)evbuffer_pullup(input, (ev_ssize_t)front) : NULL, front };
@@ -191,7 +191,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
     }
     conn->moving = false;
     if (conn->guard.state == GUARD_DONE && conn->held && evbuffer_get_length(conn->held) > HELD_MAX) {
-        if (evbuffer_get_length(conn->held) > 4 * HELD_MAX) conn_queue(conn, TODO_DROP);
+        if (evbuffer_get_length(conn->held) > 4 * HELD_MAX) conn_queue(conn, DUE_DROP);
         bufferevent_disable(conn->bev, EV_READ);
     }
 }
@@ -199,7 +199,7 @@ static void on_input(struct evbuffer *input, const struct evbuffer_cb_info *info
 void conn_next_request(HttpConn *conn) {
     if (conn->unwritten) conn->unwritten = false, conn->server->unwritten_count--;
     conn_set_phase(conn, PHASE_IDLE);
-    if (conn->server->draining) { conn_queue(conn, TODO_DROP); return; }
+    if (conn->server->draining) { conn_queue(conn, DUE_DROP); return; }
     http_guard_next(&conn->guard);
     if (!conn->held || !evbuffer_get_length(conn->held)) return;
     struct evbuffer *input = bufferevent_get_input(conn->bev);
@@ -224,7 +224,7 @@ static struct bufferevent *on_accept(struct event_base *loop, void *arg) {
     server->conns = conn;
     conn->overflow = ++server->conn_count > server->connections_max;
     conn_set_phase(conn, PHASE_HEAD);
-    conn_queue(conn, TODO_SET_UP);
+    conn_queue(conn, DUE_SET_UP);
     if (server->conn_count >= server->connections_max + HTTP_OVERFLOW_MAX) pause_accepting(server);
     return conn->bev;
 }
@@ -252,13 +252,13 @@ static void conn_set_up(HttpConn *conn) {
 static void on_work(evutil_socket_t fd, short what, void *arg) {
     HttpServer *server = arg;
     HttpConn *conn;
-    while ((conn = server->todo)) {
-        uint8_t todo = conn->todo;
+    while ((conn = server->due)) {
+        uint8_t due = conn->due;
         unqueue(conn);
-        conn->todo = 0;
-        if (todo & TODO_SET_UP) conn_set_up(conn);
-        else if (todo & TODO_DROP) evhttp_connection_free(conn->evcon);
-        else if (todo & TODO_REFUSE && conn->phase != PHASE_REFUSED) conn_refuse(conn, conn->guard.status, conn->guard.why);
+        conn->due = 0;
+        if (due & DUE_SET_UP) conn_set_up(conn);
+        else if (due & DUE_DROP) evhttp_connection_free(conn->evcon);
+        else if (due & DUE_REFUSE && conn->phase != PHASE_REFUSED) conn_refuse(conn, conn->guard.status, conn->guard.why);
     }
     exchanges_call_gone(server);
 }
@@ -411,7 +411,7 @@ Err http_server_open(struct event_base *loop, const HttpServerOptions *options, 
     uint8_t start[8];
     random_bytes(start, sizeof start);
     hex_encode(start, sizeof start, server->id_start);
-    server->todo_end = &server->todo, server->lost_end = &server->lost;
+    server->due_end = &server->due, server->lost_end = &server->lost;
     server->scratch = evbuffer_new();
     server->work = event_new(loop, -1, 0, on_work, server);
     server->sweep = event_new(loop, -1, EV_PERSIST, on_sweep, server);
@@ -440,7 +440,7 @@ void http_server_drain(HttpServer *server) {
     stop_listening(server);
     server->draining = true;
     for (HttpConn *conn = server->conns; conn; conn = conn->next)
-        if (conn->evcon && !conn->guard.scanned && (conn->phase == PHASE_IDLE || conn->phase == PHASE_HEAD)) conn_queue(conn, TODO_DROP);
+        if (conn->evcon && !conn->guard.scanned && (conn->phase == PHASE_IDLE || conn->phase == PHASE_HEAD)) conn_queue(conn, DUE_DROP);
 }
 
 void http_server_close(HttpServer *server) {

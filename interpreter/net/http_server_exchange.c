@@ -317,7 +317,7 @@ static bool send_text(HttpExchange *exchange) {
     HttpConn *conn = exchange->conn;
     if (!has_room(conn, server->text.len)) {
         exchange->lost = true;
-        conn_queue(conn, TODO_DROP);
+        conn_queue(conn, DUE_DROP);
         return false;
     }
     evbuffer_add(server->scratch, server->text.ptr, server->text.len);
@@ -354,6 +354,6 @@ void http_stream_end(HttpExchange *exchange) {
     conn->unwritten = true;
     server->unwritten_count++;
     conn_set_phase(conn, PHASE_ANSWER);
-    if (old && !evbuffer_get_length(bufferevent_get_output(conn->bev))) conn_queue(conn, TODO_DROP);
+    if (old && !evbuffer_get_length(bufferevent_get_output(conn->bev))) conn_queue(conn, DUE_DROP);
     else evhttp_send_reply_end(req);
 }

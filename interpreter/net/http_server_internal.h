@@ -15,7 +15,7 @@
 typedef struct HttpConn HttpConn;
 /* What a connection waits for decides its deadline. */
 typedef enum { PHASE_HEAD, PHASE_BODY, PHASE_HANDLED /* the handler has the request: no deadline */, PHASE_ANSWER, PHASE_IDLE, PHASE_REFUSED } HttpPhase;
-enum { TODO_SET_UP = 1, TODO_REFUSE = 2, TODO_DROP = 4 };
+enum { DUE_SET_UP = 1, DUE_REFUSE = 2, DUE_DROP = 4 };
 
 struct HttpServer {
     HttpServer *next;                                    /* all of this process, which has one thread for them */
@@ -29,7 +29,7 @@ struct HttpServer {
     char *server_name, *unix_path;
     uint16_t port;
 
-    HttpConn *conns, *todo, **todo_end;
+    HttpConn *conns, *due, **due_end;
     HttpConn **by_fd; size_t fd_count;                   /* evhttp hands out the connection, its descriptor finds ours */
     uint32_t conn_count;
     HttpExchange *exchanges, *lost, **lost_end;          /* all that are open; those whose on_gone is due */
@@ -46,7 +46,7 @@ struct HttpServer {
 
 struct HttpConn {
     HttpServer *server;
-    HttpConn *next, *previous, *todo_next;
+    HttpConn *next, *previous, *due_next;
     struct bufferevent *bev;
     struct evhttp_connection *evcon;                     /* NULL until it is set up */
     struct evbuffer_cb_entry *watch;
@@ -55,7 +55,7 @@ struct HttpConn {
     int64_t deadline_us;                                 /* monotonic; 0: none */
     HttpGuard guard;
     uint32_t drained;                                    /* PHASE_REFUSED: bytes thrown away */
-    uint8_t phase, todo;
+    uint8_t phase, due;
     bool queued, moving, unwritten, overflow;
 };
 
@@ -72,7 +72,7 @@ struct HttpExchange {
 };
 
 /* http_server.c */
-void conn_queue(HttpConn *conn, uint8_t todo);
+void conn_queue(HttpConn *conn, uint8_t due);
 void conn_set_phase(HttpConn *conn, HttpPhase phase);
 HttpConn *conn_of(HttpServer *server, struct evhttp_connection *evcon);
 void conn_next_request(HttpConn *conn);                  /* the answer is out */
