@@ -26,6 +26,7 @@ BUILD = ARGS[0] if ARGS else "build"
 FLOWD = os.path.join(BUILD, "flowd")
 KILLED = -9
 POINTS_MAX = 200
+LIVES = 16                                                         # at once
 
 
 class Service(http.server.BaseHTTPRequestHandler):
@@ -211,9 +212,11 @@ def main():
     env = dict(os.environ, FLOW_WEATHER_URL=base, FLOW_HOTEL_API_URL=base, FLOW_CREDENTIAL_HOTEL_API="test-token")
     passed_all, failed_all = 0, 0
     names = ARGS[1:] or [name for name in FLOWS if not (SERVICES and "embedded" in FLOWS[name])]      # on the server: when it is named
-    with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-        for name in names:
-            passed, failures = loop(name, env, pool)
+    # Flows that try again wait for seconds, so that many lives at once are no more work for the machine than a few.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=LIVES) as pool, concurrent.futures.ThreadPoolExecutor(max_workers=len(names)) as loops:
+        results = [loops.submit(loop, name, env, pool) for name in names]
+        for name, result in zip(names, results):
+            passed, failures = result.result()
             print("%-28s survived %d kills%s" % (name, passed, "" if not failures else ", FAILED %d" % len(failures)), flush=True)
             for text in failures[:5]:
                 print(text)
