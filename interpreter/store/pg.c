@@ -223,7 +223,7 @@ static Err read_once(PgConn *c, StoreBatch *batch, Error *error)
     if (!err && single)
         err = renew_plans(c, error);
     if (!err)
-        err = !single && pg_asks_at_once(batch) ? pg_ask_at_once(c, batch, error) : sql_apply_ops(&c->db, batch, error);
+        err = !single && pg_asks_at_once(batch) ? pg_ask_batch_at_once(c, batch, error) : sql_apply_ops(&c->db, batch, error);
     if (single) {
         c->tenant_set &= !err;                              /* it was undone with the statement */
         return err;

@@ -130,12 +130,8 @@ bool pg_alive(PgConn *c);                                    /* takes in what ca
 Err  pg_send(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, Error *error);
 /* Sends it, waits for it and everything before it. */
 Err  pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error);
-/* Inside of a transaction several statements may be sent, then all their answers asked for, then taken one after the other, `behind` of them being still to come.
-   All texts have to be known to the server before the first is sent, and there has to be room for as many before the first is made known. ERR_BUSY: one was not known. */
-Err  pg_make_room(PgConn *c, uint32_t statements, Error *error);
-Err  pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error);
-Err  pg_want_answers(PgConn *c, Error *error);
-Err  pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error);
+Err  pg_make_room(PgConn *c, uint32_t statements, Error *error);                             /* so many may be made known now, and none of them is forgotten for another */
+Err  pg_want_answers(PgConn *c, Error *error);               /* inside of a transaction: the server answers what was sent so far */
 Err  pg_settle(PgConn *c, Error *error);                     /* waits for all that was sent; the first error among it */
 Err  pg_send_sync(PgConn *c, Error *error);                 /* what was sent so far ends there; its answer is read by pg_sync */
 Err  pg_sync(PgConn *c, Error *error);                       /* the same with a Sync: after an error statements run again */
@@ -210,7 +206,9 @@ Err  pg_run_inserts(PgConn *c, PgInsert *inserts, uint32_t count, Error *error);
 
 /* pg_ask.c */
 bool pg_asks_at_once(const StoreBatch *batch);               /* what it asks does not depend on what is answered */
-Err  pg_ask_at_once(PgConn *c, StoreBatch *batch, Error *error);                             /* inside a transaction */
+Err  pg_ask_batch_at_once(PgConn *c, StoreBatch *batch, Error *error);                       /* inside a transaction */
+/* The same for any questions: `ask` runs the same statements, `most` at most, each of the three times. They have rows when c->asks is ASK_TAKE. */
+Err  pg_ask_at_once(PgConn *c, uint32_t most, Err (*ask)(void *arg, Error *error), void *arg, Error *error);
 
 /* pg_load.c */
 Err  pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error);   /* StoreOps.read_loads, inside a transaction */

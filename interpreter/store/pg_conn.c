@@ -445,8 +445,8 @@ Err pg_settle(PgConn *c, Error *error)
     Err err = lost_before(c, error);
     if (err)
         return err;
-    if (c->unread && !PQsendFlushRequest(c->pg))
-        return lose(c, error);
+    if (c->unread && (err = pg_want_answers(c, error)))
+        return err;
     return read_until(c, 0, error);
 }
 
@@ -731,7 +731,7 @@ Err pg_make_room(PgConn *c, uint32_t statements, Error *error)
     return err || c->statements.count + statements <= PG_STATEMENTS_MAX ? err : shrink(c, error);
 }
 
-Err pg_make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error)
+static Err make_known(PgConn *c, Str sql, const Cell *args, uint32_t count, Error *error)
 {
     PgStatement *statement;
     Err err = lost_before(c, error);
@@ -744,9 +744,9 @@ Err pg_want_answers(PgConn *c, Error *error)
     return err ? err : PQsendFlushRequest(c->pg) ? ERR_OK : lose(c, error);
 }
 
-Err pg_take(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error)
+/* The next answer, behind which `behind` others are still to come. ERR_BUSY: it is gone, since a statement was not known before it was sent. */
+static Err take_answer(PgConn *c, uint32_t behind, Arena *arena, SqlRows *rows, Error *error)
 {
-    *rows = (SqlRows){ 0 };
     Err err = read_until(c, behind + 1, error);
     if (!err && c->unread <= behind)
         err = err_set(error, ERR_BUSY, "an answer was read when a statement behind it was made known");
@@ -761,7 +761,7 @@ Err pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
     Err err = pg_send(c, sql, args, count, arena, error);
     uint32_t behind = 0;
     if (!err && c->in_txn)
-        err = PQsendFlushRequest(c->pg) ? ERR_OK : lose(c, error);
+        err = pg_want_answers(c, error);
     else if (!err) {
         err = pg_send_sync(c, error);
         behind = !err;
@@ -786,12 +786,12 @@ Err pg_query(PgConn *c, Str sql, const Cell *args, uint32_t count, Arena *arena,
 Err pg_run(SqlDb *db, Str sql, const Cell *args, uint32_t count, Arena *arena, SqlRows *rows, Error *error)
 {
     PgConn *c = (PgConn *)db;
-    if (c->asks == ASK_TAKE)
-        return pg_take(c, --c->asked, arena, rows, error);
-    if (c->asks) {
+    if (c->asks)
         *rows = (SqlRows){ 0 };
-        c->asked += c->asks == ASK_SEND;
-        return c->asks == ASK_SEND ? pg_send(c, sql, args, count, arena, error) : pg_make_known(c, sql, args, count, error);
+    switch (c->asks) {
+    case ASK_MAKE_KNOWN: return make_known(c, sql, args, count, error);
+    case ASK_SEND:       c->asked++; return pg_send(c, sql, args, count, arena, error);
+    case ASK_TAKE:       return take_answer(c, --c->asked, arena, rows, error);
+    default:             return c->ahead && !rows ? pg_send(c, sql, args, count, arena, error) : pg_query(c, sql, args, count, arena, rows, error);
     }
-    return c->ahead && !rows ? pg_send(c, sql, args, count, arena, error) : pg_query(c, sql, args, count, arena, rows, error);
 }

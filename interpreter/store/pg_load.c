@@ -8,8 +8,6 @@
 
 #include "interpreter/store/journal_row.h"
 
-#include <stdlib.h>
-
 typedef enum { LOAD_FENCE, LOAD_JOURNAL, LOAD_MAIL, LOAD_SNAPSHOT, LOAD_COUNT } LoadPart;
 
 enum { LOAD_COLUMNS = 5 };
@@ -78,15 +76,6 @@ static Err gather(Loads *l, uint32_t i, Error *error)
     return err;
 }
 
-static Err send_question(Loads *l, LoadPart part, bool only_known, Error *error)
-{
-    const Question *q = &l->of[part];
-    Cell args[LOAD_COLUMNS];
-    for (uint32_t k = 0; k < PARTS[part].columns; k++)
-        args[k] = (Cell){ .kind = CELL_LIST, .items = q->column[k], .count = q->count };
-    return only_known ? pg_make_known(l->c, PARTS[part].sql, args, PARTS[part].columns, error) : pg_send(l->c, PARTS[part].sql, args, PARTS[part].columns, l->arena, error);
-}
-
 /* ---- answers -------------------------------------------------------------------------------------------- */
 
 static Err take(const Asked *asked, LoadPart part, StoreBatch *batch, const SqlRows *rows, Error *error)
@@ -125,28 +114,36 @@ static void share_out(Loads *l, LoadPart part, const SqlRows *rows)
     }
 }
 
+static Err ask_part(Loads *l, LoadPart part, Error *error)
+{
+    const Question *q = &l->of[part];
+    Cell args[LOAD_COLUMNS];
+    SqlRows rows;
+    for (uint32_t k = 0; k < PARTS[part].columns; k++)
+        args[k] = (Cell){ .kind = CELL_LIST, .items = q->column[k], .count = q->count };
+    Err err = q->count ? pg_run(&l->c->db, PARTS[part].sql, args, PARTS[part].columns, l->arena, &rows, error) : ERR_OK;
+    if (!err && q->count && l->c->asks == ASK_TAKE)
+        share_out(l, part, &rows);
+    return err;
+}
+
+static Err ask_parts(void *arg, Error *error)
+{
+    Err err = ERR_OK;
+    for (int p = 0; p < LOAD_COUNT && !err; p++)
+        err = ask_part(arg, (LoadPart)p, error);
+    return err;
+}
+
 Err pg_load(PgConn *c, StoreBatch **batches, uint32_t count, Err *errs, Error *errors, Error *error)
 {
     Loads l = { .c = c, .arena = arena_new(), .batches = batches, .errs = errs, .errors = errors };
-    SqlRows rows;
-    uint32_t sent = 0;
-    Err err = pg_make_room(c, LOAD_COUNT, error);
+    Err err = ERR_OK;
     make_questions(&l, count);
     for (uint32_t i = 0; i < count && !err; i++)
         err = gather(&l, i, error);
-    for (int p = 0; p < LOAD_COUNT && !err; p++)
-        if (l.of[p].count)
-            err = send_question(&l, (LoadPart)p, true, error);
-    for (int p = 0; p < LOAD_COUNT && !err; p++)
-        if (l.of[p].count) {
-            err = send_question(&l, (LoadPart)p, false, error);
-            sent++;
-        }
     if (!err)
-        err = pg_want_answers(c, error);
-    for (int p = 0; p < LOAD_COUNT && !err; p++)
-        if (l.of[p].count && !(err = pg_take(c, --sent, l.arena, &rows, error)))
-            share_out(&l, (LoadPart)p, &rows);
+        err = pg_ask_at_once(c, LOAD_COUNT, ask_parts, &l, error);
     arena_free(l.arena);
     return err;
 }

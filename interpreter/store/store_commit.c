@@ -293,7 +293,7 @@ static Err read_loads(Seat *seat)
     Error error, *errors = mem_alloc(count * sizeof *errors);           /* a lane's stack is short */
     for (uint32_t i = 0; i < count; i++)
         batches[i] = seat->work[i]->batch;
-    Err err = store_refuse(seat->store, batches[0], &error);
+    Err err = store_refuse(seat->store, NULL, &error);
     if (!err)
         err = seat->store->ops->read_loads(seat->conn, batches, count, errs, errors, &error);
     for (uint32_t i = 0; i < count; i++)

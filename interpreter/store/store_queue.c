@@ -311,7 +311,7 @@ static bool may_begin(const Store *store, const Work *work)
     return true;
 }
 
-/* The oldest that may begin: one whose run is being written holds up nobody else. */
+/* The oldest that may begin: one whose run is being written holds up nobody else. `loads`: of those that store_batch_loads(). */
 static Work *pop_ready(Store *store, WorkList *list, bool loads)
 {
     Work *before = NULL;
@@ -333,8 +333,12 @@ static void take_reads(Seat *seat)
 {
     Store *store = seat->store;
     Work *work = pop_ready(store, &store->reads, false);
-    bool loads = work && store->ops->read_loads && store_batch_loads(work->batch);
-    for (seat->count = 0; work; work = loads && seat->count < STORE_LOADS_MAX ? pop_ready(store, &store->reads, true) : NULL)
+    seat->count = 0;
+    if (work)
+        seat->work[seat->count++] = work;
+    if (!work || !store->ops->read_loads || !store_batch_loads(work->batch))
+        return;
+    while (seat->count < STORE_LOADS_MAX && (work = pop_ready(store, &store->reads, true)))
         seat->work[seat->count++] = work;
 }
 
